@@ -1,0 +1,7 @@
+//! The load generator: schedule → run → samples → summary → plots.
+//!
+//! A schedule says when calls are due; a run sends them and records what became of them; a summary
+//! is computed from the records; charts are drawn from files alone. `strife load` does this once
+//! against any gRPC service, `strife sweep` for every cell of a plan against a fleet it boots.
+
+pub mod results;

@@ -1,0 +1,175 @@
+//! A certificate authority of one's own, and an identity per role.
+//!
+//! `DIR/ca.pem` and `DIR/ca-key.pem` are the authority; `DIR/STEM.pem` and `DIR/STEM-key.pem` an
+//! identity, the stem being [`Identity::file_stem`]. Keys are readable by their owner only. Nothing
+//! is ever overwritten: an existing authority is used to sign what is missing.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use thiserror::Error;
+
+use crate::identity::{Identity, Role};
+
+/// The authority's certificate, what peers must be signed by.
+pub const CA_FILE: &str = "ca.pem";
+const CA_KEY_FILE: &str = "ca-key.pem";
+const CA_YEARS: i32 = 10;
+const IDENTITY_YEARS: i32 = 1;
+
+/// What a certificate directory should hold.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// One certificate each.
+    pub identities: Vec<Identity>,
+    /// Host names and addresses the servers are reached by, beside `localhost`, `127.0.0.1`, `::1`.
+    pub hosts: Vec<String>,
+}
+
+impl Wanted {
+    /// Everything a fleet of these banks and users needs. The balancer also answers to its pools'
+    /// names (`gateway`, `bank.icici`), which clients put into `:authority`.
+    pub fn for_fleet(banks: &[String], users: &[String], hosts: &[String]) -> Self {
+        let mut identities: Vec<_> = [Role::Lb, Role::Gateway, Role::Loadgen, Role::Admin]
+            .into_iter()
+            .map(|role| Identity::new(role, "1"))
+            .collect();
+        identities.extend(banks.iter().map(|bank| Identity::new(Role::Bank, bank)));
+        identities.extend(users.iter().map(|user| Identity::new(Role::Client, user)));
+        Self { identities, hosts: hosts.to_vec() }
+    }
+
+    fn pool_names(&self) -> impl Iterator<Item = String> + '_ {
+        let banks = self.identities.iter().filter(|identity| identity.role == Role::Bank);
+        ["gateway".to_owned(), "auth".to_owned()]
+            .into_iter()
+            .chain(banks.map(|bank| format!("bank.{}", bank.name)))
+    }
+}
+
+/// Why certificates could not be made.
+#[derive(Debug, Error)]
+pub enum CertsError {
+    /// The directory or a file in it could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The existing authority is not usable, or a host name cannot stand in a certificate.
+    #[error("certificates in {}: {source}", dir.display())]
+    Certificate {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        source: rcgen::Error,
+    },
+}
+
+/// Makes what is missing in `dir`; returns the files written, in order.
+pub fn init(dir: &Path, wanted: &Wanted) -> Result<Vec<PathBuf>, CertsError> {
+    fs::create_dir_all(dir).map_err(|source| CertsError::File { path: dir.into(), source })?;
+    let certificate = |source| CertsError::Certificate { dir: dir.into(), source };
+    let mut written = Vec::new();
+    let issuer = authority(dir, &mut written)?;
+    let pools: Vec<String> = wanted.pool_names().collect();
+    for identity in &wanted.identities {
+        let stem = identity.file_stem();
+        let (cert_path, key_path) = paths(dir, &stem);
+        if cert_path.exists() && key_path.exists() {
+            continue;
+        }
+        let extra = if identity.role == Role::Lb { pools.as_slice() } else { &[] };
+        let params = identity_params(identity, &wanted.hosts, extra).map_err(certificate)?;
+        let key = KeyPair::generate().map_err(certificate)?;
+        let signed = params.signed_by(&key, &issuer).map_err(certificate)?;
+        write(&key_path, &key.serialize_pem(), 0o600)?;
+        write(&cert_path, &signed.pem(), 0o644)?;
+        written.extend([cert_path, key_path]);
+    }
+    Ok(written)
+}
+
+/// Where an identity's certificate and key stand.
+pub fn paths(dir: &Path, stem: &str) -> (PathBuf, PathBuf) {
+    (dir.join(format!("{stem}.pem")), dir.join(format!("{stem}-key.pem")))
+}
+
+fn authority(
+    dir: &Path,
+    written: &mut Vec<PathBuf>,
+) -> Result<Issuer<'static, KeyPair>, CertsError> {
+    let certificate = |source| CertsError::Certificate { dir: dir.into(), source };
+    let (cert_path, key_path) = (dir.join(CA_FILE), dir.join(CA_KEY_FILE));
+    if cert_path.exists() {
+        let read = |path: &Path| {
+            fs::read_to_string(path)
+                .map_err(|source| CertsError::File { path: path.into(), source })
+        };
+        let key = KeyPair::from_pem(&read(&key_path)?).map_err(certificate)?;
+        return Issuer::from_ca_cert_pem(&read(&cert_path)?, key).map_err(certificate);
+    }
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "Strife CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    valid_for_years(&mut params, CA_YEARS);
+    let key = KeyPair::generate().map_err(certificate)?;
+    let own = params.self_signed(&key).map_err(certificate)?;
+    write(&key_path, &key.serialize_pem(), 0o600)?;
+    write(&cert_path, &own.pem(), 0o644)?;
+    written.extend([cert_path, key_path]);
+    Ok(Issuer::new(params, key))
+}
+
+fn identity_params(
+    identity: &Identity,
+    hosts: &[String],
+    extra: &[String],
+) -> Result<CertificateParams, rcgen::Error> {
+    let names = ["localhost", "127.0.0.1", "::1"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(hosts.iter().cloned())
+        .chain(extra.iter().cloned());
+    // `new` tells addresses from names.
+    let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
+    params.subject_alt_names.push(SanType::URI(identity.to_string().try_into()?));
+    params.distinguished_name.push(DnType::CommonName, identity.file_stem());
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    valid_for_years(&mut params, IDENTITY_YEARS);
+    Ok(params)
+}
+
+/// From a day ago, so that a clock a little behind accepts it.
+fn valid_for_years(params: &mut CertificateParams, years: i32) {
+    let now = std::time::SystemTime::now();
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    params.not_before = (now - day).into();
+    params.not_after = (now + day * 365 * years.unsigned_abs()).into();
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
+    let file = |source| CertsError::File { path: path.into(), source };
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)
+        .map_err(file)?;
+    out.write_all(text.as_bytes()).map_err(file)
+}
