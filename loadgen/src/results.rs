@@ -22,6 +22,7 @@ pub struct SummaryRow {
     pub clients: u32,
     pub servers: u32,
     pub trial: u32,
+    /// As planned, not as the seed drew it; 0 in a closed loop.
     pub offered_rps: f64,
     pub achieved_rps: f64,
     pub p50_us: Option<u64>,
@@ -226,13 +227,15 @@ pub struct RunKey {
     pub policy: String,
     pub clients: u32,
     pub servers: u32,
+    /// Offered calls per second, rounded; 0 in a closed loop.
+    pub rate: u64,
     pub trial: u32,
 }
 
 impl RunKey {
     fn stem(&self) -> String {
-        let Self { workload, policy, clients, servers, trial } = self;
-        format!("{workload}-{policy}-{clients}c-{servers}s-t{trial}")
+        let Self { workload, policy, clients, servers, rate, trial } = self;
+        format!("{workload}-{policy}-{clients}c-{servers}s-{rate}rps-t{trial}")
     }
 }
 
@@ -244,6 +247,7 @@ impl SummaryRow {
             policy: self.policy.clone(),
             clients: self.clients,
             servers: self.servers,
+            rate: self.offered_rps.round() as u64,
             trial: self.trial,
         }
     }

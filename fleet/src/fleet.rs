@@ -1,0 +1,329 @@
+//! Booting a fleet in order, and what can be done to it afterwards.
+//!
+//! Owners of stores come first, then the servers that use them and the gateway, then the balancer,
+//! which must know all of them. The fleet serves when the balancer finds every endpoint ready.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use futures_util::future::try_join_all;
+use rustix::process::Signal;
+use strife_runtime::{Failure, Role, Security, TlsArgs, certs};
+use tokio::process::Command;
+
+use crate::{
+    FleetError, FleetSpec,
+    member::{Member, Recipe},
+    ports,
+    spec::BankSpec,
+};
+
+/// How often a boot is tried when the chosen ports were taken meanwhile.
+const BOOT_TRIES: u32 = 3;
+/// How long the balancer may take to find every endpoint ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The balancer's name among the members.
+const BALANCER: &str = "lb";
+/// The gateway's name among the members.
+const GATEWAY: &str = "gateway";
+
+/// A running fleet. Every process ends when it is dropped; [`Fleet::stop`] lets them drain.
+pub struct Fleet {
+    spec: FleetSpec,
+    security: Security,
+    members: BTreeMap<String, Member>,
+    balancer: String,
+    control: String,
+}
+
+impl Fleet {
+    /// Boots everything and waits until it serves.
+    pub async fn boot(spec: FleetSpec) -> Result<Self, FleetError> {
+        prepare(&spec).await?;
+        let mut tries = 1;
+        loop {
+            match Self::boot_once(spec.clone()).await {
+                Err(FleetError::NotStarted { member, reason })
+                    if member == BALANCER
+                        && spec.balancer_ports.is_none()
+                        && reason.contains("in use")
+                        && tries < BOOT_TRIES =>
+                {
+                    tries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn boot_once(spec: FleetSpec) -> Result<Self, FleetError> {
+        let (data, control) = match spec.balancer_ports {
+            Some(ports) => ports,
+            None => ports::free_port()
+                .zip(ports::free_port())
+                .ok_or_else(|| Failure::new("no free port on the loopback interface"))?,
+        };
+        let tls = TlsArgs { certs: spec.certs(), plaintext: spec.plaintext };
+        let mut fleet = Self {
+            security: Security::load(&tls, Role::Admin, "1")?,
+            spec,
+            members: BTreeMap::new(),
+            balancer: format!("127.0.0.1:{data}"),
+            control: format!("127.0.0.1:{control}"),
+        };
+        let banks = fleet.spec.banks.clone();
+        fleet.start_all(banks.iter().map(|bank| fleet.owner(bank)).collect()).await?;
+        let mut others = Vec::new();
+        for bank in &banks {
+            let owner = fleet.address(&bank.name)?.to_owned();
+            others.extend((1..=bank.servers).map(|number| fleet.server(bank, number, &owner)));
+        }
+        if fleet.spec.gateway {
+            others.push(fleet.gateway());
+        }
+        fleet.start_all(others).await?;
+        fleet.start_all(vec![fleet.balancer_recipe()?]).await?;
+        fleet.until_ready(READY_TIMEOUT).await?;
+        Ok(fleet)
+    }
+
+    async fn start_all(&mut self, recipes: Vec<Recipe>) -> Result<(), FleetError> {
+        let started = try_join_all(recipes.into_iter().map(Member::start)).await?;
+        let named = started.into_iter().map(|member| (member.recipe.name.clone(), member));
+        self.members.extend(named);
+        Ok(())
+    }
+
+    /// What the fleet was made from.
+    pub fn spec(&self) -> &FleetSpec {
+        &self.spec
+    }
+
+    /// The balancer's data plane, `host:port`.
+    pub fn balancer(&self) -> &str {
+        &self.balancer
+    }
+
+    /// The balancer's control address, `host:port`.
+    pub fn control(&self) -> &str {
+        &self.control
+    }
+
+    /// Our own connections' security: the operator's.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
+    /// The members' names: `lb`, `gateway`, `icici` (owner of the store), `icici-1` (a server).
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
+    /// Where a member serves, `host:port`.
+    pub fn address(&self, member: &str) -> Result<&str, FleetError> {
+        let found = self.members.get(member);
+        found
+            .map(|member| member.address.as_str())
+            .ok_or_else(|| FleetError::UnknownMember(member.to_owned()))
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self, member: &str) -> Result<(), FleetError> {
+        self.member(member)?.kill().await;
+        Ok(())
+    }
+
+    /// Suspends a member (SIGSTOP), as a machine that hangs.
+    pub fn freeze(&mut self, member: &str) -> Result<(), FleetError> {
+        self.member(member)?.signal(Signal::STOP);
+        Ok(())
+    }
+
+    /// Lets a suspended member go on.
+    pub fn thaw(&mut self, member: &str) -> Result<(), FleetError> {
+        self.member(member)?.signal(Signal::CONT);
+        Ok(())
+    }
+
+    /// Lets a member drain and end.
+    pub async fn drain(&mut self, member: &str) -> Result<(), FleetError> {
+        self.member(member)?.stop().await;
+        Ok(())
+    }
+
+    /// Starts a member that has ended, at the address it had.
+    pub async fn restart(&mut self, member: &str) -> Result<(), FleetError> {
+        let recipe = self.member(member)?.recipe_at_same_address();
+        let started = Member::start(recipe).await?;
+        self.members.insert(member.to_owned(), started);
+        Ok(())
+    }
+
+    /// An error naming a member that has ended by itself, if there is one.
+    pub fn check_alive(&mut self) -> Result<(), FleetError> {
+        for (name, member) in &mut self.members {
+            if let Some(status) = member.ended() {
+                return Err(FleetError::Died {
+                    member: name.clone(),
+                    status: status.to_string(),
+                    log: member.recipe.log.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// CPU time of all members so far, from `/proc`; zero where there is none.
+    pub fn cpu_time(&self) -> Duration {
+        let pids = self.members.values().filter_map(Member::pid);
+        pids.map(|pid| cpu_time_of(pid).unwrap_or_default()).sum()
+    }
+
+    /// Drains the fleet from the outside in: balancer, gateway, servers, owners.
+    pub async fn stop(mut self) {
+        let order = |name: &str| match name {
+            BALANCER => 0,
+            GATEWAY => 1,
+            server if !self.spec.banks.iter().any(|bank| bank.name == server) => 2,
+            _ => 3,
+        };
+        let mut names: Vec<String> = self.members.keys().cloned().collect();
+        names.sort_by_key(|name| order(name));
+        let mut waves: BTreeMap<u8, Vec<Member>> = BTreeMap::new();
+        for name in names {
+            let wave = order(&name);
+            let member = self.members.remove(&name).expect("the name was just listed");
+            waves.entry(wave).or_default().push(member);
+        }
+        for mut wave in waves.into_values() {
+            futures_util::future::join_all(wave.iter_mut().map(Member::stop)).await;
+        }
+    }
+
+    pub(crate) fn log_of(&self, member: &str) -> std::path::PathBuf {
+        self.members.get(member).map(|member| member.recipe.log.clone()).unwrap_or_default()
+    }
+
+    fn member(&mut self, name: &str) -> Result<&mut Member, FleetError> {
+        self.members.get_mut(name).ok_or_else(|| FleetError::UnknownMember(name.to_owned()))
+    }
+
+    fn recipe(&self, name: &str, arguments: Vec<String>) -> Recipe {
+        let spec = &self.spec;
+        let mut all = arguments;
+        all.extend(["--log-level".to_owned(), spec.log_level.clone()]);
+        all.extend(TlsArgs { certs: spec.certs(), plaintext: spec.plaintext }.to_flags());
+        Recipe {
+            name: name.to_owned(),
+            program: spec.program.clone(),
+            arguments: all,
+            log: spec.dir.join("logs").join(format!("{name}.log")),
+            output: spec.output,
+            niceness: spec.niceness,
+        }
+    }
+
+    fn owner(&self, bank: &BankSpec) -> Recipe {
+        let name = &bank.name;
+        let data = self.spec.dir.join("data").join(name).display().to_string();
+        let accounts = self.spec.accounts().join(format!("{name}.csv")).display().to_string();
+        let mut arguments = flags(&["bank", "--bank-name", name, "--port", "0"]);
+        arguments.extend(flags(&["--data", &data, "--accounts", &accounts]));
+        if self.spec.gateway {
+            arguments.extend(flags(&["--gateway", &self.balancer]));
+        }
+        self.recipe(name, arguments)
+    }
+
+    fn server(&self, bank: &BankSpec, number: u32, owner: &str) -> Recipe {
+        let interval = strife_runtime::parse::format_duration(self.spec.report_interval);
+        let seed = (self.spec.seed.wrapping_mul(1000) + u64::from(number)).to_string();
+        let mut arguments = flags(&["bank", "--bank-name", &bank.name, "--port", "0"]);
+        arguments.extend(flags(&["--store", owner, "--balancer", &self.control]));
+        arguments.extend(flags(&["--report-interval", &interval, "--seed", &seed]));
+        if bank.slots > 0 {
+            arguments.extend(flags(&["--slots", &bank.slots.to_string()]));
+        }
+        if let Some(service_time) = &bank.service_time {
+            arguments.extend(flags(&["--service-time", service_time]));
+        }
+        if let Some(factor) = bank.slow.get(&number) {
+            arguments.extend(flags(&["--slow", &factor.to_string()]));
+        }
+        self.recipe(&format!("{}-{number}", bank.name), arguments)
+    }
+
+    fn gateway(&self) -> Recipe {
+        let data = self.spec.dir.join("data").join(GATEWAY).display().to_string();
+        let users = self.spec.accounts().join("users.csv").display().to_string();
+        let timeout = strife_runtime::parse::format_duration(self.spec.payment_timeout);
+        let mut arguments = flags(&["gateway", "--port", "0", "--data", &data, "--users", &users]);
+        arguments.extend(flags(&["--balancer", &self.balancer, "--control", &self.control]));
+        arguments.extend(flags(&["--payment-timeout", &timeout]));
+        self.recipe(GATEWAY, arguments)
+    }
+
+    fn balancer_recipe(&self) -> Result<Recipe, FleetError> {
+        let mut arguments = flags(&["lb", "--listen", &self.balancer, "--control", &self.control]);
+        let threads = self.spec.balancer_threads.to_string();
+        arguments.extend(flags(&["--policy", &self.spec.policy, "--threads", &threads]));
+        for bank in &self.spec.banks {
+            let servers = (1..=bank.servers)
+                .map(|number| self.address(&format!("{}-{number}", bank.name)))
+                .collect::<Result<Vec<_>, _>>()?;
+            let pool = format!("{}={}", bank.pool(), servers.join(","));
+            arguments.extend(flags(&["--pool", &pool]));
+        }
+        if self.spec.gateway {
+            arguments.extend(flags(&["--pool", &format!("gateway={}", self.address(GATEWAY)?)]));
+        }
+        Ok(self.recipe(BALANCER, arguments))
+    }
+}
+
+fn flags(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Makes what must be there before the first process: directories, certificates, account files.
+async fn prepare(spec: &FleetSpec) -> Result<(), FleetError> {
+    fs::create_dir_all(&spec.dir)
+        .map_err(|source| FleetError::File { path: spec.dir.clone(), source })?;
+    let names: Vec<String> = spec.banks.iter().map(|bank| bank.name.clone()).collect();
+    if !spec.plaintext {
+        certs::init(&spec.certs(), &certs::Wanted::for_fleet(&names, &spec.users, &[]))?;
+    }
+    if !spec.accounts().join("users.csv").exists() {
+        generate_accounts(spec, &names).await?;
+    }
+    Ok(())
+}
+
+async fn generate_accounts(spec: &FleetSpec, banks: &[String]) -> Result<(), FleetError> {
+    let mut command = Command::new(&spec.program);
+    command.args(["accounts", "generate", "--out"]).arg(spec.accounts());
+    command.args(["--accounts", &spec.accounts_per_bank.to_string()]);
+    command.args(["--seed", &spec.seed.to_string()]);
+    for bank in banks {
+        command.args(["--bank-name", bank]);
+    }
+    let output = command
+        .output()
+        .await
+        .map_err(|source| FleetError::Spawn { program: spec.program.clone(), source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(FleetError::NotStarted { member: "accounts generate".to_owned(), reason })
+}
+
+/// User and system time of a process, in the kernel's ticks of 1/100 s.
+fn cpu_time_of(pid: u32) -> Option<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    // The command's name stands in parentheses and may hold anything; fields count from behind it.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index)?.parse::<u32>().ok();
+    Some(TICK * (ticks(11)? + ticks(12)?))
+}

@@ -1,0 +1,163 @@
+//! `strife up`: the whole system in the foreground until Ctrl-C.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use strife_runtime::{Failure, Shutdown, executor, identity};
+
+use crate::{BankSpec, Fleet, FleetSpec, Output};
+
+/// How often the foreground looks whether every process still lives.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// Names for as many banks as are asked for; further ones are numbered.
+const BANK_NAMES: [&str; 4] = ["icici", "sbi", "hdfc", "axis"];
+
+/// Boot banks, gateway and balancer on this machine, and keep them until Ctrl-C.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  strife up
+  strife up --banks 4 --servers 3 --policy round_robin
+  strife up --slots 4 --service-time lognormal:5ms:0.5 --logs")]
+pub struct UpArgs {
+    /// Where certificates, accounts, stores and logs are kept; a second `up` finds its money there.
+    #[arg(long, default_value = "strife-data", value_name = "DIR")]
+    dir: PathBuf,
+    /// How many banks.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    banks: u32,
+    /// Servers of each bank.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    servers: u32,
+    /// Accounts of each bank, made at first start.
+    #[arg(long, default_value_t = 1000)]
+    accounts: u32,
+    /// Every pool's policy: pick_first, round_robin or least_load.
+    #[arg(long, default_value = "least_load")]
+    policy: String,
+    /// Calls a bank server serves at once; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    slots: u32,
+    /// Service time of the bank servers, such as lognormal:5ms:0.5.
+    #[arg(long, value_name = "DISTRIBUTION")]
+    service_time: Option<String>,
+    /// The balancer's port; its control port is the next one.
+    #[arg(long, default_value_t = 7000, value_parser = clap::value_parser!(u16).range(1..65535))]
+    port: u16,
+    /// Users to make certificates for.
+    #[arg(long = "user", value_name = "NAME", default_values = ["john_doe", "jane_smith"])]
+    users: Vec<String>,
+    /// No TLS and no identities.
+    #[arg(long)]
+    plaintext: bool,
+    /// Show every process's log here instead of writing DIR/logs.
+    #[arg(long)]
+    logs: bool,
+}
+
+/// Boots, prints what to type next, and waits for Ctrl-C or the end of a process.
+pub fn run_up(args: UpArgs) -> Result<(), Failure> {
+    if let Some(user) = args.users.iter().find(|user| !identity::is_name(user)) {
+        return Err(Failure::usage(format!(
+            "--user `{user}`: a username is 1 to 64 of a-z, 0-9, _ and -"
+        )));
+    }
+    executor::block_on(1, async {
+        let shutdown = Shutdown::on_signals().map_err(|error| Failure::new(error.to_string()))?;
+        eprintln!("booting {} banks of {} servers ...", args.banks, args.servers);
+        let mut fleet = tokio::select! {
+            fleet = Fleet::boot(spec(&args)?) => fleet?,
+            () = shutdown.requested() => return Ok(()),
+        };
+        print!("{}", next_steps(&fleet, &args));
+        let outcome = watch(&mut fleet, &shutdown).await;
+        eprintln!("stopping ...");
+        fleet.stop().await;
+        outcome
+    })
+}
+
+fn spec(args: &UpArgs) -> Result<FleetSpec, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("cannot find the strife program: {error}")))?;
+    let mut spec = FleetSpec::new(program, &args.dir);
+    spec.banks = (0..args.banks as usize)
+        .map(|index| {
+            let name = BANK_NAMES
+                .get(index)
+                .map_or_else(|| format!("bank{}", index + 1), |name| (*name).to_owned());
+            BankSpec {
+                slots: args.slots,
+                service_time: args.service_time.clone(),
+                ..BankSpec::new(&name, args.servers)
+            }
+        })
+        .collect();
+    spec.accounts_per_bank = args.accounts;
+    spec.users = args.users.clone();
+    spec.policy = args.policy.clone();
+    spec.plaintext = args.plaintext;
+    spec.balancer_ports = Some((args.port, args.port + 1));
+    spec.log_level = "info".to_owned();
+    spec.output = if args.logs { Output::Inherit } else { Output::Files };
+    Ok(spec)
+}
+
+async fn watch(fleet: &mut Fleet, shutdown: &Shutdown) -> Result<(), Failure> {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => fleet.check_alive()?,
+            () = shutdown.requested() => return Ok(()),
+        }
+    }
+}
+
+fn next_steps(fleet: &Fleet, args: &UpArgs) -> String {
+    let (balancer, control) = (fleet.balancer(), fleet.control());
+    let dir = args.dir.display();
+    let tls =
+        if args.plaintext { "--plaintext".to_owned() } else { format!("--certs {dir}/certs") };
+    let pools = fleet.spec().banks.iter().map(BankSpec::pool);
+    let pools = pools.chain(["gateway".to_owned()]).collect::<Vec<_>>().join(", ");
+    let logs = if args.logs { "here".to_owned() } else { format!("{dir}/logs") };
+    format!(
+        "
+  balancer   {balancer}   (any gRPC client; pools by :authority)
+  control    {control}   (look-aside picks, load reports, administration)
+  pools      {pools}
+  files      {dir}   (certs, accounts, data)
+  logs       {logs}
+
+Type next, in another terminal:
+  strife admin status --control {control} {tls}
+  strife admin policy round_robin --control {control} {tls}
+  strife load {balancer} --workload payments --accounts {dir}/accounts {tls} -c 128 -r 200 -z 10s
+  strife load {balancer} --workload bank --accounts {dir}/accounts {tls} -c 128 -r 2000 -z 10s
+
+Ctrl-C stops everything; the money stays in {dir}/data.
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        up: UpArgs,
+    }
+
+    #[test]
+    fn a_fleet_of_as_many_banks_as_asked_for() {
+        let command = Command::try_parse_from(["up", "--banks", "5", "--port", "0"]);
+        assert!(command.is_err(), "port 0 has no next port");
+        let command = Command::parse_from(["up", "--banks", "5", "--servers", "2"]);
+        let spec = spec(&command.up).expect("the flags are sound");
+        let names: Vec<_> = spec.banks.iter().map(|bank| bank.name.as_str()).collect();
+        assert_eq!(names, ["icici", "sbi", "hdfc", "axis", "bank5"]);
+        assert!(spec.banks.iter().all(|bank| bank.servers == 2));
+    }
+}
