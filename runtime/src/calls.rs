@@ -249,3 +249,6 @@ fn log_call(
         warn!(method, client, %address, subject, result, error, latency_us, "call failed");
     }
 }
+
+#[cfg(test)]
+mod tests;

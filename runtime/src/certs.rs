@@ -173,3 +173,6 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
         .map_err(file)?;
     out.write_all(text.as_bytes()).map_err(file)
 }
+
+#[cfg(test)]
+mod tests;

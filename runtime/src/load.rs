@@ -212,3 +212,36 @@ pub fn process_cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_tells_what_is_under_way_and_what_ended() {
+        let tracker = LoadTracker::new(4);
+        let (first, second) = (tracker.started(), tracker.started());
+        let waiting = tracker.queued();
+        let report = tracker.report();
+        assert_eq!((report.in_flight, report.queued, report.slots), (2, 1, 4));
+        drop(waiting);
+        first.finish(true);
+        drop(second);
+        let report = tracker.report();
+        assert_eq!((report.in_flight, report.queued), (0, 0));
+        assert_eq!((report.completed, report.failed), (2, 1));
+    }
+
+    #[test]
+    fn service_time_follows_what_was_served() {
+        let tracker = LoadTracker::new(1);
+        for _ in 0..200 {
+            tracker.served(Duration::from_millis(5));
+        }
+        assert_eq!(tracker.report().service_time_us, 5000);
+        for _ in 0..200 {
+            tracker.served(Duration::from_millis(15));
+        }
+        assert!(tracker.report().service_time_us > 14_900);
+    }
+}

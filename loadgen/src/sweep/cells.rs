@@ -1,0 +1,101 @@
+//! Which runs a plan asks for, and in which order.
+//!
+//! Runs on one fleet form a group, so that the fleet is booted once. Within a group every trial is a
+//! block of all its cells in a random order; in one block every policy meets the same schedule seed,
+//! so that policies are compared under the same arrivals.
+
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+
+use super::plan::{Plan, WorkloadPlan};
+use crate::results::RunKey;
+
+/// Runs that share a fleet.
+#[derive(Debug, Clone)]
+pub struct Group<'a> {
+    /// What is driven.
+    pub workload: &'a WorkloadPlan,
+    /// Servers of each bank.
+    pub servers: u32,
+    /// The runs, in the order they are made.
+    pub runs: Vec<Run>,
+}
+
+/// One run: a cell in one trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Names it in every file.
+    pub key: RunKey,
+    /// Offered calls per second; `None` is the closed loop.
+    pub rate: Option<f64>,
+    /// Seeds its schedule and its calls.
+    pub seed: u64,
+}
+
+/// All groups of a plan.
+pub fn groups(plan: &Plan) -> Vec<Group<'_>> {
+    let fleets = plan.workloads.iter().flat_map(|workload| {
+        workload.servers.iter().map(move |servers| (workload, *servers))
+    });
+    let mut order = StdRng::seed_from_u64(plan.seed);
+    fleets
+        .map(|(workload, servers)| {
+            let mut runs = Vec::new();
+            for trial in 1..=plan.trials {
+                let mut block = block(plan, workload, servers, trial);
+                block.shuffle(&mut order);
+                runs.append(&mut block);
+            }
+            Group { workload, servers, runs }
+        })
+        .collect()
+}
+
+fn block(plan: &Plan, workload: &WorkloadPlan, servers: u32, trial: u32) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for rate in workload.offered() {
+        for clients in &plan.clients {
+            for policy in &plan.policies {
+                let key = RunKey {
+                    workload: workload.kind.as_str().to_owned(),
+                    policy: policy.clone(),
+                    clients: *clients,
+                    servers: servers * workload.banks,
+                    rate: rate.unwrap_or(0.0).round() as u64,
+                    trial,
+                };
+                let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(trial));
+                runs.push(Run { key, rate, seed });
+            }
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_cell_once_a_trial_under_paired_seeds() {
+        let plan = Plan::parse(super::super::plan::DEFAULT, "default").expect("it is sound");
+        let groups = groups(&plan);
+        let runs: Vec<&Run> = groups.iter().flat_map(|group| &group.runs).collect();
+        assert_eq!(runs.len(), plan.runs());
+        assert_eq!(runs.iter().map(|run| &run.key).collect::<HashSet<_>>().len(), runs.len());
+        for group in &groups {
+            for block in group.runs.chunks(plan.policies.len()) {
+                let policies: HashSet<_> = block.iter().map(|run| &run.key.policy).collect();
+                assert_eq!(policies.len(), plan.policies.len());
+                assert!(block.iter().all(|run| run.seed == block[0].seed));
+            }
+        }
+        let orders: HashSet<Vec<_>> = groups
+            .iter()
+            .flat_map(|group| group.runs.chunks(plan.policies.len()))
+            .map(|block| block.iter().map(|run| run.key.policy.as_str()).collect())
+            .collect();
+        assert!(orders.len() > 1, "the order of policies varies between trials");
+    }
+}
