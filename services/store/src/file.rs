@@ -1,0 +1,172 @@
+//! Opening and creating a store's file.
+//!
+//! A file that is not ours, is damaged, or is in use is refused and left alone. A new one is built
+//! under a temporary name beside the real one and given the real name, atomically and without ever
+//! replacing anything, once it is complete and durable: a half-initialised store never stands under
+//! the real name, whatever happens in between.
+
+use std::{
+    fs::{self, File},
+    io,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError,
+    WriteTransaction,
+};
+use tracing::info;
+
+use crate::StoreError;
+
+/// Says whose store this is.
+const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("strife_about");
+const KIND: &str = "kind";
+/// Memory for cached pages.
+const CACHE_BYTES: usize = 64 << 20;
+/// Between a store's name and what tells one unfinished attempt to create it from another.
+const UNFINISHED: &str = ".creating-";
+
+/// Opens the store of `kind` (`bank icici v1`) at `path`, after an unclean end repairing it first.
+pub fn open(path: &Path, kind: &str) -> Result<Database, StoreError> {
+    let unusable = |why: String| StoreError::Unusable { path: path.into(), why };
+    if !path.try_exists().map_err(|source| StoreError::File { path: path.into(), source })? {
+        return Err(StoreError::NotFound { path: path.into() });
+    }
+    let mut builder = builder();
+    let shown = path.display().to_string();
+    builder.set_repair_callback(move |repair| {
+        let percent = (repair.progress() * 100.0) as u32;
+        info!(store = shown, percent, "the store was not closed; checking it");
+    });
+    // A damaged file must not take the process down, whatever redb thinks of it.
+    let opened = panic::catch_unwind(AssertUnwindSafe(|| builder.open(path)))
+        .map_err(|_| unusable("its structure is damaged".to_owned()))?;
+    let database = opened.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.into() },
+        DatabaseError::Storage(StorageError::Io(source)) if !is_damage(&source) => {
+            StoreError::File { path: path.into(), source }
+        }
+        other => unusable(other.to_string()),
+    })?;
+    match kind_of(&database).map_err(|error| unusable(error.to_string()))? {
+        Some(found) if found == kind => Ok(database),
+        Some(found) => {
+            let expected = kind.to_owned();
+            Err(StoreError::Foreign { path: path.into(), expected, found })
+        }
+        None => Err(unusable("it is a redb file, but not made by strife".to_owned())),
+    }
+}
+
+/// Creates the store of `kind` at `path`, filled by `initialise` in its first transaction. Fails
+/// with [`StoreError::AlreadyExists`] rather than replace anything; `path`'s directory is made.
+/// When `initialise` fails, nothing is left behind.
+pub fn create<E: From<StoreError>>(
+    path: &Path,
+    kind: &str,
+    initialise: impl FnOnce(&WriteTransaction) -> Result<(), E>,
+) -> Result<Database, E> {
+    let at = |source| StoreError::File { path: path.into(), source };
+    let directory = directory_of(path);
+    fs::create_dir_all(directory).map_err(at)?;
+    if path.try_exists().map_err(at)? {
+        return Err(StoreError::AlreadyExists { path: path.into() }.into());
+    }
+    let unfinished = unfinished_name(path);
+    let created = build(&unfinished, kind, initialise)
+        .and_then(|database| publish(&unfinished, path).map(|()| database).map_err(E::from));
+    // The name only: once published, the file goes by its real one.
+    let _ = fs::remove_file(&unfinished);
+    let database = created?;
+    remove_abandoned(path);
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(at)?;
+    Ok(database)
+}
+
+fn build<E: From<StoreError>>(
+    path: &Path,
+    kind: &str,
+    initialise: impl FnOnce(&WriteTransaction) -> Result<(), E>,
+) -> Result<Database, E> {
+    let failed = |error: redb::Error| {
+        let source = match error {
+            redb::Error::Io(source) => source,
+            other => io::Error::other(other),
+        };
+        E::from(StoreError::File { path: path.into(), source })
+    };
+    let database = builder().create(path).map_err(|error| failed(error.into()))?;
+    let transaction = database.begin_write().map_err(|error| failed(error.into()))?;
+    transaction
+        .open_table(ABOUT)
+        .map_err(redb::Error::from)
+        .and_then(|mut about| Ok(about.insert(KIND, kind).map(drop)?))
+        .map_err(failed)?;
+    initialise(&transaction)?;
+    transaction.commit().map_err(|error| failed(error.into()))?;
+    Ok(database)
+}
+
+/// Gives the finished file its name. A hard link, because a rename would replace what is there; on
+/// file systems without hard links a rename has to do.
+fn publish(unfinished: &Path, path: &Path) -> Result<(), StoreError> {
+    let exists = || StoreError::AlreadyExists { path: path.into() };
+    match fs::hard_link(unfinished, path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
+        Err(_) if path.exists() => Err(exists()),
+        Err(_) => fs::rename(unfinished, path)
+            .map_err(|source| StoreError::File { path: path.into(), source }),
+    }
+}
+
+/// Whether an I/O error speaks of the file's content rather than of the disk.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+fn kind_of(database: &Database) -> Result<Option<String>, redb::Error> {
+    match database.begin_read()?.open_table(ABOUT) {
+        Ok(about) => Ok(about.get(KIND)?.map(|kind| kind.value().to_owned())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Never the same twice, so that two who create at once do not meet.
+fn unfinished_name(path: &Path) -> PathBuf {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!("{UNFINISHED}{}-{}", std::process::id(), now.as_nanos()));
+    name.into()
+}
+
+/// Clears away what attempts that were killed left. Whoever is still at it has lost the race and
+/// finds the real name taken.
+fn remove_abandoned(path: &Path) {
+    let Some(name) = path.file_name() else { return };
+    let prefix = format!("{}{UNFINISHED}", name.to_string_lossy());
+    let Ok(entries) = fs::read_dir(directory_of(path)) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // Harmless if it stays.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! What a store's file must survive, and what must be refused untouched.
+
+use redb::ReadableTable;
+use tempfile::TempDir;
+
+use super::*;
+
+const NUMBERS: TableDefinition<u64, u64> = TableDefinition::new("numbers");
+
+fn fill(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut numbers = transaction.open_table(NUMBERS).map_err(redb::Error::from)?;
+    for number in 0..2000 {
+        numbers.insert(number, number * number).map_err(redb::Error::from)?;
+    }
+    Ok(())
+}
+
+fn create_filled(directory: &TempDir) -> PathBuf {
+    let path = directory.path().join("deep/er/numbers.redb");
+    drop(create(&path, "numbers v1", fill).unwrap());
+    path
+}
+
+/// Opening must fail with a message that has `expected` in it, and leave the file's bytes alone.
+fn check_refused(path: &Path, expected: &str) {
+    let before = fs::read(path).unwrap();
+    let error = open(path, "numbers v1").unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(fs::read(path).unwrap(), before, "the file was changed");
+}
+
+#[test]
+fn a_created_store_opens_again() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    let database = open(&path, "numbers v1").unwrap();
+    let numbers = database.begin_read().unwrap().open_table(NUMBERS).unwrap();
+    assert_eq!(numbers.iter().unwrap().count(), 2000);
+    let siblings = fs::read_dir(directory_of(&path)).unwrap().count();
+    assert_eq!(siblings, 1, "nothing unfinished is left");
+}
+
+#[test]
+fn a_missing_store_is_not_created_by_opening() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("none.redb");
+    assert!(matches!(open(&path, "numbers v1"), Err(StoreError::NotFound { .. })));
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_existing_file_is_never_created_over() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("notes.txt");
+    fs::write(&path, "mine").unwrap();
+    let refused = create(&path, "numbers v1", fill);
+    assert!(matches!(refused, Err(StoreError::AlreadyExists { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[test]
+fn a_failed_initialisation_leaves_nothing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("numbers.redb");
+    assert!(create(&path, "numbers v1", |_| Err(StoreError::Stopped)).is_err());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_killed_creation_is_cleared_away_by_the_next() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("numbers.redb");
+    let torn = unfinished_name(&path);
+    fs::write(&torn, "redb, half writ").unwrap();
+    drop(create(&path, "numbers v1", fill).unwrap());
+    assert!(!torn.exists());
+    assert!(open(&path, "numbers v1").is_ok());
+}
+
+#[test]
+fn two_processes_cannot_share_a_file() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    let _held = open(&path, "numbers v1").unwrap();
+    let error = open(&path, "numbers v1").unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+}
+
+#[test]
+fn anothers_store_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    let error = open(&path, "words v1").unwrap_err();
+    assert!(matches!(&error, StoreError::Foreign { found, .. } if found == "numbers v1"));
+}
+
+#[test]
+fn what_is_not_a_store_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("numbers.redb");
+    for content in [&b""[..], b"red", b"account_id,currency,balance\n", &[0; 10_000]] {
+        fs::write(&path, content).unwrap();
+        check_refused(&path, "not a usable store");
+    }
+    fs::remove_file(&path).unwrap();
+    drop(Database::create(&path).unwrap());
+    let error = open(&path, "numbers v1").unwrap_err().to_string();
+    assert!(error.contains("not made by strife"), "{error}");
+}
+
+#[test]
+fn a_truncated_store_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    let whole = fs::read(&path).unwrap();
+    for kept in [1, 9, 320, 4096, 10_000, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+        fs::write(&path, &whole[..kept]).unwrap();
+        check_refused(&path, "not a usable store");
+    }
+    fs::write(&path, &whole).unwrap();
+    assert!(open(&path, "numbers v1").is_ok());
+}
+
+#[test]
+fn a_damaged_header_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[64..320].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    check_refused(&path, "not a usable store");
+}

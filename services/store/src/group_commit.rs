@@ -1,0 +1,287 @@
+//! The group-commit actor: many callers, one writer, one durable commit for all that wait.
+//!
+//! A thread of its own blocks on the queue, drains everything waiting (at most
+//! [`Limits::batch`]), has the machine apply it in one redb transaction, commits with
+//! [`Durability::Immediate`] and answers. There is no timer: while one batch is being committed the
+//! next gathers, so that batches grow with load and a lone command does not wait.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::{Latencies, StoreError};
+
+/// What the commands of a store mean. Deterministic, and nothing outside the transaction may see an
+/// effect before [`GroupCommit`] has answered: the transaction may yet fail.
+pub trait Machine: Send + 'static {
+    /// What can be asked of it.
+    type Command: Send + 'static;
+    /// What it answers once the effect is durable. A refusal is an outcome, not an error.
+    type Outcome: Send + 'static;
+
+    /// Applies the commands in order; one outcome per command, in the same order. An error means
+    /// that the store itself failed, and stops the process.
+    fn apply_batch(
+        &mut self,
+        transaction: &WriteTransaction,
+        commands: Vec<Self::Command>,
+    ) -> Result<Vec<Self::Outcome>, redb::Error>;
+}
+
+/// Bounds of a [`GroupCommit`].
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most commands that may wait; further ones are refused with [`StoreError::Overloaded`].
+    pub queue: usize,
+    /// Commands in one durable commit, after which no further request is taken in.
+    pub batch: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue: 65_536, batch: 1_024 }
+    }
+}
+
+/// What to do when the store failed: told why, once. In a service it does not return.
+pub type OnFatal = Box<dyn FnOnce(&str) + Send>;
+
+/// A handle to the actor; clones share it. The actor ends with [`GroupCommit::close`] or with its
+/// last handle.
+pub struct GroupCommit<M: Machine> {
+    shared: Arc<Shared<M>>,
+}
+
+impl<M: Machine> Clone for GroupCommit<M> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+struct Shared<M: Machine> {
+    requests: mpsc::UnboundedSender<Request<M>>,
+    /// Commands in `requests`; what bounds it.
+    waiting: Arc<AtomicUsize>,
+    limits: Limits,
+    database: Arc<Database>,
+    commits: Arc<Latencies>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Request<M: Machine> {
+    One(M::Command, oneshot::Sender<M::Outcome>),
+    Many(Vec<M::Command>, oneshot::Sender<Vec<M::Outcome>>),
+    Close,
+}
+
+impl<M: Machine> GroupCommit<M> {
+    /// Starts the actor. When the store fails it logs one line and stops the process.
+    pub fn start(database: Database, machine: M, limits: Limits) -> Self {
+        Self::start_with(database, machine, limits, Box::new(stop_process))
+    }
+
+    /// As [`GroupCommit::start`], with another end than the process's.
+    pub fn start_with(database: Database, machine: M, limits: Limits, on_fatal: OnFatal) -> Self {
+        let (requests, queue) = mpsc::unbounded_channel();
+        let (database, waiting) = (Arc::new(database), Arc::new(AtomicUsize::new(0)));
+        let commits = Arc::new(Latencies::default());
+        let writer = Writer {
+            machine,
+            queue,
+            waiting: waiting.clone(),
+            batch: limits.batch,
+            database: database.clone(),
+            commits: commits.clone(),
+        };
+        let thread = thread::spawn(move || {
+            if let Err(why) = writer.run() {
+                on_fatal(&why);
+            }
+        });
+        let thread = Mutex::new(Some(thread));
+        let shared = Shared { requests, waiting, limits, database, commits, thread };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Applies one command; answers once its effect is durable. A caller that stops waiting does
+    /// not undo it.
+    pub async fn apply(&self, command: M::Command) -> Result<M::Outcome, StoreError> {
+        self.reserve(1)?;
+        let (answer, outcome) = oneshot::channel();
+        self.send(Request::One(command, answer))?;
+        outcome.await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Applies commands in order, in one durable commit; an outcome per command.
+    pub async fn apply_all(
+        &self,
+        commands: Vec<M::Command>,
+    ) -> Result<Vec<M::Outcome>, StoreError> {
+        self.reserve(commands.len())?;
+        let (answer, outcomes) = oneshot::channel();
+        self.send(Request::Many(commands, answer))?;
+        outcomes.await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Reads a consistent snapshot of what is committed. Blocks for as long as `read` takes: keep
+    /// it to a few look-ups, or move it off the runtime's threads.
+    pub fn read<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.shared.database.begin_read().map_err(redb::Error::from)?;
+        Ok(read(&transaction)?)
+    }
+
+    /// How long durable commits took since the start.
+    pub fn commits(&self) -> &Latencies {
+        &self.shared.commits
+    }
+
+    /// Applies what waits, then ends the actor; later commands fail with [`StoreError::Stopped`].
+    /// The file is closed when the last handle is gone.
+    pub fn close(&self) {
+        // Both fail only when the actor has ended already.
+        let _ = self.send(Request::Close);
+        let mut thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = thread.take().map(JoinHandle::join);
+    }
+
+    fn reserve(&self, commands: usize) -> Result<(), StoreError> {
+        let Shared { waiting, limits, .. } = &*self.shared;
+        let fits = |now: usize| now.checked_add(commands).filter(|next| *next <= limits.queue);
+        match waiting.fetch_update(Relaxed, Relaxed, fits) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Overloaded { limit: limits.queue }),
+        }
+    }
+
+    fn send(&self, request: Request<M>) -> Result<(), StoreError> {
+        self.shared.requests.send(request).map_err(|_| StoreError::Stopped)
+    }
+}
+
+/// The thread's side.
+struct Writer<M: Machine> {
+    machine: M,
+    queue: mpsc::UnboundedReceiver<Request<M>>,
+    waiting: Arc<AtomicUsize>,
+    batch: usize,
+    database: Arc<Database>,
+    commits: Arc<Latencies>,
+}
+
+/// What was drained: the commands in order, and who waits for how many of the outcomes.
+struct Batch<M: Machine> {
+    commands: Vec<M::Command>,
+    answers: Vec<Answer<M>>,
+    closing: bool,
+}
+
+enum Answer<M: Machine> {
+    One(oneshot::Sender<M::Outcome>),
+    Many(usize, oneshot::Sender<Vec<M::Outcome>>),
+}
+
+impl<M: Machine> Writer<M> {
+    /// Until closed, or until the store fails: then the reason, with everyone unanswered.
+    fn run(mut self) -> Result<(), String> {
+        while let Some(first) = self.queue.blocking_recv() {
+            let batch = self.drain(first);
+            if !batch.commands.is_empty() {
+                let outcomes = self.commit(batch.commands)?;
+                answer(batch.answers, outcomes);
+            }
+            if batch.closing {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, first: Request<M>) -> Batch<M> {
+        let mut batch = Batch { commands: Vec::new(), answers: Vec::new(), closing: false };
+        batch.take(first);
+        while batch.commands.len() < self.batch && !batch.closing {
+            let Ok(next) = self.queue.try_recv() else { break };
+            batch.take(next);
+        }
+        self.waiting.fetch_sub(batch.commands.len(), Relaxed);
+        batch
+    }
+
+    fn commit(&mut self, commands: Vec<M::Command>) -> Result<Vec<M::Outcome>, String> {
+        let expected = commands.len();
+        let applied = panic::catch_unwind(AssertUnwindSafe(|| self.try_commit(commands)));
+        let outcomes = applied
+            .map_err(|_| "applying a batch panicked".to_owned())?
+            .map_err(|error| error.to_string())?;
+        if outcomes.len() != expected {
+            return Err(format!("{} outcomes for {expected} commands", outcomes.len()));
+        }
+        Ok(outcomes)
+    }
+
+    fn try_commit(&mut self, commands: Vec<M::Command>) -> Result<Vec<M::Outcome>, redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        let outcomes = self.machine.apply_batch(&transaction, commands)?;
+        let started = Instant::now();
+        transaction.commit()?;
+        self.commits.record(started.elapsed());
+        Ok(outcomes)
+    }
+}
+
+impl<M: Machine> Batch<M> {
+    fn take(&mut self, request: Request<M>) {
+        match request {
+            Request::One(command, answer) => {
+                self.commands.push(command);
+                self.answers.push(Answer::One(answer));
+            }
+            Request::Many(commands, answer) => {
+                self.answers.push(Answer::Many(commands.len(), answer));
+                self.commands.extend(commands);
+            }
+            Request::Close => self.closing = true,
+        }
+    }
+}
+
+/// Tells everyone what became of their commands. Who has stopped waiting is skipped.
+fn answer<M: Machine>(answers: Vec<Answer<M>>, outcomes: Vec<M::Outcome>) {
+    let mut outcomes = outcomes.into_iter();
+    for answer in answers {
+        match answer {
+            Answer::One(to) => {
+                let _ = outcomes.next().map(|outcome| to.send(outcome));
+            }
+            Answer::Many(count, to) => {
+                let _ = to.send(outcomes.by_ref().take(count).collect());
+            }
+        }
+    }
+}
+
+/// The end of a service whose store failed: what is on the disk is not known any more.
+fn stop_process(why: &str) {
+    error!(
+        why,
+        "the store failed; stopping without acknowledging anything. Check the disk, then start again"
+    );
+    std::process::exit(1);
+}
+
+#[cfg(test)]
+mod tests;
