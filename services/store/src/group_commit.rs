@@ -127,6 +127,9 @@ impl<M: Machine> GroupCommit<M> {
         &self,
         commands: Vec<M::Command>,
     ) -> Result<Vec<M::Outcome>, StoreError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
         self.reserve(commands.len())?;
         let (answer, outcomes) = oneshot::channel();
         self.send(Request::Many(commands, answer))?;

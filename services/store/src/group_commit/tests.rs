@@ -45,16 +45,15 @@ impl Machine for Appender {
             gate.recv().unwrap();
         }
         let mut log = transaction.open_table(LOG)?;
-        let mut next = log.last()?.map_or(0, |(position, _)| position.value() + 1);
+        let first = log.last()?.map_or(0, |(position, _)| position.value() + 1);
         let mut positions = Vec::new();
-        for command in commands {
+        for (next, command) in (first..).zip(commands) {
             match command {
                 Append::Number(number) => log.insert(next, number)?,
                 Append::Fail => return Err(redb::Error::Io(io::Error::other("no such luck"))),
                 Append::Panic => panic!("a bug"),
             };
             positions.push(next);
-            next += 1;
         }
         Ok(positions)
     }
