@@ -1,0 +1,180 @@
+//! No money lost, none doubled, whatever is killed.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use futures_util::future::join_all;
+use strife_proto::gateway::v1::{
+    AccountRef, BalanceRequest, HistoryRequest, PaymentState, payment_gateway_client::PaymentGatewayClient,
+};
+use strife_runtime::{Role, connect};
+use tonic::Code;
+
+use crate::support::{Booted, PATIENCE, PAYMENT, boot};
+
+/// Concurrent payers in the tests that kill something.
+const PAYERS: usize = 16;
+/// Payments each of them makes at least.
+const PAYMENTS: usize = 12;
+
+#[tokio::test]
+async fn the_same_payment_fifty_times_at_once_moves_money_once() {
+    let booted = boot(|_| {}).await;
+    let before = booted.fleet.totals().await.unwrap();
+    let (from, to) = (booted.account("icici", 0), booted.account("sbi", 0));
+    let opening = balance(&booted, &from.user, &from.account).await;
+    let request = booted.payment("fifty-times", from, to);
+    let answers = join_all((0..50).map(|_| booted.pay(request.clone()))).await;
+    assert!(answers.iter().all(|answer| answer == &answers[0]), "identical answers");
+    assert_eq!(answers[0].state(), PaymentState::Committed);
+    booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
+    assert_eq!(balance(&booted, &from.user, &from.account).await, opening - PAYMENT);
+    let other = booted.payment("fifty-times", from, booted.account("sbi", 1));
+    let status = booted.gateway().process_payment(other).await.unwrap_err();
+    assert_eq!(status.code(), Code::AlreadyExists);
+}
+
+#[tokio::test]
+async fn kill_9_of_bank_servers_amid_payments_loses_nothing() {
+    kill_amid_payments(&["icici-1", "sbi-2"]).await;
+}
+
+#[tokio::test]
+async fn kill_9_of_the_bank_process_amid_payments_loses_nothing() {
+    kill_amid_payments(&["icici", "sbi"]).await;
+}
+
+#[tokio::test]
+async fn kill_9_of_the_gateway_amid_payments_loses_nothing() {
+    kill_amid_payments(&["gateway"]).await;
+}
+
+/// Kills and restarts every victim while payers pay; every payment must end the same for all who ask,
+/// and every unit be somewhere.
+async fn kill_amid_payments(victims: &[&str]) {
+    let booted = Arc::new(tokio::sync::RwLock::new(boot(|_| {}).await));
+    let before = booted.read().await.fleet.totals().await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let payers = (0..PAYERS).map(|payer| tokio::spawn(pay_until(payer, booted.clone(), done.clone())));
+    let payers: Vec<_> = payers.collect();
+    for victim in victims {
+        let mut booted = booted.write().await;
+        booted.fleet.kill(victim).await.unwrap();
+        booted.fleet.restart(victim).await.unwrap();
+    }
+    done.store(true, Relaxed);
+    let mut paid = Vec::new();
+    for payer in payers {
+        paid.extend(payer.await.unwrap());
+    }
+    let booted = booted.read().await;
+    booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
+    for (id, from, state) in paid {
+        let request = booted.payment(&id, &booted.accounts[from], booted.account("sbi", 0));
+        assert_eq!(booted.pay(request).await.state(), state, "{id} has one outcome for ever");
+    }
+    assert_eq!(booted.fleet.totals().await.unwrap().customers, before.customers);
+}
+
+/// Pays from one account, at least [`PAYMENTS`] times and until `done`; returns id, payer, outcome.
+/// The lock is never held across a payment, so that the killer gets its turn amid them.
+async fn pay_until(
+    payer: usize,
+    booted: Arc<tokio::sync::RwLock<Booted>>,
+    done: Arc<AtomicBool>,
+) -> Vec<(String, usize, PaymentState)> {
+    let mut outcomes = Vec::new();
+    let (mut gateway, from) = {
+        let booted = booted.read().await;
+        let icici = booted.accounts.iter().enumerate().filter(|(_, a)| a.bank == "icici");
+        let from = icici.map(|(index, _)| index).nth(payer).unwrap();
+        (booted.gateway(), from)
+    };
+    for number in 0.. {
+        if number >= PAYMENTS && done.load(Relaxed) {
+            break;
+        }
+        let id = format!("payer-{payer}-{number}");
+        let request = {
+            let booted = booted.read().await;
+            booted.payment(&id, &booted.accounts[from], booted.account("sbi", 0))
+        };
+        loop {
+            match gateway.process_payment(request.clone()).await {
+                Ok(answer) => {
+                    outcomes.push((id, from, answer.into_inner().state()));
+                    break;
+                }
+                Err(status) => assert!(crate::support::may_ask_again(&status), "{status}"),
+            }
+        }
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn users_reach_their_own_accounts_only_and_history_shows_both_sides() {
+    let booted = boot(|spec| spec.users = vec![]).await;
+    let (from, to) = (booted.account("icici", 0).clone(), booted.account("sbi", 3).clone());
+    let certs = booted.fleet.spec().certs();
+    let wanted = strife_runtime::certs::Wanted::for_fleet(&[], std::slice::from_ref(&from.user), &[]);
+    strife_runtime::certs::init(&certs, &wanted).unwrap();
+    let security = booted.security(Role::Client, &from.user);
+    let channel = connect::channel(booted.fleet.balancer(), "gateway", &security).unwrap();
+    let mut own = PaymentGatewayClient::new(channel);
+
+    let mut request = booted.payment("own", &from, &to);
+    request.user.clear();
+    let answer = own.process_payment(request).await.unwrap().into_inner();
+    assert_eq!(answer.state(), PaymentState::Committed);
+    let theirs = booted.payment("theirs", &to, &from);
+    let status = own.process_payment(theirs).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let status = own.get_balance(BalanceRequest { user: to.user.clone() }).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+
+    for user in [&from.user, &to.user] {
+        let request = HistoryRequest { user: user.clone(), ..HistoryRequest::default() };
+        let history = booted.gateway().get_transaction_history(request).await.unwrap().into_inner();
+        let ids: HashSet<_> = history.payments.iter().map(|p| p.payment_id.as_str()).collect();
+        assert_eq!(ids, HashSet::from(["own"]), "{user}");
+    }
+    // A bank is not for clients: the same certificate is turned away there.
+    let channel = connect::channel(booted.fleet.balancer(), "bank.icici", &security).unwrap();
+    let mut bank = strife_proto::bank::v1::bank_service_client::BankServiceClient::new(channel);
+    let status = bank.validate_account(crate::support::validate(&from)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_refused_payment_is_aborted_for_ever_and_moves_nothing() {
+    let booted = boot(|_| {}).await;
+    let before = booted.fleet.totals().await.unwrap();
+    let (from, to) = (booted.account("icici", 0), booted.account("sbi", 0));
+    let mut request = booted.payment("too-much", from, to);
+    request.amount.as_mut().unwrap().minor_units = i64::MAX / 2;
+    let first = booted.pay(request.clone()).await;
+    assert_eq!(first.state(), PaymentState::Aborted);
+    assert_eq!(booted.pay(request).await, first);
+    let mut stranger = booted.payment("to-nobody", from, to);
+    stranger.to = Some(AccountRef { bank: "sbi".to_owned(), account_id: "nobody".to_owned() });
+    assert_eq!(booted.pay(stranger).await.state(), PaymentState::Aborted);
+    let one_bank = booted.payment("one-bank", from, booted.account("icici", 1));
+    assert_eq!(booted.pay(one_bank).await.state(), PaymentState::Committed);
+    booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
+}
+
+async fn balance(booted: &Booted, user: &str, account: &str) -> i64 {
+    let request = BalanceRequest { user: user.to_owned() };
+    let answer = booted.gateway().get_balance(request).await.unwrap().into_inner();
+    let found = answer.accounts.into_iter().find(|found| {
+        found.account.as_ref().is_some_and(|reference| reference.account_id == account)
+    });
+    let found = found.expect("the user's account");
+    found.available.unwrap().minor_units + found.held.map_or(0, |held| held.minor_units)
+}

@@ -1,0 +1,150 @@
+//! A fleet to test on, clients that call it, and the bare command.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use strife_fleet::{BankSpec, Fleet, FleetSpec};
+use strife_proto::{
+    bank::v1::{AccountRequest, bank_service_client::BankServiceClient},
+    common::v1::Money,
+    gateway::v1::{
+        AccountRef, PaymentRequest, PaymentResponse, payment_gateway_client::PaymentGatewayClient,
+    },
+};
+use strife_runtime::{Role, Security, TlsArgs, connect};
+use tempfile::TempDir;
+use tonic::{Status, transport::Channel};
+
+/// How long a condition that must come true may take. Never asserted as a time; it only ends a test
+/// that would otherwise hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Units each generated account opens with are at least this many.
+pub(crate) const PAYMENT: i64 = 7;
+
+/// A fleet in a directory of its own, both gone when dropped.
+pub(crate) struct Booted {
+    pub(crate) fleet: Fleet,
+    pub(crate) accounts: Vec<Account>,
+    _dir: TempDir,
+}
+
+/// A line of `users.csv`.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) user: String,
+    pub(crate) bank: String,
+    pub(crate) account: String,
+}
+
+pub(crate) fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_strife")
+}
+
+/// Boots a fleet as `change` makes it from a small one.
+pub(crate) async fn boot(change: impl FnOnce(&mut FleetSpec)) -> Booted {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = FleetSpec::new(program(), dir.path());
+    spec.banks = vec![BankSpec::new("icici", 2), BankSpec::new("sbi", 2)];
+    spec.accounts_per_bank = 50;
+    change(&mut spec);
+    let fleet = Fleet::boot(spec).await.unwrap_or_else(|error| panic!("{error}"));
+    let accounts = accounts(&fleet.spec().accounts());
+    Booted { fleet, accounts, _dir: dir }
+}
+
+fn accounts(dir: &Path) -> Vec<Account> {
+    let mut reader = csv::Reader::from_path(dir.join("users.csv")).unwrap();
+    let account = |row: csv::StringRecord| Account {
+        user: row[0].to_owned(),
+        bank: row[1].to_owned(),
+        account: row[2].to_owned(),
+    };
+    reader.records().map(|row| account(row.unwrap())).collect()
+}
+
+impl Booted {
+    /// The security of another role of this fleet.
+    pub(crate) fn security(&self, role: Role, name: &str) -> Security {
+        let spec = self.fleet.spec();
+        let tls = TlsArgs { certs: spec.certs(), plaintext: spec.plaintext };
+        Security::load(&tls, role, name).unwrap()
+    }
+
+    /// A channel through the balancer to the pool `authority`, as the load generator.
+    pub(crate) fn channel(&self, authority: &str) -> Channel {
+        let security = self.security(Role::Loadgen, "1");
+        connect::channel(self.fleet.balancer(), authority, &security).unwrap()
+    }
+
+    pub(crate) fn gateway(&self) -> PaymentGatewayClient<Channel> {
+        PaymentGatewayClient::new(self.channel("gateway"))
+    }
+
+    pub(crate) fn bank(&self, name: &str) -> BankServiceClient<Channel> {
+        BankServiceClient::new(self.channel(&format!("bank.{name}")))
+    }
+
+    /// The `index`th account of a bank.
+    pub(crate) fn account(&self, bank: &str, index: usize) -> &Account {
+        self.accounts.iter().filter(|account| account.bank == bank).nth(index).unwrap()
+    }
+
+    /// A payment of [`PAYMENT`] units from one bank to another.
+    pub(crate) fn payment(&self, id: &str, from: &Account, to: &Account) -> PaymentRequest {
+        let reference = |account: &Account| {
+            Some(AccountRef { bank: account.bank.clone(), account_id: account.account.clone() })
+        };
+        PaymentRequest {
+            payment_id: id.to_owned(),
+            user: from.user.clone(),
+            from: reference(from),
+            to: reference(to),
+            amount: Some(Money { minor_units: PAYMENT, currency: "INR".to_owned() }),
+        }
+    }
+
+    /// Asks until there is an answer, as a client with a payment id may.
+    pub(crate) async fn pay(&self, request: PaymentRequest) -> PaymentResponse {
+        let mut gateway = self.gateway();
+        let paid = async {
+            loop {
+                match gateway.process_payment(request.clone()).await {
+                    Ok(answer) => return answer.into_inner(),
+                    Err(status) => assert!(may_ask_again(&status), "{status}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, paid).await.expect("the payment gets an answer")
+    }
+}
+
+/// Whether a status means "ask again with the same id".
+pub(crate) fn may_ask_again(status: &Status) -> bool {
+    use tonic::Code::{Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable};
+    matches!(status.code(), Cancelled | DeadlineExceeded | ResourceExhausted | Unavailable)
+}
+
+pub(crate) fn validate(account: &Account) -> AccountRequest {
+    AccountRequest { account_id: account.account.clone() }
+}
+
+/// Runs the command to its end.
+pub(crate) fn strife(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command that must fail: one line that holds all of `expected`, and the exit code.
+#[track_caller]
+pub(crate) fn refused(arguments: &[&str], code: i32, expected: &[&str]) {
+    let output = strife(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    for word in expected {
+        assert!(last.contains(word), "`{word}` is not in: {said}");
+    }
+}
