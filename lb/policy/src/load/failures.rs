@@ -1,0 +1,48 @@
+//! The share of an endpoint's latest calls that failed, fading with time.
+//!
+//! It fades so that an endpoint which was avoided for its failures is tried again.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::nanoseconds;
+
+/// Weight of the newest call: five failures in a row make a ratio of three quarters, and one
+/// failure in a hundred calls hardly shows.
+const WEIGHT: f64 = 0.25;
+/// Time in which the ratio halves when no call ends.
+const HALF_LIFE: Duration = Duration::from_secs(3);
+/// A ratio below this is none.
+const NEGLIGIBLE: f64 = 1e-3;
+
+/// An exponentially weighted ratio. Two calls that end at once may lose one of their samples.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    /// An `f64` as bits.
+    ratio: AtomicU64,
+    updated_at_ns: AtomicU64,
+}
+
+impl Failures {
+    pub(crate) fn record(&self, now: Duration, failed: bool) {
+        let ratio = self.ratio(now);
+        if ratio == 0.0 && !failed {
+            return;
+        }
+        let sample = if failed { 1.0 } else { 0.0 };
+        self.ratio.store((ratio + WEIGHT * (sample - ratio)).to_bits(), Relaxed);
+        self.updated_at_ns.store(nanoseconds(now), Relaxed);
+    }
+
+    pub(crate) fn ratio(&self, now: Duration) -> f64 {
+        let ratio = f64::from_bits(self.ratio.load(Relaxed));
+        if ratio == 0.0 {
+            return 0.0;
+        }
+        let age = nanoseconds(now).saturating_sub(self.updated_at_ns.load(Relaxed));
+        let faded = ratio * (-(age as f64) / HALF_LIFE.as_nanos() as f64).exp2();
+        if faded < NEGLIGIBLE { 0.0 } else { faded }
+    }
+}

@@ -1,0 +1,168 @@
+//! The last report of an endpoint, kept so that it can be corrected and distrusted.
+//!
+//! Beside the report itself: our own calls in flight when it arrived (so that what was sent and
+//! finished since can be added) and the interval between reports (so that old can be told from
+//! young without being told how often servers report).
+
+use std::{
+    hint,
+    sync::atomic::{
+        AtomicBool, AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    time::Duration,
+};
+
+use super::{Report, nanoseconds};
+
+/// Time between reports until two have arrived.
+pub const DEFAULT_REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// A report is fully trusted for one interval and not at all after this many.
+pub const TRUSTED_INTERVALS: u32 = 5;
+/// Bounds of the measured interval: a burst of reports must not make the next one old, nor a long
+/// pause make it trusted for ever.
+const INTERVAL_BOUNDS_NS: (f64, f64) = (10e6, 2e9);
+/// Weight of the newest interval in the measured one.
+const INTERVAL_WEIGHT: f64 = 0.2;
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reported {
+    /// It is now what is known.
+    Accepted,
+    /// Not newer than what was known already: dropped.
+    OutOfSequence,
+}
+
+/// The last accepted report.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LastReport {
+    /// When it arrived, since the balancer started.
+    pub received_at: Duration,
+    /// Time between reports, measured.
+    pub interval: Duration,
+    /// Calls being served, as reported.
+    pub in_flight: u32,
+    /// Calls waiting, as reported.
+    pub queued: u32,
+    /// Calls served at once; 0: unknown.
+    pub slots: u32,
+    /// Microseconds; 0: unknown.
+    pub service_time_us: u32,
+    /// Our own calls in flight when it arrived.
+    pub own_in_flight: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    /// Held while a report is written; reports of one endpoint hardly ever meet.
+    writing: AtomicBool,
+    known: AtomicBool,
+    epoch: AtomicU64,
+    sequence: AtomicU64,
+    /// Calls that had reached the server, and how many of them we had sent.
+    arrived: AtomicU64,
+    sent: AtomicU64,
+    received_at_ns: AtomicU64,
+    interval_ns: AtomicU64,
+    own_in_flight: AtomicU64,
+    in_flight: AtomicU32,
+    queued: AtomicU32,
+    slots: AtomicU32,
+    service_time_us: AtomicU32,
+}
+
+impl Reports {
+    /// Returns also how many calls reached the server since the last report that we did not send.
+    pub(crate) fn record(
+        &self,
+        now: Duration,
+        report: &Report,
+        own_in_flight: u64,
+        sent: u64,
+    ) -> (Reported, u64) {
+        while self.writing.compare_exchange_weak(false, true, Acquire, Relaxed).is_err() {
+            hint::spin_loop();
+        }
+        let outcome = self.record_alone(now, report, own_in_flight, sent);
+        self.writing.store(false, Release);
+        outcome
+    }
+
+    fn record_alone(
+        &self,
+        now: Duration,
+        report: &Report,
+        own_in_flight: u64,
+        sent: u64,
+    ) -> (Reported, u64) {
+        let known = self.known.load(Relaxed);
+        let last = (self.epoch.load(Relaxed), self.sequence.load(Relaxed));
+        if known && (report.epoch, report.sequence) <= last {
+            return (Reported::OutOfSequence, 0);
+        }
+        let arrived = report.completed.saturating_add(u64::from(report.in_flight));
+        let mut strangers = 0;
+        if known && report.epoch == last.0 {
+            self.measure_interval(now, report.sequence - last.1);
+            let all = arrived.saturating_sub(self.arrived.load(Relaxed));
+            strangers = all.saturating_sub(sent.saturating_sub(self.sent.load(Relaxed)));
+        }
+        self.epoch.store(report.epoch, Relaxed);
+        self.sequence.store(report.sequence, Relaxed);
+        self.arrived.store(arrived, Relaxed);
+        self.sent.store(sent, Relaxed);
+        self.in_flight.store(report.in_flight, Relaxed);
+        self.own_in_flight.store(own_in_flight, Relaxed);
+        self.queued.store(report.queued, Relaxed);
+        self.slots.store(report.slots, Relaxed);
+        self.service_time_us.store(report.service_time_us, Relaxed);
+        self.received_at_ns.store(nanoseconds(now), Relaxed);
+        self.known.store(true, Release);
+        (Reported::Accepted, strangers)
+    }
+
+    /// Reports that were lost on the way do not make the interval longer.
+    fn measure_interval(&self, now: Duration, reports: u64) {
+        let gap = nanoseconds(now).saturating_sub(self.received_at_ns.load(Relaxed));
+        let sample =
+            (gap as f64 / reports as f64).clamp(INTERVAL_BOUNDS_NS.0, INTERVAL_BOUNDS_NS.1);
+        let measured = self.interval_ns.load(Relaxed) as f64;
+        let next =
+            if measured == 0.0 { sample } else { measured + INTERVAL_WEIGHT * (sample - measured) };
+        self.interval_ns.store(next as u64, Relaxed);
+    }
+
+    pub(crate) fn last(&self) -> Option<LastReport> {
+        if !self.known.load(Acquire) {
+            return None;
+        }
+        let interval = match self.interval_ns.load(Relaxed) {
+            0 => DEFAULT_REPORT_INTERVAL,
+            measured => Duration::from_nanos(measured),
+        };
+        Some(LastReport {
+            received_at: Duration::from_nanos(self.received_at_ns.load(Relaxed)),
+            interval,
+            in_flight: self.in_flight.load(Relaxed),
+            queued: self.queued.load(Relaxed),
+            slots: self.slots.load(Relaxed),
+            service_time_us: self.service_time_us.load(Relaxed),
+            own_in_flight: self.own_in_flight.load(Relaxed),
+        })
+    }
+}
+
+impl LastReport {
+    /// How far it can be believed: 1 within one interval, falling to 0 at
+    /// [`TRUSTED_INTERVALS`], linearly.
+    pub(crate) fn trust(&self, now: Duration) -> f64 {
+        let age = now.saturating_sub(self.received_at);
+        if age <= self.interval {
+            return 1.0;
+        }
+        let intervals = age.as_nanos() as f64 / self.interval.as_nanos() as f64;
+        let span = f64::from(TRUSTED_INTERVALS - 1);
+        ((f64::from(TRUSTED_INTERVALS) - intervals) / span).max(0.0)
+    }
+}

@@ -1,0 +1,137 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn report(epoch: u64, sequence: u64) -> Report {
+    Report { in_flight: sequence as u32, epoch, sequence, ..Report::default() }
+}
+
+#[test]
+fn an_older_report_changes_nothing() {
+    let load = EndpointLoad::new();
+    let check = |epoch, sequence, expected, known: u32| {
+        assert_eq!(load.report(ms(1), &report(epoch, sequence)), Ok(expected));
+        assert_eq!(load.last_report().unwrap().in_flight, known);
+    };
+    check(1, 5, Reported::Accepted, 5);
+    check(1, 5, Reported::OutOfSequence, 5);
+    check(1, 4, Reported::OutOfSequence, 5);
+    check(0, 9, Reported::OutOfSequence, 5);
+    check(1, 7, Reported::Accepted, 7);
+    check(2, 1, Reported::Accepted, 1);
+    check(1, 8, Reported::OutOfSequence, 1);
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    let load = EndpointLoad::new();
+    for cpu_utilization in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.01] {
+        let invalid = Report { cpu_utilization, ..report(1, 1) };
+        assert!(load.report(ms(0), &invalid).is_err(), "{cpu_utilization}");
+    }
+    assert_eq!(load.last_report(), None);
+}
+
+#[test]
+fn the_interval_is_measured_and_lost_reports_do_not_stretch_it() {
+    let load = EndpointLoad::new();
+    load.report(ms(0), &report(1, 1)).unwrap();
+    assert_eq!(load.last_report().unwrap().interval, DEFAULT);
+    load.report(ms(250), &report(1, 2)).unwrap();
+    assert_eq!(load.last_report().unwrap().interval, ms(250));
+    load.report(ms(1000), &report(1, 5)).unwrap();
+    assert_eq!(load.last_report().unwrap().interval, ms(250));
+}
+
+const DEFAULT: Duration = reports::DEFAULT_REPORT_INTERVAL;
+
+#[test]
+fn trust_lasts_one_interval_and_ends_after_five() {
+    let load = EndpointLoad::new();
+    load.report(ms(0), &report(1, 1)).unwrap();
+    let last = load.last_report().unwrap();
+    assert_eq!(last.trust(ms(100)), 1.0);
+    assert_eq!(last.trust(ms(300)), 0.5);
+    assert_eq!(last.trust(ms(500)), 0.0);
+    assert_eq!(last.trust(ms(5000)), 0.0);
+}
+
+#[test]
+fn a_cancelled_call_is_neither_success_nor_failure() {
+    let load = EndpointLoad::new();
+    load.sent();
+    load.finished(ms(1), Outcome::Cancelled);
+    assert_eq!((load.in_flight(), load.succeeded(), load.failed()), (0, 0, 0));
+    assert_eq!(load.calls(), 1);
+    assert_eq!(load.failure_ratio(ms(1)), 0.0);
+}
+
+#[test]
+fn failures_weigh_and_fade() {
+    let load = EndpointLoad::new();
+    for _ in 0..5 {
+        load.sent();
+        load.finished(ms(1), Outcome::Failed);
+    }
+    let fresh = load.failure_ratio(ms(1));
+    assert!(fresh > 0.7, "{fresh}");
+    let later = load.failure_ratio(ms(3001));
+    assert!((later - fresh / 2.0).abs() < 1e-9, "{later}");
+    assert_eq!(load.failure_ratio(ms(600_000)), 0.0);
+}
+
+#[test]
+fn a_lease_counts_until_it_ends_or_a_report_shows_the_call() {
+    let load = EndpointLoad::new();
+    load.report(ms(0), &Report { completed: 10, ..report(1, 1) }).unwrap();
+    for _ in 0..3 {
+        load.lease(ms(10));
+    }
+    assert_eq!(load.leased(ms(20)), 3);
+    // Two more calls have reached the server, one of them by our own hand.
+    load.sent();
+    let seen = Report { completed: 12, ..report(1, 1) };
+    load.report(ms(100), &Report { sequence: 2, ..seen }).unwrap();
+    assert_eq!(load.leased(ms(100)), 2);
+    assert_eq!(load.leased(ms(10) + leases::LEASE), 0);
+}
+
+#[test]
+fn an_endpoint_ramps_from_the_floor_to_its_full_share() {
+    let load = EndpointLoad::new();
+    load.joined(ms(10_000));
+    assert_eq!(load.ramp(ms(10_000)), RAMP_FLOOR);
+    assert_eq!(load.ramp(ms(12_500)), 0.5);
+    assert_eq!(load.ramp(ms(15_000)), 1.0);
+}
+
+proptest! {
+    /// Leases never count more than were granted within the lease, nor after it.
+    #[test]
+    fn leases_are_never_invented(grants in prop::collection::vec(0_u64..3000, 0..200), at in 0_u64..4000) {
+        let load = EndpointLoad::new();
+        let mut grants = grants;
+        grants.sort_unstable();
+        for grant in grants.iter().filter(|grant| **grant <= at) {
+            load.lease(ms(*grant));
+        }
+        let within = |lease: u64| grants.iter().filter(|g| **g <= at && *g + lease > at).count() as u64;
+        let live = load.leased(ms(at));
+        prop_assert!(live <= within(500), "{live} > {}", within(500));
+        prop_assert!(live >= within(437), "{live} < {}", within(437));
+    }
+
+    /// Whatever order reports arrive in, the newest is what is known.
+    #[test]
+    fn the_newest_report_wins(order in Just((0_u64..20).collect::<Vec<_>>()).prop_shuffle()) {
+        let load = EndpointLoad::new();
+        for number in order {
+            load.report(ms(1), &report(number / 5, number % 5)).unwrap();
+        }
+        prop_assert_eq!(load.last_report().unwrap().in_flight, 4);
+    }
+}
