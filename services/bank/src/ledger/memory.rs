@@ -1,0 +1,97 @@
+//! A ledger's state in memory: for tests, models and benchmarks.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+};
+
+use super::{Account, Internal, LedgerState, LegKey, LegRecord, LegState, Posting, TransferRecord};
+
+/// Maps, and a count of postings in place of a journal.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryState {
+    accounts: HashMap<String, Account>,
+    positions: BTreeMap<Internal, i128>,
+    legs: HashMap<LegKey, LegRecord>,
+    transfers: HashMap<String, TransferRecord>,
+    postings: u64,
+}
+
+impl MemoryState {
+    /// Every customer's account.
+    pub fn accounts(&self) -> &HashMap<String, Account> {
+        &self.accounts
+    }
+
+    /// The bank's own accounts.
+    pub fn positions(&self) -> &BTreeMap<Internal, i128> {
+        &self.positions
+    }
+
+    /// Every leg, whatever became of it.
+    pub fn legs(&self) -> &HashMap<LegKey, LegRecord> {
+        &self.legs
+    }
+
+    /// Legs whose decision is not known.
+    pub fn in_doubt(&self) -> usize {
+        self.legs.values().filter(|leg| leg.state == LegState::Prepared).count()
+    }
+
+    /// How many postings were made.
+    pub fn postings(&self) -> u64 {
+        self.postings
+    }
+}
+
+impl LedgerState for MemoryState {
+    type Error = Infallible;
+
+    fn account(&mut self, account_id: &str) -> Result<Option<Account>, Infallible> {
+        Ok(self.accounts.get(account_id).copied())
+    }
+
+    fn put_account(&mut self, account_id: &str, account: Account) -> Result<(), Infallible> {
+        match self.accounts.get_mut(account_id) {
+            Some(known) => *known = account,
+            None => drop(self.accounts.insert(account_id.to_owned(), account)),
+        }
+        Ok(())
+    }
+
+    fn position(&mut self, internal: Internal) -> Result<i128, Infallible> {
+        Ok(self.positions.get(&internal).copied().unwrap_or(0))
+    }
+
+    fn put_position(&mut self, internal: Internal, balance: i128) -> Result<(), Infallible> {
+        self.positions.insert(internal, balance);
+        Ok(())
+    }
+
+    fn leg(&mut self, key: &LegKey) -> Result<Option<LegRecord>, Infallible> {
+        Ok(self.legs.get(key).cloned())
+    }
+
+    fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), Infallible> {
+        self.legs.insert(key.clone(), leg);
+        Ok(())
+    }
+
+    fn transfer(&mut self, transaction_id: &str) -> Result<Option<TransferRecord>, Infallible> {
+        Ok(self.transfers.get(transaction_id).cloned())
+    }
+
+    fn put_transfer(
+        &mut self,
+        transaction_id: &str,
+        transfer: TransferRecord,
+    ) -> Result<(), Infallible> {
+        self.transfers.insert(transaction_id.to_owned(), transfer);
+        Ok(())
+    }
+
+    fn append(&mut self, _posting: Posting<'_>) -> Result<(), Infallible> {
+        self.postings += 1;
+        Ok(())
+    }
+}

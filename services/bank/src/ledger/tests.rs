@@ -1,0 +1,364 @@
+//! The ledger by example, then against its laws under any sequence of commands.
+
+use std::collections::HashMap;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+
+fn inr() -> Currency {
+    "INR".parse().unwrap()
+}
+
+fn rupees(minor_units: i64) -> Amount {
+    Amount { minor_units, currency: inr() }
+}
+
+fn open_account(account_id: &str, balance: Amount, state: AccountState) -> Command {
+    Command::OpenAccount(OpenAccount { account_id: account_id.to_owned(), balance, state })
+}
+
+fn transfer(transaction_id: &str, from: &str, to: &str, amount: Amount) -> Command {
+    Command::Transfer(Transfer {
+        transaction_id: transaction_id.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        amount,
+    })
+}
+
+fn key(transaction_id: &str, leg: Leg) -> LegKey {
+    LegKey { transaction_id: transaction_id.to_owned(), leg }
+}
+
+fn prepare(transaction_id: &str, leg: Leg, account_id: &str, amount: Amount) -> Command {
+    let body =
+        LegBody { account_id: account_id.to_owned(), amount, coordinator: "gateway".to_owned() };
+    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms: 7 })
+}
+
+fn commit(transaction_id: &str, leg: Leg) -> Command {
+    Command::Commit(key(transaction_id, leg))
+}
+
+fn abort(transaction_id: &str, leg: Leg) -> Command {
+    Command::Abort(key(transaction_id, leg))
+}
+
+/// Two active accounts with 100, a frozen one, a rich one and one in euros.
+fn bank() -> MemoryState {
+    let mut state = MemoryState::default();
+    let euros = Amount { minor_units: 100, currency: "EUR".parse().unwrap() };
+    for command in [
+        open_account("a", rupees(100), AccountState::Active),
+        open_account("b", rupees(100), AccountState::Active),
+        open_account("frozen", rupees(100), AccountState::Frozen),
+        open_account("rich", rupees(i64::MAX), AccountState::Active),
+        open_account("euro", euros, AccountState::Active),
+    ] {
+        check(&mut state, &command, Ok(Receipt::Done));
+    }
+    state
+}
+
+/// The verdict must be the same the first time and every time after, and repeats move nothing.
+fn check(state: &mut MemoryState, command: &Command, expected: Verdict) {
+    let Ok(verdict) = apply(state, command);
+    assert_eq!(verdict, expected, "{command:?}");
+    let (accounts, postings) = (state.accounts().clone(), state.postings());
+    let Ok(again) = apply(state, command);
+    if !matches!(command, Command::OpenAccount(_)) {
+        assert_eq!(again, expected, "repeated {command:?}");
+    }
+    assert_eq!((state.accounts(), state.postings()), (&accounts, postings));
+}
+
+fn balances(state: &MemoryState, account_id: &str) -> (i64, i64, i64) {
+    let account = state.accounts()[account_id];
+    (account.available, account.held, account.incoming)
+}
+
+fn transferred(available: i64) -> Verdict {
+    Ok(Receipt::Transferred { available: rupees(available) })
+}
+
+#[test]
+fn a_transfer_moves_money_once() {
+    let mut state = bank();
+    check(&mut state, &transfer("t1", "a", "b", rupees(30)), transferred(70));
+    check(&mut state, &transfer("t2", "a", "b", rupees(70)), transferred(0));
+    // The answer is that of the first time, not today's balance.
+    check(&mut state, &transfer("t1", "a", "b", rupees(30)), transferred(70));
+    assert_eq!((balances(&state, "a").0, balances(&state, "b").0), (0, 200));
+}
+
+#[test]
+fn a_transfer_that_cannot_be_is_refused_by_name() {
+    let mut state = bank();
+    let euros = Amount { minor_units: 1, currency: "EUR".parse().unwrap() };
+    for (id, from, to, amount, refusal) in [
+        ("r1", "a", "b", rupees(0), Refusal::InvalidAmount),
+        ("r2", "a", "b", rupees(-1), Refusal::InvalidAmount),
+        ("r3", "a", "a", rupees(1), Refusal::SameAccount),
+        ("r4", "a", "nobody", rupees(1), Refusal::UnknownAccount),
+        ("r5", "nobody", "a", rupees(1), Refusal::UnknownAccount),
+        ("r6", "a", "b", rupees(101), Refusal::InsufficientFunds),
+        ("r7", "a", "frozen", rupees(1), Refusal::AccountFrozen),
+        ("r8", "frozen", "a", rupees(1), Refusal::AccountFrozen),
+        ("r9", "a", "euro", rupees(1), Refusal::WrongCurrency),
+        ("r10", "a", "b", euros, Refusal::WrongCurrency),
+        ("r11", "a", "rich", rupees(1), Refusal::Overflow),
+    ] {
+        check(&mut state, &transfer(id, from, to, amount), Err(refusal));
+    }
+    assert_eq!(state.postings(), 5, "only the openings");
+}
+
+#[test]
+fn a_used_transaction_id_with_another_body_is_a_conflict() {
+    let mut state = bank();
+    check(&mut state, &transfer("t", "a", "b", rupees(30)), transferred(70));
+    check(&mut state, &transfer("t", "a", "b", rupees(31)), Err(Refusal::Conflict));
+    check(&mut state, &transfer("t", "b", "a", rupees(30)), Err(Refusal::Conflict));
+    check(&mut state, &transfer("no", "a", "b", rupees(999)), Err(Refusal::InsufficientFunds));
+    check(&mut state, &transfer("no", "a", "b", rupees(1)), Err(Refusal::Conflict));
+}
+
+#[test]
+fn a_refusal_is_final_even_when_the_account_could_pay_later() {
+    let mut state = bank();
+    check(&mut state, &transfer("t", "a", "b", rupees(150)), Err(Refusal::InsufficientFunds));
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(150)), Err(Refusal::InsufficientFunds));
+    check(&mut state, &transfer("u", "b", "a", rupees(100)), transferred(0));
+    check(&mut state, &transfer("t", "a", "b", rupees(150)), Err(Refusal::InsufficientFunds));
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(150)), Err(Refusal::InsufficientFunds));
+    check(&mut state, &commit("p", Leg::Debit), Err(Refusal::NotPrepared));
+    check(&mut state, &abort("p", Leg::Debit), Ok(Receipt::Done));
+}
+
+#[test]
+fn a_debit_is_held_and_then_posted() {
+    let mut state = bank();
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(60)), Ok(Receipt::Done));
+    assert_eq!(balances(&state, "a"), (40, 60, 0));
+    check(&mut state, &transfer("t", "a", "b", rupees(41)), Err(Refusal::InsufficientFunds));
+    check(&mut state, &commit("p", Leg::Debit), Ok(Receipt::Done));
+    assert_eq!(balances(&state, "a"), (40, 0, 0));
+    assert_eq!(state.positions()[&Internal::Settlement(inr())], 60, "owed to the other bank");
+    check(&mut state, &abort("p", Leg::Debit), Err(Refusal::Committed));
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(60)), Ok(Receipt::Done));
+}
+
+#[test]
+fn a_credit_locks_nothing_and_is_then_posted() {
+    let mut state = bank();
+    check(&mut state, &prepare("p", Leg::Credit, "a", rupees(60)), Ok(Receipt::Done));
+    assert_eq!(balances(&state, "a"), (100, 0, 60));
+    check(&mut state, &commit("p", Leg::Credit), Ok(Receipt::Done));
+    assert_eq!(balances(&state, "a"), (160, 0, 0));
+    assert_eq!(state.positions()[&Internal::Settlement(inr())], -60, "owed by the other bank");
+}
+
+#[test]
+fn an_abort_gives_back_what_was_promised() {
+    let mut state = bank();
+    for leg in [Leg::Debit, Leg::Credit] {
+        check(&mut state, &prepare("p", leg, "a", rupees(60)), Ok(Receipt::Done));
+        check(&mut state, &abort("p", leg), Ok(Receipt::Done));
+        check(&mut state, &commit("p", leg), Err(Refusal::Aborted));
+        check(&mut state, &prepare("p", leg, "a", rupees(60)), Err(Refusal::Aborted));
+    }
+    assert_eq!(balances(&state, "a"), (100, 0, 0));
+}
+
+#[test]
+fn an_abort_before_the_prepare_leaves_a_tombstone() {
+    let mut state = bank();
+    check(&mut state, &abort("p", Leg::Debit), Ok(Receipt::Done));
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(60)), Err(Refusal::Aborted));
+    check(&mut state, &commit("p", Leg::Debit), Err(Refusal::Aborted));
+    assert_eq!(balances(&state, "a"), (100, 0, 0));
+}
+
+#[test]
+fn a_prepare_with_another_body_is_a_conflict_whatever_became_of_the_first() {
+    let mut state = bank();
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(60)), Ok(Receipt::Done));
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(61)), Err(Refusal::Conflict));
+    check(&mut state, &prepare("p", Leg::Debit, "b", rupees(60)), Err(Refusal::Conflict));
+    check(&mut state, &commit("p", Leg::Debit), Ok(Receipt::Done));
+    check(&mut state, &prepare("p", Leg::Debit, "a", rupees(61)), Err(Refusal::Conflict));
+    // The other leg of the same transaction is another key.
+    check(&mut state, &prepare("p", Leg::Credit, "b", rupees(60)), Ok(Receipt::Done));
+}
+
+#[test]
+fn prepares_are_refused_by_name() {
+    let mut state = bank();
+    for (id, leg, account, amount, refusal) in [
+        ("r1", Leg::Debit, "nobody", rupees(1), Refusal::UnknownAccount),
+        ("r2", Leg::Credit, "frozen", rupees(1), Refusal::AccountFrozen),
+        ("r3", Leg::Credit, "euro", rupees(1), Refusal::WrongCurrency),
+        ("r4", Leg::Credit, "rich", rupees(1), Refusal::Overflow),
+        ("r5", Leg::Debit, "a", rupees(0), Refusal::InvalidAmount),
+        ("r6", Leg::Debit, "a", rupees(i64::MAX), Refusal::InsufficientFunds),
+    ] {
+        check(&mut state, &prepare(id, leg, account, amount), Err(refusal));
+    }
+}
+
+#[test]
+fn a_promised_credit_always_has_room() {
+    let mut state = bank();
+    let nearly_all = rupees(i64::MAX - 100);
+    check(&mut state, &prepare("p", Leg::Credit, "a", nearly_all), Ok(Receipt::Done));
+    check(&mut state, &transfer("t", "b", "a", rupees(1)), Err(Refusal::Overflow));
+    check(&mut state, &prepare("q", Leg::Credit, "a", rupees(1)), Err(Refusal::Overflow));
+    check(&mut state, &commit("p", Leg::Credit), Ok(Receipt::Done));
+    assert_eq!(balances(&state, "a"), (i64::MAX, 0, 0));
+}
+
+#[test]
+fn refusals_and_names_read_back_as_written() {
+    for refusal in Refusal::ALL {
+        assert_eq!(Refusal::from_code(refusal.code()), Some(refusal));
+    }
+    assert_eq!(Refusal::from_code(0), None);
+    for internal in [Internal::Settlement(inr()), Internal::Opening(inr())] {
+        assert_eq!(Internal::from_name(&internal.name()), Some(internal));
+    }
+    for leg in [Leg::Debit, Leg::Credit] {
+        let key = key("a-debit", leg);
+        assert_eq!(LegKey::parse(&key.to_string()), Some(key));
+    }
+}
+
+const ACCOUNTS: [&str; 5] = ["a", "b", "frozen", "rich", "euro"];
+
+pub(crate) fn any_command() -> impl Strategy<Value = Command> {
+    let id = (0..6_u8).prop_map(|id| format!("t{id}"));
+    let account = (0..6_usize).prop_map(|n| ACCOUNTS.get(n).copied().unwrap_or("nobody"));
+    let amount = prop_oneof![4 => 1..80_i64, 1 => -2..2_i64, 1 => i64::MAX - 150..=i64::MAX];
+    let leg = prop_oneof![Just(Leg::Debit), Just(Leg::Credit)];
+    let transfers = (id.clone(), account.clone(), account.clone(), amount.clone())
+        .prop_map(|(id, from, to, amount)| transfer(&id, from, to, rupees(amount)));
+    let prepares = (id.clone(), leg.clone(), account, amount)
+        .prop_map(|(id, leg, account, amount)| prepare(&id, leg, account, rupees(amount)));
+    let commits = (id.clone(), leg.clone()).prop_map(|(id, leg)| commit(&id, leg));
+    let aborts = (id, leg).prop_map(|(id, leg)| abort(&id, leg));
+    prop_oneof![2 => transfers, 4 => prepares, 2 => commits, 1 => aborts]
+}
+
+/// The accounts that [`any_command`] speaks of.
+pub(crate) fn openings() -> Vec<OpenAccount> {
+    let open = |account_id: &str, minor_units, currency: &str, state| OpenAccount {
+        account_id: account_id.to_owned(),
+        balance: Amount { minor_units, currency: currency.parse().unwrap() },
+        state,
+    };
+    vec![
+        open("a", 100, "INR", AccountState::Active),
+        open("b", 100, "INR", AccountState::Active),
+        open("frozen", 100, "INR", AccountState::Frozen),
+        open("rich", i64::MAX, "INR", AccountState::Active),
+        open("euro", 100, "EUR", AccountState::Active),
+    ]
+}
+
+/// The books balance per currency, and nothing is negative or uncountable.
+fn check_laws(state: &MemoryState) {
+    let mut sums: HashMap<Currency, i128> = HashMap::new();
+    for account in state.accounts().values() {
+        assert!(account.available >= 0 && account.held >= 0 && account.incoming >= 0);
+        assert!(account.has_room_for(0));
+        *sums.entry(account.currency).or_default() += i128::from(account.balance());
+    }
+    for (internal, balance) in state.positions() {
+        let (Internal::Settlement(currency) | Internal::Opening(currency)) = internal;
+        *sums.entry(*currency).or_default() += balance;
+    }
+    assert!(sums.values().all(|sum| *sum == 0), "{sums:?}");
+    for (account_id, account) in state.accounts() {
+        let promised = |leg| -> i64 {
+            let legs = state
+                .legs()
+                .iter()
+                .filter(|(key, record)| key.leg == leg && record.state == LegState::Prepared);
+            let bodies = legs.filter_map(|(_, record)| record.body.as_ref());
+            bodies.filter(|b| b.account_id == *account_id).map(|b| b.amount.minor_units).sum()
+        };
+        assert_eq!(account.held, promised(Leg::Debit));
+        assert_eq!(account.incoming, promised(Leg::Credit));
+    }
+}
+
+/// What was decided about a leg, as an observer of the answers knows it.
+#[derive(Default)]
+struct Observed {
+    voted_yes: bool,
+    committed: bool,
+    aborted: bool,
+}
+
+proptest! {
+    #[test]
+    fn the_laws_hold_after_every_command(commands in vec(any_command(), 0..80)) {
+        let mut state = bank();
+        let mut observed: HashMap<LegKey, Observed> = HashMap::new();
+        for command in &commands {
+            let Ok(verdict) = apply(&mut state, command);
+            check_laws(&state);
+            match (command, verdict) {
+                (Command::Prepare(prepare), Ok(_)) => {
+                    let leg = observed.entry(prepare.key.clone()).or_default();
+                    prop_assert!(!leg.aborted, "YES after an abort");
+                    leg.voted_yes = true;
+                }
+                (Command::Commit(key), Ok(_)) => {
+                    let leg = observed.entry(key.clone()).or_default();
+                    prop_assert!(leg.voted_yes && !leg.aborted, "commit without a YES");
+                    leg.committed = true;
+                }
+                (Command::Abort(key), Ok(_)) => {
+                    let leg = observed.entry(key.clone()).or_default();
+                    prop_assert!(!leg.committed, "abort after a commit");
+                    leg.aborted = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_verdict_is_repeated(commands in vec(any_command(), 0..60)) {
+        let mut state = bank();
+        for command in &commands {
+            let Ok(first) = apply(&mut state, command);
+            let (accounts, positions) = (state.accounts().clone(), state.positions().clone());
+            let Ok(again) = apply(&mut state, command);
+            prop_assert_eq!(first, again);
+            prop_assert_eq!(&accounts, state.accounts());
+            prop_assert_eq!(&positions, state.positions());
+        }
+    }
+
+    #[test]
+    fn redelivery_in_any_order_changes_nothing(
+        commands in vec(any_command(), 0..40),
+        again in vec(any::<prop::sample::Index>(), 0..40),
+    ) {
+        let mut state = bank();
+        for command in &commands {
+            let Ok(_) = apply(&mut state, command);
+        }
+        let accounts = state.accounts().clone();
+        // Commands whose effect was complete stay without effect; unfinished legs may still end.
+        for index in again.iter().filter(|_| !commands.is_empty()) {
+            let command = index.get(&commands);
+            if matches!(command, Command::Transfer(_) | Command::Prepare(_)) {
+                let Ok(_) = apply(&mut state, command);
+                prop_assert_eq!(&accounts, state.accounts());
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! One leg of a payment between banks: prepare, then commit or abort, in any order and any number
+//! of times.
+//!
+//! A YES is a promise that nothing can break: a debit's money is held, a credit's is counted as
+//! incoming (no balance is locked; the count only keeps the sum countable). A NO is final: it is
+//! remembered, and every retry of the prepare gets the same NO, even if the account could pay by
+//! then. Voting YES after a NO would be unsafe: the coordinator may have decided ABORT on the
+//! first answer, and nobody would come to release the hold. An abort before the prepare leaves a
+//! tombstone for the same reason.
+
+use super::{
+    Account, Internal, LedgerState, Leg, LegKey, LegRecord, LegState, Prepare, Receipt, Refusal,
+    Verdict, check_usable, post_internally,
+};
+
+pub(super) fn prepare<S: LedgerState>(
+    state: &mut S,
+    prepare: &Prepare,
+) -> Result<Verdict, S::Error> {
+    let Prepare { key, body, at_ms } = prepare;
+    if body.amount.minor_units <= 0 {
+        return Ok(Err(Refusal::InvalidAmount));
+    }
+    if let Some(known) = state.leg(key)? {
+        return Ok(vote_again(&known, prepare));
+    }
+    let promised = match state.account(&body.account_id)? {
+        Some(account) => promise(account, prepare),
+        None => Err(Refusal::UnknownAccount),
+    };
+    let leg_state = match promised {
+        Ok(account) => {
+            state.put_account(&body.account_id, account)?;
+            LegState::Prepared
+        }
+        Err(refusal) => LegState::Refused(refusal),
+    };
+    let record = LegRecord { body: Some(body.clone()), state: leg_state, prepared_at_ms: *at_ms };
+    state.put_leg(key, record)?;
+    Ok(promised.map(|_| Receipt::Done))
+}
+
+/// What was voted before stands; a leg that is over votes as it ended.
+fn vote_again(known: &LegRecord, prepare: &Prepare) -> Verdict {
+    if known.body.as_ref().is_some_and(|body| *body != prepare.body) {
+        return Err(Refusal::Conflict);
+    }
+    match known.state {
+        LegState::Prepared | LegState::Committed => Ok(Receipt::Done),
+        LegState::Aborted => Err(Refusal::Aborted),
+        LegState::Refused(refusal) => Err(refusal),
+    }
+}
+
+/// The account with the promise made.
+fn promise(mut account: Account, prepare: &Prepare) -> Result<Account, Refusal> {
+    let amount = prepare.body.amount;
+    check_usable(&account, amount.currency)?;
+    match prepare.key.leg {
+        Leg::Debit if account.available < amount.minor_units => {
+            return Err(Refusal::InsufficientFunds);
+        }
+        Leg::Debit => {
+            account.available -= amount.minor_units;
+            account.held += amount.minor_units;
+        }
+        Leg::Credit if !account.has_room_for(amount.minor_units) => return Err(Refusal::Overflow),
+        Leg::Credit => account.incoming += amount.minor_units,
+    }
+    Ok(account)
+}
+
+pub(super) fn commit<S: LedgerState>(state: &mut S, key: &LegKey) -> Result<Verdict, S::Error> {
+    let Some(leg) = state.leg(key)? else { return Ok(Err(Refusal::NotPrepared)) };
+    match leg.state {
+        LegState::Committed => Ok(Ok(Receipt::Done)),
+        LegState::Aborted => Ok(Err(Refusal::Aborted)),
+        LegState::Refused(_) => Ok(Err(Refusal::NotPrepared)),
+        LegState::Prepared => {
+            end(state, key, leg, LegState::Committed)?;
+            Ok(Ok(Receipt::Done))
+        }
+    }
+}
+
+pub(super) fn abort<S: LedgerState>(state: &mut S, key: &LegKey) -> Result<Verdict, S::Error> {
+    let Some(leg) = state.leg(key)? else {
+        let tombstone = LegRecord { body: None, state: LegState::Aborted, prepared_at_ms: 0 };
+        state.put_leg(key, tombstone)?;
+        return Ok(Ok(Receipt::Done));
+    };
+    match leg.state {
+        LegState::Aborted | LegState::Refused(_) => Ok(Ok(Receipt::Done)),
+        LegState::Committed => Ok(Err(Refusal::Committed)),
+        LegState::Prepared => {
+            end(state, key, leg, LegState::Aborted)?;
+            Ok(Ok(Receipt::Done))
+        }
+    }
+}
+
+/// Ends a prepared leg: what was promised is given or taken back.
+fn end<S: LedgerState>(
+    state: &mut S,
+    key: &LegKey,
+    leg: LegRecord,
+    ended: LegState,
+) -> Result<(), S::Error> {
+    let body = leg.body.as_ref().expect("a prepared leg has a body");
+    let (account_id, amount) = (&body.account_id, body.amount.minor_units);
+    let account = state.account(account_id)?;
+    let mut account = account.expect("an account with a prepared leg is never closed");
+    let committed = ended == LegState::Committed;
+    match key.leg {
+        Leg::Debit => account.held -= amount,
+        Leg::Credit => account.incoming -= amount,
+    }
+    if committed == (key.leg == Leg::Credit) {
+        account.available += amount;
+    }
+    state.put_account(account_id, account)?;
+    if committed {
+        let signed = if key.leg == Leg::Debit { -amount } else { amount };
+        let against = Internal::Settlement(body.amount.currency);
+        post_internally(state, &key.transaction_id, account_id, signed, account, against)?;
+    }
+    state.put_leg(key, LegRecord { state: ended, ..leg })
+}

@@ -1,0 +1,173 @@
+//! The ledger's state inside one redb transaction.
+//!
+//! Accounts and positions that a batch touches are kept in memory until its end: a hot account is
+//! read and written once a batch, however many commands name it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redb::{ReadableTable, Table, WriteTransaction};
+use strife_store::Machine;
+
+use super::tables::{self, ACCOUNTS, FINISHED, JOURNAL, POSITIONS, PREPARED, TRANSFERS};
+use crate::ledger::{
+    self, Account, Command, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
+    TransferRecord, Verdict,
+};
+
+/// Applies a bank's commands batch by batch.
+pub(super) struct Bookkeeper;
+
+impl Machine for Bookkeeper {
+    type Command = Command;
+    type Outcome = Verdict;
+
+    fn apply_batch(
+        &mut self,
+        transaction: &WriteTransaction,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Verdict>, redb::Error> {
+        let mut books = Books::open(transaction)?;
+        let verdicts = commands
+            .iter()
+            .map(|command| ledger::apply(&mut books, command))
+            .collect::<Result<_, redb::Error>>()?;
+        books.flush()?;
+        Ok(verdicts)
+    }
+}
+
+/// All tables of the transaction, and what is not yet written to them.
+pub(super) struct Books<'txn> {
+    accounts: Table<'txn, &'static str, tables::AccountRow>,
+    positions: Table<'txn, &'static str, i128>,
+    prepared: Table<'txn, &'static str, tables::LegRow<'static>>,
+    finished: Table<'txn, &'static str, tables::LegRow<'static>>,
+    transfers: Table<'txn, &'static str, tables::TransferRow<'static>>,
+    journal: Table<'txn, u64, tables::PostingRow<'static>>,
+    next_posting: u64,
+    touched: HashMap<String, Touched>,
+    moved: BTreeMap<Internal, i128>,
+}
+
+struct Touched {
+    account: Account,
+    changed: bool,
+}
+
+impl<'txn> Books<'txn> {
+    /// Opens every table, creating those that are not there.
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, redb::Error> {
+        let journal = transaction.open_table(JOURNAL)?;
+        let next_posting = journal.last()?.map_or(0, |(number, _)| number.value() + 1);
+        Ok(Self {
+            accounts: transaction.open_table(ACCOUNTS)?,
+            positions: transaction.open_table(POSITIONS)?,
+            prepared: transaction.open_table(PREPARED)?,
+            finished: transaction.open_table(FINISHED)?,
+            transfers: transaction.open_table(TRANSFERS)?,
+            journal,
+            next_posting,
+            touched: HashMap::new(),
+            moved: BTreeMap::new(),
+        })
+    }
+
+    /// Writes what was kept back, in the order of the keys.
+    pub(super) fn flush(mut self) -> Result<(), redb::Error> {
+        let mut changed: Vec<_> =
+            self.touched.iter().filter(|(_, touched)| touched.changed).collect();
+        changed.sort_unstable_by_key(|(account_id, _)| account_id.as_str());
+        for (account_id, touched) in changed {
+            self.accounts.insert(account_id.as_str(), tables::account_row(&touched.account))?;
+        }
+        for (internal, balance) in &self.moved {
+            self.positions.insert(internal.name().as_str(), balance)?;
+        }
+        Ok(())
+    }
+}
+
+impl LedgerState for Books<'_> {
+    type Error = redb::Error;
+
+    fn account(&mut self, account_id: &str) -> Result<Option<Account>, redb::Error> {
+        if let Some(touched) = self.touched.get(account_id) {
+            return Ok(Some(touched.account));
+        }
+        let Some(row) = self.accounts.get(account_id)? else { return Ok(None) };
+        let account = tables::account(row.value())?;
+        self.touched.insert(account_id.to_owned(), Touched { account, changed: false });
+        Ok(Some(account))
+    }
+
+    fn put_account(&mut self, account_id: &str, account: Account) -> Result<(), redb::Error> {
+        let written = Touched { account, changed: true };
+        match self.touched.get_mut(account_id) {
+            Some(touched) => *touched = written,
+            None => drop(self.touched.insert(account_id.to_owned(), written)),
+        }
+        Ok(())
+    }
+
+    fn position(&mut self, internal: Internal) -> Result<i128, redb::Error> {
+        if let Some(balance) = self.moved.get(&internal) {
+            return Ok(*balance);
+        }
+        let balance = self.positions.get(internal.name().as_str())?;
+        Ok(balance.map_or(0, |balance| balance.value()))
+    }
+
+    fn put_position(&mut self, internal: Internal, balance: i128) -> Result<(), redb::Error> {
+        self.moved.insert(internal, balance);
+        Ok(())
+    }
+
+    fn leg(&mut self, key: &LegKey) -> Result<Option<LegRecord>, redb::Error> {
+        let key = key.to_string();
+        let row = match self.prepared.get(key.as_str())? {
+            Some(row) => Some(row),
+            None => self.finished.get(key.as_str())?,
+        };
+        row.map(|row| tables::leg(row.value())).transpose()
+    }
+
+    fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), redb::Error> {
+        let key = key.to_string();
+        if leg.state == LegState::Prepared {
+            self.prepared.insert(key.as_str(), tables::leg_row(&leg))?;
+        } else {
+            self.prepared.remove(key.as_str())?;
+            self.finished.insert(key.as_str(), tables::leg_row(&leg))?;
+        }
+        Ok(())
+    }
+
+    fn transfer(&mut self, transaction_id: &str) -> Result<Option<TransferRecord>, redb::Error> {
+        let row = self.transfers.get(transaction_id)?;
+        row.map(|row| tables::transfer(row.value())).transpose()
+    }
+
+    fn put_transfer(
+        &mut self,
+        transaction_id: &str,
+        transfer: TransferRecord,
+    ) -> Result<(), redb::Error> {
+        self.transfers.insert(transaction_id, tables::transfer_row(&transfer))?;
+        Ok(())
+    }
+
+    fn append(&mut self, posting: Posting<'_>) -> Result<(), redb::Error> {
+        let Posting { transaction_id, amount, to, from } = posting;
+        let row = (
+            transaction_id,
+            amount,
+            to.account,
+            to.balance_after,
+            from.account,
+            from.balance_after,
+        );
+        self.journal.insert(self.next_posting, row)?;
+        self.next_posting += 1;
+        Ok(())
+    }
+}

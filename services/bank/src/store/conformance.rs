@@ -1,0 +1,128 @@
+//! What every store must do, checked alike on all of them.
+
+use std::collections::BTreeSet;
+
+use super::{Embedded, Store, Totals};
+use crate::{
+    ledger::{Command, Leg, LegBody, LegKey, Prepare, Receipt, Refusal, Transfer, Verdict},
+    money::Amount,
+};
+
+fn rupees(minor_units: i64) -> Amount {
+    Amount { minor_units, currency: "INR".parse().unwrap() }
+}
+
+fn transfer(transaction_id: &str, from: &str, to: &str, minor_units: i64) -> Command {
+    Command::Transfer(Transfer {
+        transaction_id: transaction_id.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        amount: rupees(minor_units),
+    })
+}
+
+fn key(transaction_id: &str, leg: Leg) -> LegKey {
+    LegKey { transaction_id: transaction_id.to_owned(), leg }
+}
+
+fn prepare(transaction_id: &str, leg: Leg, account_id: &str, minor_units: i64) -> Command {
+    let body = LegBody {
+        account_id: account_id.to_owned(),
+        amount: rupees(minor_units),
+        coordinator: "gateway".to_owned(),
+    };
+    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms: 1 })
+}
+
+/// Runs the suite on `store`, whose file `owner` owns and which begins with
+/// [`crate::ledger::tests::openings`].
+pub(crate) async fn check(store: impl Store, owner: Embedded) {
+    let before = owner.totals().await.unwrap();
+    check_accounts(&store).await;
+    check_transfers(&store).await;
+    check_two_phases(&store).await;
+    check_concurrent_retries(&store).await;
+    let after = owner.totals().await.unwrap();
+    assert_eq!(sum(&after), sum(&before));
+    assert_eq!(after.in_doubt, 0);
+    assert!(owner.commits().count() > 0);
+}
+
+fn sum(totals: &Totals) -> i128 {
+    totals.customers.values().chain(totals.settlement.values()).sum()
+}
+
+async fn verdict(store: &impl Store, command: Command) -> Verdict {
+    store.apply(command).await.unwrap()
+}
+
+fn available(minor_units: i64) -> Verdict {
+    Ok(Receipt::Transferred { available: rupees(minor_units) })
+}
+
+async fn check_accounts(store: &impl Store) {
+    assert_eq!(store.account("nobody").await.unwrap(), None);
+    let account = store.account("a").await.unwrap().unwrap();
+    assert_eq!((account.available, account.held, account.currency), (100, 0, rupees(0).currency));
+    let frozen = store.account("frozen").await.unwrap().unwrap();
+    assert_eq!(frozen.state, crate::ledger::AccountState::Frozen);
+}
+
+async fn check_transfers(store: &impl Store) {
+    for _ in 0..2 {
+        assert_eq!(verdict(store, transfer("t", "a", "b", 30)).await, available(70));
+    }
+    assert_eq!(verdict(store, transfer("t", "a", "b", 31)).await, Err(Refusal::Conflict));
+    let too_much = transfer("u", "a", "b", 71);
+    assert_eq!(verdict(store, too_much).await, Err(Refusal::InsufficientFunds));
+    assert_eq!(verdict(store, transfer("back", "b", "a", 30)).await, available(100));
+    // Read your writes.
+    assert_eq!(store.account("a").await.unwrap().unwrap().available, 100);
+}
+
+async fn check_two_phases(store: &impl Store) {
+    let done = Ok(Receipt::Done);
+    for leg in [Leg::Debit, Leg::Credit] {
+        for _ in 0..2 {
+            assert_eq!(verdict(store, prepare("p", leg, "a", 60)).await, done);
+        }
+        assert_eq!(verdict(store, prepare("p", leg, "a", 61)).await, Err(Refusal::Conflict));
+        for _ in 0..2 {
+            assert_eq!(verdict(store, Command::Commit(key("p", leg))).await, done);
+        }
+        let late = Command::Abort(key("p", leg));
+        assert_eq!(verdict(store, late).await, Err(Refusal::Committed));
+        assert_eq!(verdict(store, Command::Abort(key("q", leg))).await, done);
+        assert_eq!(verdict(store, prepare("q", leg, "a", 1)).await, Err(Refusal::Aborted));
+        let unprepared = Command::Commit(key("r", leg));
+        assert_eq!(verdict(store, unprepared).await, Err(Refusal::NotPrepared));
+        assert_eq!(verdict(store, prepare("s", leg, "a", 5)).await, done);
+        assert_eq!(verdict(store, Command::Abort(key("s", leg))).await, done);
+    }
+    let account = store.account("a").await.unwrap().unwrap();
+    assert_eq!((account.available, account.held), (100, 0));
+}
+
+/// Fifty deliveries of one transfer at once, among others: one transfer, one answer.
+async fn check_concurrent_retries(store: &impl Store) {
+    let retries: Vec<_> = (0..50)
+        .flat_map(|n| [transfer("once", "a", "b", 40), transfer(&format!("n{n}"), "b", "a", 1)])
+        .map(|command| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let once = matches!(&command, Command::Transfer(t) if t.transaction_id == "once");
+                (once, store.apply(command).await.unwrap())
+            })
+        })
+        .collect();
+    let mut answers = BTreeSet::new();
+    for retry in retries {
+        let (once, verdict) = retry.await.unwrap();
+        let Ok(Receipt::Transferred { available }) = verdict else { panic!("{verdict:?}") };
+        if once {
+            answers.insert(available.minor_units);
+        }
+    }
+    assert_eq!(answers.len(), 1, "all retries are told the same");
+    assert_eq!(store.account("a").await.unwrap().unwrap().available, 100 - 40 + 50);
+}
