@@ -168,10 +168,8 @@ impl Plan {
             return Err("report_interval and balancer_threads must be more than zero".to_owned());
         }
         check_list("policies", &self.policies)?;
-        if let Some(unknown) = self.policies.iter().find(|name| !KNOWN_POLICIES.contains(&&***name))
-        {
-            let known = KNOWN_POLICIES.join(", ");
-            return Err(format!("unknown policy `{unknown}`; choose among {known}"));
+        for policy in &self.policies {
+            strife_policy::by_name(policy).map_err(|unknown| unknown.to_string())?;
         }
         check_list("clients", &self.clients)?;
         if let Some(clients) = self.clients.iter().find(|n| !(1..=MAX_CLIENTS).contains(*n)) {
@@ -194,10 +192,6 @@ impl Plan {
         self.workloads.iter().map(fleets).sum::<usize>() * per_fleet
     }
 }
-
-/// Policies a plan may name. The balancer has the last word; this catches a typo before any process
-/// is started.
-const KNOWN_POLICIES: [&str; 3] = ["pick_first", "round_robin", "least_load"];
 
 /// A list must have something in it, and nothing twice: two equal cells would share their files.
 fn check_list<T: PartialEq + std::fmt::Debug>(name: &str, list: &[T]) -> Result<(), String> {
@@ -294,7 +288,7 @@ servers = [2]
     #[test]
     fn malformed_plans_are_refused_by_name() {
         check(("policies", "polices"), "line 3: unknown field `polices`");
-        check(("\"round_robin\"", "\"robin\""), "unknown policy `robin`");
+        check(("\"round_robin\"", "\"robin\""), "no policy `robin`");
         check(("[\"round_robin\"]", "[]"), "policies is empty");
         check(("[2]", "[0]"), "more than zero");
         check(("[2]", "[2, 2]"), "twice");

@@ -1,0 +1,131 @@
+//! The main job: boot a fleet, drive it under every cell of a plan, write what was measured, draw it.
+//!
+//! [`plan`] says what is wanted, [`cells`] in which order, [`session`] what is already there;
+//! [`measure`] does one run on a booted fleet. A sweep that was stopped goes on where it stopped, and
+//! after every fleet the money in its banks is counted.
+
+mod cells;
+mod fleet;
+mod machine;
+mod measure;
+pub mod plan;
+mod progress;
+mod session;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use strife_runtime::{Failure, Shutdown, executor};
+
+use self::{cells::Group, plan::Plan, progress::Bar, session::Session};
+use crate::{plot, results::ResultDir};
+
+/// How often a run whose measurement failed is made again before it stands as invalid.
+const REPEATS: u32 = 2;
+
+/// Compare policies: boot a fleet, drive it under each, write CSV files, charts and a report.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  strife sweep                                    the default plan, about a minute and a half
+  strife sweep loadgen/plans/clients.toml         100 to 1,000 clients
+  strife sweep my-plan.toml --out results/mine    results elsewhere; run again to resume
+
+Ctrl-C stops every process and keeps what was measured.
+Exit codes: 0 done, 1 failed, 2 wrong plan or flags, 3 a run stayed invalid.")]
+pub struct SweepArgs {
+    /// The plan, TOML; without one the default plan runs. Ready plans stand in loadgen/plans/.
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    /// Where to write; results/NAME by default, NAME being the plan's.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Measure everything again instead of resuming.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Print the plan, every default written out, and do nothing.
+    #[arg(long)]
+    pub print_plan: bool,
+}
+
+/// Runs a sweep to its end, or until Ctrl-C.
+pub fn run(args: SweepArgs) -> Result<(), Failure> {
+    let plan = match &args.plan {
+        Some(path) => Plan::read(path)?,
+        None => Plan::parse(plan::DEFAULT, "the default plan")?,
+    };
+    if args.print_plan {
+        print!("{}", plan.to_toml()?);
+        return Ok(());
+    }
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&plan.name));
+    let mut session = Session::open(ResultDir::new(out), &plan, args.fresh)?;
+    let outcome = executor::block_on(1, async {
+        let shutdown = Shutdown::on_signals().map_err(|error| Failure::new(error.to_string()))?;
+        sweep(&plan, &mut session, &shutdown).await
+    });
+    let drawn = report(&session);
+    match outcome {
+        Ok(()) => drawn.and_then(|()| verdict(&session)),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn sweep(plan: &Plan, session: &mut Session, shutdown: &Shutdown) -> Result<(), Failure> {
+    let groups: Vec<Group<'_>> = cells::groups(plan);
+    let open = |group: &Group<'_>| group.runs.iter().filter(|run| !session.has(&run.key)).count();
+    let to_do: usize = groups.iter().map(open).sum();
+    if to_do == 0 {
+        eprintln!("every run of this plan is already measured; --fresh measures again");
+        return Ok(());
+    }
+    if to_do < plan.runs() {
+        eprintln!("resuming: {} of {} runs are already measured", plan.runs() - to_do, plan.runs());
+    }
+    let bar = Bar::new(to_do, plan.warmup + plan.duration);
+    for (index, group) in groups.iter().enumerate() {
+        if open_runs(session, group) > 0 {
+            fleet::drive(plan, group, index, session, &bar, shutdown).await?;
+        }
+    }
+    bar.finish();
+    session.clean_up();
+    Ok(())
+}
+
+fn open_runs(session: &Session, group: &Group<'_>) -> usize {
+    group.runs.iter().filter(|run| !session.has(&run.key)).count()
+}
+
+/// Draws and prints what has been measured, if anything has.
+fn report(session: &Session) -> Result<(), Failure> {
+    if session.summary().is_empty() {
+        return Ok(());
+    }
+    println!("\n{}", table::table(session.summary()));
+    let drawn = plot::draw(session.dir()).map_err(|error| Failure::new(error.to_string()))?;
+    for headline in &drawn.headlines {
+        println!("{headline}");
+    }
+    for line in session.books() {
+        println!("{line}");
+    }
+    println!("\n{} charts in {}", drawn.charts.len(), session.dir().charts().display());
+    println!("report: {}", drawn.report.display());
+    Ok(())
+}
+
+fn verdict(session: &Session) -> Result<(), Failure> {
+    let invalid = session.summary().iter().filter(|row| !row.valid).count();
+    if invalid == 0 {
+        return Ok(());
+    }
+    Err(Failure::invalid_measurement(format!(
+        "{invalid} of {} runs are INVALID (the measurement failed, not the target; `why` in {} says how); quiet \
+         the machine or lower the rates, and run again with --fresh",
+        session.summary().len(),
+        session.dir().summary().display()
+    )))
+}

@@ -1,0 +1,126 @@
+//! One group of runs: boot their fleet, make them, count the money, stop the fleet.
+
+use std::time::Duration;
+
+use strife_fleet::{Fleet, FleetSpec};
+use strife_runtime::{Failure, Shutdown};
+
+use super::{
+    REPEATS,
+    cells::{Group, Run},
+    measure::{self, Target},
+    plan::{Plan, WorkloadKind},
+    progress::Bar,
+    session::Session,
+};
+use crate::workload::AccountBook;
+
+/// How long the calls of the last run may take to end, and holds to be released.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The members yield to the generator: who measures is scheduled before what is measured.
+const MEMBERS_NICENESS: i32 = 5;
+
+/// Boots the fleet of `group` and makes all its runs that are not measured yet.
+pub(super) async fn drive(
+    plan: &Plan,
+    group: &Group<'_>,
+    index: usize,
+    session: &mut Session,
+    bar: &Bar,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let kind = group.workload.kind.as_str();
+    let banks = group.workload.banks;
+    bar.doing(&format!("booting {banks} banks of {} servers ({kind})", group.servers));
+    let spec = spec(plan, group, session, index)?;
+    let accounts = spec.accounts();
+    let mut fleet = tokio::select! {
+        fleet = Fleet::boot(spec) => fleet?,
+        () = shutdown.requested() => return Err(stopped(session, plan)),
+    };
+    session.describe_machine()?;
+    let outcome = async {
+        let before = fleet.totals().await?;
+        let book = AccountBook::load(&accounts).map_err(|error| Failure::new(error.to_string()))?;
+        let target = Target::new(plan, group, &fleet, &book)?;
+        for run in &group.runs {
+            if !session.has(&run.key) {
+                one_run(plan, run, &target, &mut fleet, session, bar, shutdown).await?;
+            }
+        }
+        bar.doing("counting the money");
+        fleet.until_idle(SETTLE_TIMEOUT).await?;
+        let books = fleet.settled_totals(SETTLE_TIMEOUT).await?.check_against(&before)?;
+        session.add_books(format!("{kind}: {books}"));
+        Ok(())
+    };
+    let outcome = outcome.await;
+    bar.doing("stopping the fleet");
+    fleet.stop().await;
+    outcome
+}
+
+/// Makes a run, again if its measurement failed, and keeps the last.
+async fn one_run(
+    plan: &Plan,
+    run: &Run,
+    target: &Target,
+    fleet: &mut Fleet,
+    session: &mut Session,
+    bar: &Bar,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    for repeat in 0.. {
+        fleet.set_policy(&run.key.policy).await?;
+        fleet.until_idle(SETTLE_TIMEOUT).await?;
+        let done = session.summary().len();
+        let measured = measure::measure(plan, run, target, fleet, shutdown, |elapsed, progress| {
+            bar.update(done, run, elapsed, progress);
+        });
+        let Some(measured) = measured.await? else { return Err(stopped(session, plan)) };
+        bar.finished(run, &measured.summary);
+        if measured.summary.valid || repeat == REPEATS {
+            return session.add(&run.key, measured);
+        }
+        bar.line("  the measurement failed; making this run again");
+    }
+    Ok(())
+}
+
+fn stopped(session: &Session, plan: &Plan) -> Failure {
+    Failure::new(format!(
+        "stopped; {} of {} runs are measured and kept in {}; the same command resumes",
+        session.summary().len(),
+        plan.runs(),
+        session.dir().path().display()
+    ))
+}
+
+fn spec(
+    plan: &Plan,
+    group: &Group<'_>,
+    session: &Session,
+    index: usize,
+) -> Result<FleetSpec, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("cannot find the strife program: {error}")))?;
+    let dir = session.fleet_dir(index);
+    // A fleet that was stopped amid a run left a store that is of no use to anyone.
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)
+            .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    }
+    let mut spec = FleetSpec::new(program, dir);
+    spec.banks = group.workload.bank_specs(group.servers);
+    spec.accounts_per_bank = group.workload.accounts;
+    spec.gateway = group.workload.kind == WorkloadKind::Payments;
+    if let Some(policy) = plan.policies.first() {
+        spec.policy.clone_from(policy);
+    }
+    spec.plaintext = plan.plaintext;
+    spec.report_interval = plan.report_interval;
+    spec.balancer_threads = plan.balancer_threads;
+    spec.seed = plan.seed;
+    spec.niceness = MEMBERS_NICENESS;
+    Ok(spec)
+}

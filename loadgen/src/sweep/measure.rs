@@ -1,0 +1,286 @@
+//! One run on a booted fleet: drive it, watch it, and turn what was seen into rows.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use strife_fleet::{Fleet, PoolCalls};
+use strife_runtime::{Failure, Role, Security, Shutdown, TlsArgs, load::process_cpu_time};
+
+use super::{
+    cells::{Group, Run},
+    plan::{Plan, WorkloadKind},
+    session::Measured,
+};
+use crate::{
+    results::EndpointRow,
+    run::{self, Length, Pace, Progress, RunConfig, RunError},
+    samples::{Samples, hgrm},
+    schedule::Arrivals,
+    summary::{self, Fairness},
+    workload::{AccountBook, BankWorkload, PaymentsWorkload, Workload, accounts},
+};
+
+/// How often a run is looked at: is every process alive, how far is it.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+/// What the pools of banks are called.
+const BANK_POOL: &str = "bank.";
+
+/// What the runs of a group are driven at.
+pub(super) struct Target {
+    calls: Calls,
+    address: String,
+    security: Security,
+    /// Those that may answer, by their names in the fleet.
+    servers: Vec<String>,
+    /// From `host:port` to the name in the fleet.
+    names: HashMap<String, String>,
+}
+
+#[derive(Clone)]
+enum Calls {
+    Bank(Vec<accounts::BankAccounts>),
+    Payments(Vec<accounts::OwnedAccount>),
+}
+
+impl Target {
+    /// The fleet as a target of `group`'s workload.
+    pub(super) fn new(
+        plan: &Plan,
+        group: &Group<'_>,
+        fleet: &Fleet,
+        book: &AccountBook,
+    ) -> Result<Self, Failure> {
+        let unusable = |error: accounts::AccountsError| Failure::new(error.to_string());
+        let banks = group.workload.bank_specs(group.servers);
+        let (calls, servers) = match group.workload.kind {
+            WorkloadKind::Bank => {
+                let first = banks[0].name.clone();
+                let servers = (1..=group.servers).map(|number| format!("{first}-{number}"));
+                let servers = servers.collect();
+                (Calls::Bank(book.banks(&[first]).map_err(unusable)?), servers)
+            }
+            WorkloadKind::Payments => {
+                (Calls::Payments(book.owned().map_err(unusable)?), vec!["gateway".to_owned()])
+            }
+        };
+        let tls = TlsArgs { certs: fleet.spec().certs(), plaintext: plan.plaintext };
+        let names = fleet.members().filter_map(|name| {
+            Some((fleet.address(name).ok()?.to_owned(), name.to_owned()))
+        });
+        Ok(Self {
+            calls,
+            address: fleet.balancer().to_owned(),
+            security: Security::load(&tls, Role::Loadgen, "1")?,
+            servers,
+            names: names.collect(),
+        })
+    }
+
+    fn config(&self, plan: &Plan, run: &Run) -> RunConfig {
+        RunConfig {
+            clients: run.key.clients,
+            pace: run.rate.map_or(Pace::Closed, |rate| Pace::Open {
+                rate,
+                arrivals: Arrivals::Poisson,
+            }),
+            warmup: plan.warmup,
+            length: Length::For(plan.duration),
+            timeout: plan.timeout,
+            seed: run.seed,
+            ..RunConfig::new(&self.address, self.security.clone())
+        }
+    }
+}
+
+impl Calls {
+    fn workload(&self, seed: u64, nonce: u64) -> Box<dyn Workload> {
+        match self {
+            Self::Bank(banks) => Box::new(BankWorkload::new(banks.clone(), seed, nonce)),
+            Self::Payments(owned) => Box::new(PaymentsWorkload::new(owned.clone(), seed, nonce)),
+        }
+    }
+}
+
+/// Makes one run; `None` if shutdown was requested meanwhile. Fails if a member of the fleet dies.
+pub(super) async fn measure(
+    plan: &Plan,
+    run: &Run,
+    target: &Target,
+    fleet: &mut Fleet,
+    shutdown: &Shutdown,
+    show: impl Fn(Duration, &Progress),
+) -> Result<Option<Measured>, Failure> {
+    let (config, progress, stop) =
+        (target.config(plan, run), Progress::default(), Shutdown::manual());
+    let mut driving = tokio::task::spawn_blocking({
+        let (config, progress, stop) = (config.clone(), progress.clone(), stop.clone());
+        let (calls, nonce) = (target.calls.clone(), nonce());
+        move || run::run(&config, &|seed| calls.workload(seed, nonce), &progress, &stop)
+    });
+    let mut watch = Watch::new(plan.warmup, plan.duration);
+    let samples = loop {
+        tokio::select! {
+            driven = &mut driving => break driven,
+            () = watch.next() => {
+                show(watch.started.elapsed(), &progress);
+                if let Err(died) = watch.look(fleet).await {
+                    stop.request();
+                    let _ = driving.await;
+                    return Err(died);
+                }
+            }
+            () = shutdown.requested() => {
+                stop.request();
+                let _ = driving.await;
+                return Ok(None);
+            }
+        }
+    };
+    let samples: Result<Samples, RunError> =
+        samples.map_err(|error| Failure::new(format!("the load generator failed: {error}")))?;
+    fleet.check_alive()?;
+    Ok(Some(rows(run, target, samples?, &watch.seen(fleet).await?)))
+}
+
+/// Differs between any two runs, so that payment ids never repeat on one store.
+fn nonce() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_nanos() as u64
+}
+
+/// The fleet at the edges of the measured time.
+struct Watch {
+    started: Instant,
+    from: Duration,
+    until: Duration,
+    first: Option<Edge>,
+    last: Option<Edge>,
+}
+
+struct Edge {
+    at: Instant,
+    cpu: Duration,
+    pools: Vec<PoolCalls>,
+}
+
+/// What the balancer and the kernel counted between the edges.
+struct Seen {
+    /// CPU time of all processes over what the machine has.
+    cpu: f64,
+    first: Vec<PoolCalls>,
+    last: Vec<PoolCalls>,
+}
+
+impl Edge {
+    async fn of(fleet: &Fleet) -> Result<Self, Failure> {
+        let pools = fleet.pools().await?;
+        Ok(Self { at: Instant::now(), cpu: fleet.cpu_time() + process_cpu_time(), pools })
+    }
+}
+
+impl Watch {
+    fn new(warmup: Duration, duration: Duration) -> Self {
+        let until = warmup + duration;
+        Self { started: Instant::now(), from: warmup, until, first: None, last: None }
+    }
+
+    /// Sleeps until there is something to look at.
+    async fn next(&self) {
+        let elapsed = self.started.elapsed();
+        let edges = [self.from, self.until];
+        let edge = edges.iter().filter(|edge| **edge > elapsed).min();
+        let pause = edge.map_or(WATCH_INTERVAL, |edge| WATCH_INTERVAL.min(*edge - elapsed));
+        tokio::time::sleep(pause).await;
+    }
+
+    async fn look(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
+        fleet.check_alive()?;
+        let elapsed = self.started.elapsed();
+        if self.first.is_none() && elapsed >= self.from {
+            self.first = Some(Edge::of(fleet).await?);
+        }
+        if self.last.is_none() && elapsed >= self.until {
+            self.last = Some(Edge::of(fleet).await?);
+        }
+        Ok(())
+    }
+
+    async fn seen(self, fleet: &Fleet) -> Result<Seen, Failure> {
+        let last = match self.last {
+            Some(edge) => edge,
+            None => Edge::of(fleet).await?,
+        };
+        let Some(first) = self.first else {
+            return Ok(Seen { cpu: 0.0, first: Vec::new(), last: last.pools });
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        let wall = last.at.duration_since(first.at).as_secs_f64() * cores;
+        let busy = last.cpu.saturating_sub(first.cpu).as_secs_f64();
+        let cpu = if wall > 0.0 { busy / wall } else { 0.0 };
+        Ok(Seen { cpu, first: first.pools, last: last.pools })
+    }
+}
+
+fn rows(run: &Run, target: &Target, mut samples: Samples, seen: &Seen) -> Measured {
+    for server in &mut samples.servers {
+        if let Some(name) = target.names.get(&server.name) {
+            server.name.clone_from(name);
+        }
+    }
+    let endpoints = endpoint_rows(run, seen);
+    let mut summary = summary::summarize(&samples, run.rate, &target.servers);
+    if matches!(target.calls, Calls::Payments(_)) {
+        summary.fairness = least_fair_bank(&endpoints);
+    }
+    let mut row = summary::summary_row(&run.key, run.seed, seen.cpu, &samples, &summary);
+    row.offered_rps = run.rate.unwrap_or(0.0);
+    Measured {
+        summary: row,
+        servers: summary::server_rows(&run.key, &samples, &target.servers),
+        timeline: summary::timeline_rows(&run.key, &samples),
+        histograms: vec![
+            ("response", hgrm::percentile_text(&samples.response())),
+            ("service", hgrm::percentile_text(&samples.service())),
+            ("send_lag", hgrm::percentile_text(&samples.send_lag())),
+        ],
+        endpoints,
+    }
+}
+
+fn endpoint_rows(run: &Run, seen: &Seen) -> Vec<EndpointRow> {
+    let mut rows = Vec::new();
+    for pool in &seen.last {
+        let before = seen.first.iter().find(|before| before.pool == pool.pool);
+        let since = |index: usize, of: fn(&strife_fleet::EndpointCalls) -> u64| {
+            let before = before.and_then(|pool| pool.endpoints.get(index)).map_or(0, of);
+            of(&pool.endpoints[index]).saturating_sub(before)
+        };
+        let total: u64 = (0..pool.endpoints.len()).map(|index| since(index, |e| e.calls)).sum();
+        for (index, endpoint) in pool.endpoints.iter().enumerate() {
+            let calls = since(index, |endpoint| endpoint.calls);
+            rows.push(EndpointRow {
+                workload: run.key.workload.clone(),
+                policy: run.key.policy.clone(),
+                trial: run.key.trial,
+                pool: pool.pool.clone(),
+                endpoint: endpoint.member.clone(),
+                calls,
+                share: if total == 0 { 0.0 } else { calls as f64 / total as f64 },
+                failed: since(index, |endpoint| endpoint.failed),
+            });
+        }
+    }
+    rows
+}
+
+/// The fairness of the bank's pool that was used least evenly, by the balancer's count.
+fn least_fair_bank(endpoints: &[EndpointRow]) -> Fairness {
+    let mut pools: HashMap<&str, Vec<u64>> = HashMap::new();
+    for row in endpoints.iter().filter(|row| row.pool.starts_with(BANK_POOL)) {
+        pools.entry(&row.pool).or_default().push(row.calls);
+    }
+    let all = pools.values().map(|calls| Fairness::of(calls));
+    all.min_by(|a, b| a.jain.total_cmp(&b.jain)).unwrap_or_default()
+}

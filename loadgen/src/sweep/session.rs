@@ -1,0 +1,177 @@
+//! A results directory while a sweep writes it: what is already there, what is added, what is kept.
+
+use std::{fs, path::PathBuf};
+
+use strife_runtime::Failure;
+
+use super::plan::Plan;
+use crate::results::{
+    EndpointRow, Machine, ResultDir, ResultsError, RunKey, ServerRow, SummaryRow, TimelineRow,
+    read_rows, write_rows, write_whole,
+};
+
+/// Everything measured so far, on disk and in memory alike.
+pub(super) struct Session {
+    dir: ResultDir,
+    summary: Vec<SummaryRow>,
+    servers: Vec<ServerRow>,
+    endpoints: Vec<EndpointRow>,
+    timeline: Vec<TimelineRow>,
+    books: Vec<String>,
+}
+
+/// What one run adds.
+pub(super) struct Measured {
+    pub(super) summary: SummaryRow,
+    pub(super) servers: Vec<ServerRow>,
+    pub(super) endpoints: Vec<EndpointRow>,
+    pub(super) timeline: Vec<TimelineRow>,
+    /// By kind (`response`, `service`, `send_lag`), HdrHistogram's percentile text.
+    pub(super) histograms: Vec<(&'static str, String)>,
+}
+
+impl Session {
+    /// Opens `dir` for `plan`: empty, or holding earlier runs of the very same plan.
+    pub(super) fn open(dir: ResultDir, plan: &Plan, fresh: bool) -> Result<Self, Failure> {
+        let text = plan.to_toml()?;
+        let shown = dir.path().display().to_string();
+        if fresh {
+            remove_results(&dir).map_err(|error| Failure::new(format!("{shown}: {error}")))?;
+        }
+        match fs::read_to_string(dir.plan()) {
+            Ok(found) if found != text => {
+                return Err(Failure::usage(format!(
+                    "{shown} holds the results of another plan; choose another place with --out, or \
+                     --fresh to measure anew in this one"
+                )));
+            }
+            Ok(_) => {}
+            Err(_) if !is_empty(&dir) => {
+                return Err(Failure::usage(format!(
+                    "{shown} is not empty and holds no plan.toml; choose an empty directory with --out"
+                )));
+            }
+            Err(_) => write_whole(&dir.plan(), text.as_bytes()).map_err(unwritable)?,
+        }
+        let unreadable = |error: ResultsError| {
+            Failure::usage(format!("{error}; mend the file, or measure anew with --fresh"))
+        };
+        let mut session = Self {
+            summary: read_rows(&dir.summary()).map_err(unreadable)?,
+            servers: read_rows(&dir.servers()).map_err(unreadable)?,
+            endpoints: read_rows(&dir.endpoints()).map_err(unreadable)?,
+            timeline: read_rows(&dir.timeline()).map_err(unreadable)?,
+            books: Vec::new(),
+            dir,
+        };
+        session.keep_whole_runs();
+        Ok(session)
+    }
+
+    /// `summary.csv` is written last, so a run is whole if it stands there; what an interrupted
+    /// write left elsewhere is dropped.
+    fn keep_whole_runs(&mut self) {
+        let whole: Vec<_> = self.summary.iter().map(|row| part_of(row)).collect();
+        let is_whole = |workload: &str, policy: &str, trial: u32| {
+            whole.iter().any(|part| (part.0.as_str(), part.1.as_str(), part.2) == (workload, policy, trial))
+        };
+        self.servers.retain(|row| is_whole(&row.workload, &row.policy, row.trial));
+        self.endpoints.retain(|row| is_whole(&row.workload, &row.policy, row.trial));
+        self.timeline.retain(|row| is_whole(&row.workload, &row.policy, row.trial));
+    }
+
+    /// Whether a run is already measured.
+    pub(super) fn has(&self, run: &RunKey) -> bool {
+        self.summary.iter().any(|row| row.key() == *run)
+    }
+
+    pub(super) fn dir(&self) -> &ResultDir {
+        &self.dir
+    }
+
+    pub(super) fn summary(&self) -> &[SummaryRow] {
+        &self.summary
+    }
+
+    /// What the counts of money said, a line per fleet.
+    pub(super) fn books(&self) -> &[String] {
+        &self.books
+    }
+
+    pub(super) fn add_books(&mut self, line: String) {
+        self.books.push(line);
+    }
+
+    /// Where a fleet keeps its certificates, accounts, stores and logs while it runs.
+    pub(super) fn fleet_dir(&self, index: usize) -> PathBuf {
+        self.dir.path().join("fleet").join((index + 1).to_string())
+    }
+
+    /// Writes `machine.json`, once.
+    pub(super) fn describe_machine(&self) -> Result<(), Failure> {
+        let path = self.dir.machine();
+        if path.exists() {
+            return Ok(());
+        }
+        let machine: Machine = super::machine::describe(self.dir.path())
+            .map_err(|error| Failure::new(format!("{}: {error}", self.dir.path().display())))?;
+        let text = serde_json::to_vec_pretty(&machine)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        write_whole(&path, &text).map_err(unwritable)
+    }
+
+    /// Adds a run and writes everything; `summary.csv` last, so that it never names half a run.
+    pub(super) fn add(&mut self, run: &RunKey, measured: Measured) -> Result<(), Failure> {
+        for (kind, text) in &measured.histograms {
+            write_whole(&self.dir.histogram(run, kind), text.as_bytes()).map_err(unwritable)?;
+        }
+        self.servers.extend(measured.servers);
+        self.endpoints.extend(measured.endpoints);
+        self.timeline.extend(measured.timeline);
+        self.summary.push(measured.summary);
+        write_rows(&self.dir.servers(), &self.servers).map_err(unwritable)?;
+        write_rows(&self.dir.endpoints(), &self.endpoints).map_err(unwritable)?;
+        write_rows(&self.dir.timeline(), &self.timeline).map_err(unwritable)?;
+        write_rows(&self.dir.summary(), &self.summary).map_err(unwritable)
+    }
+
+    /// Removes the fleets' files. Kept after a failure, for their logs.
+    pub(super) fn clean_up(&self) {
+        // A leftover is only untidy.
+        let _ = fs::remove_dir_all(self.dir.path().join("fleet"));
+    }
+}
+
+fn part_of(row: &SummaryRow) -> (String, String, u32) {
+    (row.workload.clone(), row.policy.clone(), row.trial)
+}
+
+fn unwritable(error: ResultsError) -> Failure {
+    Failure::new(format!("{error}; choose a writable place with --out"))
+}
+
+fn is_empty(dir: &ResultDir) -> bool {
+    fs::read_dir(dir.path()).map_or(true, |mut entries| entries.next().is_none())
+}
+
+/// Removes what a sweep writes, and nothing else: the directory may be anybody's.
+fn remove_results(dir: &ResultDir) -> std::io::Result<()> {
+    let files = [
+        dir.plan(),
+        dir.machine(),
+        dir.summary(),
+        dir.servers(),
+        dir.endpoints(),
+        dir.timeline(),
+        dir.report(),
+    ];
+    for file in files.iter().filter(|file| file.exists()) {
+        fs::remove_file(file)?;
+    }
+    for part in [dir.histograms(), dir.charts(), dir.path().join("fleet")] {
+        if part.exists() {
+            fs::remove_dir_all(part)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! The result table a sweep prints: one line per cell, the median of its trials and their range.
+
+use crate::results::SummaryRow;
+
+const HEAD: [&str; 9] =
+    ["workload", "policy", "clients", "offered/s", "achieved/s", "p50 ms", "p99 ms", "errors", "jain"];
+
+/// The table, ready to print; empty without rows.
+pub fn table(rows: &[SummaryRow]) -> String {
+    let mut cells: Vec<(&SummaryRow, Vec<&SummaryRow>)> = Vec::new();
+    for row in rows {
+        let same = |cell: &SummaryRow| {
+            let (a, b) = (cell.key(), row.key());
+            (a.workload, a.policy, a.clients, a.servers, a.rate)
+                == (b.workload, b.policy, b.clients, b.servers, b.rate)
+        };
+        match cells.iter_mut().find(|(cell, _)| same(cell)) {
+            Some((_, trials)) => trials.push(row),
+            None => cells.push((row, vec![row])),
+        }
+    }
+    cells.sort_by_key(|(cell, _)| {
+        let key = cell.key();
+        (key.workload, key.servers, key.rate, key.clients)
+    });
+    if cells.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
+    lines.extend(cells.iter().map(|(cell, trials)| line(cell, trials)));
+    aligned(&lines)
+}
+
+fn line(cell: &SummaryRow, trials: &[&SummaryRow]) -> Vec<String> {
+    let of = |value: fn(&SummaryRow) -> Option<f64>| -> Vec<f64> {
+        trials.iter().filter_map(|row| value(row)).collect()
+    };
+    let errors: u64 = trials.iter().map(|row| row.errors).sum();
+    let mut jain = spread(&of(|row| Some(row.jain)), 3);
+    if trials.iter().any(|row| !row.valid) {
+        jain.push_str("  INVALID");
+    }
+    if trials.iter().any(|row| row.saturated) {
+        jain.push_str("  SATURATED");
+    }
+    vec![
+        cell.workload.clone(),
+        cell.policy.clone(),
+        cell.clients.to_string(),
+        spread(&of(|row| Some(row.offered_rps)), 0),
+        spread(&of(|row| Some(row.achieved_rps)), 0),
+        spread(&of(|row| row.p50_us.map(|us| us as f64 / 1000.0)), 1),
+        spread(&of(|row| row.p99_us.map(|us| us as f64 / 1000.0)), 1),
+        errors.to_string(),
+        jain,
+    ]
+}
+
+/// `median (min–max)`, or just the value where all are alike; `-` where nothing is known.
+fn spread(values: &[f64], digits: usize) -> String {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else { return "-".to_owned() };
+    let show = |value: &f64| format!("{value:.digits$}");
+    let median = show(&sorted[sorted.len() / 2]);
+    if show(low) == show(high) { median } else { format!("{median} ({}-{})", show(low), show(high)) }
+}
+
+fn aligned(lines: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_of_a_cell_share_a_line() {
+        let row = |policy: &str, trial: u32, p99_us: u64| SummaryRow {
+            policy: policy.to_owned(),
+            p99_us: Some(p99_us),
+            ..crate::sweep::tests::row(trial)
+        };
+        let text = table(&[row("a", 1, 5000), row("b", 1, 9000), row("a", 2, 7000)]);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.contains("7.0 (5.0-7.0)") && text.contains("9.0"), "{text}");
+    }
+
+    #[test]
+    fn unknown_values_are_a_dash() {
+        assert_eq!(spread(&[], 1), "-");
+        assert_eq!(spread(&[2.0, 1.0, 3.0], 0), "2 (1-3)");
+    }
+}
