@@ -49,6 +49,7 @@ impl Services {
 
     /// Adds a service.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "a service is no operand")]
     pub fn add<S>(mut self, service: S) -> Self
     where
         S: tower::Service<
