@@ -1,0 +1,117 @@
+//! The command line of `strife gateway`.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use clap::Args;
+use strife_runtime::{Failure, TlsArgs, parse};
+
+use crate::{coordinator::Settings, service::banks::BankRoutes};
+
+/// Commands of the store beside those of payments under way: decisions recovered, commits finished.
+const STORE_QUEUE_EXTRA: usize = 16_384;
+/// Commands of the store that one payment under way may have waiting.
+const STORE_QUEUE_PER_PAYMENT: usize = 2;
+/// Commands in one durable commit.
+const STORE_BATCH: usize = 1_024;
+/// How much longer than the payment timeout anybody waits: for the decision to become durable.
+const PATIENCE_EXTRA: Duration = Duration::from_secs(5);
+
+/// Run a payment gateway: two-phase commit between banks, durable and idempotent by payment id.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  strife gateway --port 8080 --users users.csv \
+    --balancer 127.0.0.1:7000\n  strife gateway --plaintext --users users.csv \
+    --bank icici=127.0.0.1:8081 --bank sbi=127.0.0.1:8082")]
+pub struct GatewayArgs {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
+    pub host: String,
+    /// Port to listen on; 0 takes any free one.
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    pub port: u16,
+    /// Directory of the store, made if it is not there. One gateway a directory.
+    #[arg(long, default_value = "data/gateway", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Users and their accounts: CSV with the header username,bank,account_id, or a JSON array of the
+    /// same (FILE.json).
+    #[arg(long, value_name = "FILE")]
+    pub users: PathBuf,
+    /// The balancer's data plane, through which banks are reached as `bank.NAME`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub balancer: Option<String>,
+    /// Reach this bank directly instead. May be repeated.
+    #[arg(long = "bank", value_name = "NAME=HOST:PORT", value_parser = bank_address)]
+    pub banks: Vec<(String, String)>,
+    /// The balancer's control address, to report load to.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub control: Option<String>,
+    /// This gateway's address as the balancer knows it, if it is not the one it listens on.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Time between load reports.
+    #[arg(long, default_value = "100ms", value_parser = parse::duration, value_name = "TIME")]
+    pub report_interval: Duration,
+    /// The name (`:authority`) under which banks ask this gateway what became of a payment.
+    #[arg(long, default_value = "gateway", value_name = "NAME")]
+    pub authority: String,
+    /// A payment between two banks that is not decided by then is aborted.
+    #[arg(long, default_value = "10s", value_parser = parse::duration, value_name = "TIME")]
+    pub payment_timeout: Duration,
+    /// Most payments under way at once; further ones are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, default_value_t = 10_000, value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub max_payments: usize,
+    /// Threads to serve on.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub threads: usize,
+    /// Certificates, or none.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+impl GatewayArgs {
+    /// Where the banks are; each may be named once.
+    pub(crate) fn routes(&self) -> Result<BankRoutes, Failure> {
+        let mut direct = BTreeMap::new();
+        for (bank, address) in &self.banks {
+            if direct.insert(bank.clone(), address.clone()).is_some() {
+                return Err(Failure::usage(format!(
+                    "--bank {bank} is given twice; give it one address, or reach it through --balancer"
+                )));
+            }
+        }
+        Ok(BankRoutes {
+            balancer: self.balancer.clone(),
+            direct,
+            coordinator: self.authority.clone(),
+        })
+    }
+
+    /// The coordinator's times and bounds.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            payment_timeout: self.payment_timeout,
+            payments_max: self.max_payments,
+            ..Settings::default()
+        }
+    }
+
+    /// The longest that anybody waits for a payment.
+    pub(crate) fn patience_max(&self) -> Duration {
+        self.payment_timeout.saturating_add(PATIENCE_EXTRA)
+    }
+
+    /// The store's bounds: whatever may be under way fits.
+    pub(crate) fn store_limits(&self) -> strife_store::Limits {
+        let queue = self.max_payments * STORE_QUEUE_PER_PAYMENT + STORE_QUEUE_EXTRA;
+        strife_store::Limits { queue, batch: STORE_BATCH }
+    }
+}
+
+fn bank_address(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((bank, address)) if !bank.is_empty() && address.contains(':') => {
+            Ok((bank.to_ascii_lowercase(), address.to_owned()))
+        }
+        _ => Err(format!("`{text}` is not NAME=HOST:PORT")),
+    }
+}

@@ -1,0 +1,75 @@
+//! Why the gateway does not do what it is asked. Mapped to gRPC codes in [`crate::service`].
+
+use strife_store::StoreError;
+use thiserror::Error;
+
+use crate::{
+    order::{Account, MalformedOrder},
+    users::MalformedUsers,
+};
+
+/// A request, or a start, that came to nothing.
+#[derive(Debug, Error)]
+pub enum GatewayError {
+    /// The order itself is wrong.
+    #[error(transparent)]
+    MalformedOrder(#[from] MalformedOrder),
+    /// A part of the request is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// No identity says who pays, nor does the request.
+    #[error("`user` is missing, and no certificate says who it is")]
+    UserMissing,
+    /// Not in the users file.
+    #[error("there is no user `{0}`")]
+    UnknownUser(String),
+    /// A client speaks for itself only.
+    #[error("{identity} may not act for user `{user}`")]
+    NotThatUser {
+        /// Who asks.
+        identity: String,
+        /// Whom it names.
+        user: String,
+    },
+    /// The paying account is somebody else's, or nobody's.
+    #[error("{account} is not an account of user `{user}`")]
+    NotTheirAccount {
+        /// Who would pay.
+        user: String,
+        /// From where.
+        account: Account,
+    },
+    /// No way leads to that bank.
+    #[error("there is no bank `{0}`")]
+    UnknownBank(String),
+    /// The payment id was used before.
+    #[error("payment_id `{0}` was used before for another payment; choose a new id")]
+    Conflict(String),
+    /// As many payments as may be are under way.
+    #[error("{limit} payments are under way already; ask again with the same payment_id")]
+    TooManyPayments {
+        /// The bound.
+        limit: usize,
+    },
+    /// No decision yet.
+    #[error("payment `{0}` is still under way; ask again with the same payment_id")]
+    StillUnderWay(String),
+    /// Not a token that a page of this history came with.
+    #[error("`{0}` is not a page_token of this history")]
+    MalformedPageToken(String),
+    /// Another gateway's store, or one that was lost, made this transaction.
+    #[error(
+        "transaction `{0}` was not made by this gateway's store; ask the gateway that made it, or \
+         bring back the store it was made in"
+    )]
+    ForeignTransaction(String),
+    /// Made by nobody: later than anything this gateway made.
+    #[error("transaction `{0}` was not made yet")]
+    TransactionNotMade(String),
+    /// The users file.
+    #[error(transparent)]
+    MalformedUsers(#[from] MalformedUsers),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

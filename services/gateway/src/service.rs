@@ -1,0 +1,227 @@
+//! The edge: what travels on the wire and what the gateway means by it. Requests are read, callers
+//! are held to their own accounts, errors become gRPC codes. Nothing of money is decided here.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{StreamExt, stream};
+use strife_proto::gateway::v1::{
+    self as wire, decision_service_server::DecisionService, payment_gateway_server::PaymentGateway,
+};
+use strife_runtime::{AccessTable, Caller, Role, Rule};
+use tonic::{Request, Response, Status};
+use tracing::warn;
+
+use crate::{
+    banks::Banks,
+    coordinator::{Coordinator, Standing},
+    error::GatewayError,
+    order::{Account, Order},
+    transaction::Sequence,
+    users::Users,
+};
+use deadline::patience;
+
+pub mod banks;
+mod convert;
+mod deadline;
+mod status;
+#[cfg(test)]
+mod tests;
+
+/// The services whose calls are logged and counted as load.
+pub const PAYMENTS: &[&str] = &["/strife.gateway.v1.PaymentGateway/"];
+/// The services whose calls are logged.
+pub const LOGGED: &[&str] =
+    &["/strife.gateway.v1.PaymentGateway/", "/strife.gateway.v1.DecisionService/"];
+/// Who may call what.
+pub const ACCESS: AccessTable = &[
+    Rule {
+        path: "/strife.gateway.v1.PaymentGateway/",
+        roles: &[Role::Client, Role::Loadgen, Role::Admin],
+    },
+    Rule { path: "/strife.gateway.v1.DecisionService/", roles: &[Role::Bank, Role::Admin] },
+];
+/// Largest request, bytes.
+pub const REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// Payments on a page of the history, if the request names no number, and at most.
+const PAGE_SIZE: (usize, usize) = (100, 1_000);
+/// Accounts of one user that are asked for at once.
+const BALANCES_AT_ONCE: usize = 16;
+
+/// Both of the gateway's services. Clones share everything.
+pub struct GatewayService<B: Banks> {
+    coordinator: Arc<Coordinator<B>>,
+    users: Arc<Users>,
+    /// The longest that anybody waits for a payment.
+    patience_max: Duration,
+}
+
+impl<B: Banks> Clone for GatewayService<B> {
+    fn clone(&self) -> Self {
+        let (coordinator, users) = (self.coordinator.clone(), self.users.clone());
+        Self { coordinator, users, patience_max: self.patience_max }
+    }
+}
+
+impl<B: Banks> GatewayService<B> {
+    /// Serves the payments of `users`. Nobody waits longer than `patience_max` for one.
+    pub fn new(
+        coordinator: Arc<Coordinator<B>>,
+        users: Arc<Users>,
+        patience_max: Duration,
+    ) -> Self {
+        Self { coordinator, users, patience_max }
+    }
+
+    /// Whom the caller acts for: `named`, or who he is. The load generator and operators act for
+    /// anybody, everyone else for himself; where TLS is off nobody is anybody.
+    fn user(&self, caller: &Caller, named: &str) -> Result<String, GatewayError> {
+        let user = match &caller.identity {
+            Some(identity) if identity.role == Role::Client => {
+                if !named.is_empty() && named != identity.name {
+                    let (identity, user) = (identity.to_string(), named.to_owned());
+                    return Err(GatewayError::NotThatUser { identity, user });
+                }
+                identity.name.as_str()
+            }
+            _ if named.is_empty() => return Err(GatewayError::UserMissing),
+            _ => named,
+        };
+        match self.users.accounts_of(user) {
+            Some(_) => Ok(user.to_owned()),
+            None => Err(GatewayError::UnknownUser(user.to_owned())),
+        }
+    }
+
+    /// Whether the user may pay this, to a bank that can be reached.
+    fn authorize(&self, order: &Order) -> Result<(), GatewayError> {
+        if self.users.owner_of(&order.from) != Some(&order.user) {
+            let (user, account) = (order.user.clone(), order.from.clone());
+            return Err(GatewayError::NotTheirAccount { user, account });
+        }
+        for bank in [&order.from.bank, &order.to.bank] {
+            if !self.coordinator.banks().knows(bank) {
+                return Err(GatewayError::UnknownBank(bank.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn balance(&self, account: Account, timeout: Duration) -> wire::AccountBalance {
+        let balance = self.coordinator.banks().balance(&account, timeout).await;
+        convert::balance_to_wire(account, balance.map_err(|error| error.to_string()))
+    }
+}
+
+#[tonic::async_trait]
+impl<B: Banks> PaymentGateway for GatewayService<B> {
+    async fn process_payment(
+        &self,
+        request: Request<wire::PaymentRequest>,
+    ) -> Result<Response<wire::PaymentResponse>, Status> {
+        let caller = Caller::of(&request);
+        let patience = patience(request.metadata(), self.patience_max);
+        let mut order = convert::order_from_wire(request.into_inner())?;
+        order.check().map_err(GatewayError::from)?;
+        caller.note(|| format!("{} from {} to {}", order.amount, order.from, order.to));
+        let authorized = self.user(&caller, &order.user).and_then(|user| {
+            order.user = user;
+            self.authorize(&order)
+        });
+        authorized.inspect_err(|why| log_denial(&caller, why))?;
+        let payment_id = order.payment_id.clone();
+        let payee = self.users.owner_of(&order.to).map(str::to_owned);
+        let admitted = self.coordinator.pay(order, payee, now_ms())?;
+        let receipt = tokio::time::timeout(patience, admitted.receipt()).await;
+        let receipt = receipt.map_err(|_| GatewayError::StillUnderWay(payment_id))??;
+        Ok(Response::new(convert::receipt_to_wire(receipt)))
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<wire::BalanceRequest>,
+    ) -> Result<Response<wire::BalanceResponse>, Status> {
+        let caller = Caller::of(&request);
+        let timeout = patience(request.metadata(), self.coordinator.settings().attempt_timeout);
+        let user = self.user(&caller, &request.get_ref().user);
+        let user = user.inspect_err(|why| log_denial(&caller, why))?;
+        caller.note(|| format!("balance of {user}"));
+        let accounts = self.users.accounts_of(&user).unwrap_or_default().to_vec();
+        let asked = accounts.into_iter().map(|account| self.balance(account, timeout));
+        let accounts = stream::iter(asked).buffered(BALANCES_AT_ONCE).collect().await;
+        Ok(Response::new(wire::BalanceResponse { user, accounts }))
+    }
+
+    async fn get_transaction_history(
+        &self,
+        request: Request<wire::HistoryRequest>,
+    ) -> Result<Response<wire::HistoryResponse>, Status> {
+        let caller = Caller::of(&request);
+        let wire::HistoryRequest { user, page_size, page_token } = request.into_inner();
+        let user = self.user(&caller, &user).inspect_err(|why| log_denial(&caller, why))?;
+        caller.note(|| format!("history of {user}"));
+        let before = parse_page_token(&page_token)?;
+        let limit = match page_size as usize {
+            0 => PAGE_SIZE.0,
+            size => size.min(PAGE_SIZE.1),
+        };
+        // One more than asked for says whether there is another page.
+        let history = self.coordinator.history(&user, before, limit + 1);
+        let mut payments = history.map_err(GatewayError::from)?;
+        let more = payments.len() > limit;
+        payments.truncate(limit);
+        let last = payments.last().filter(|_| more).map(|record| record.id.sequence);
+        let next_page_token = last.map_or_else(String::new, page_token_of);
+        let payments = payments.into_iter().map(convert::entry_to_wire).collect();
+        Ok(Response::new(wire::HistoryResponse { payments, next_page_token }))
+    }
+}
+
+#[tonic::async_trait]
+impl<B: Banks> DecisionService for GatewayService<B> {
+    async fn get_decision(
+        &self,
+        request: Request<wire::DecisionRequest>,
+    ) -> Result<Response<wire::DecisionResponse>, Status> {
+        let caller = Caller::of(&request);
+        let transaction_id = &request.get_ref().transaction_id;
+        let standing = self.coordinator.decision(transaction_id)?;
+        caller.note(|| format!("{transaction_id}: {standing:?}"));
+        let decision = match standing {
+            Standing::Commit => wire::Decision::Commit,
+            Standing::Abort => wire::Decision::Abort,
+            Standing::StillActive => wire::Decision::StillActive,
+        };
+        Ok(Response::new(wire::DecisionResponse { decision: decision.into() }))
+    }
+}
+
+fn log_denial(caller: &Caller, why: &GatewayError) {
+    if matches!(why, GatewayError::NotThatUser { .. } | GatewayError::NotTheirAccount { .. }) {
+        let client = caller.identity.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        warn!(client, address = caller.address, %why, "access denied");
+    }
+}
+
+fn page_token_of(last: Sequence) -> String {
+    format!("{last:016x}")
+}
+
+fn parse_page_token(token: &str) -> Result<Option<Sequence>, GatewayError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let sequence = Sequence::from_str_radix(token, 16).ok();
+    let sequence = sequence.filter(|sequence| page_token_of(*sequence) == token);
+    sequence.map(Some).ok_or_else(|| GatewayError::MalformedPageToken(token.to_owned()))
+}
+
+/// Milliseconds since the Unix epoch.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}

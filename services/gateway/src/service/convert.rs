@@ -1,0 +1,122 @@
+//! Between the wire's messages and the gateway's own types.
+
+use strife_proto::{
+    bank::v1::{Refusal, RefusalReason},
+    common::v1 as common,
+    gateway::v1 as wire,
+};
+
+use crate::{
+    banks::Balance,
+    coordinator::Receipt,
+    error::GatewayError,
+    order::{Account, Money, Order},
+    payment::{Abort, AbortReason, Decision, State},
+    store::Record,
+};
+
+pub(super) fn order_from_wire(request: wire::PaymentRequest) -> Result<Order, GatewayError> {
+    let account = |account: Option<wire::AccountRef>, name| {
+        let wire::AccountRef { bank, account_id } = account.ok_or(GatewayError::Missing(name))?;
+        Ok::<_, GatewayError>(Account { bank, id: account_id })
+    };
+    let amount = request.amount.ok_or(GatewayError::Missing("amount"))?;
+    Ok(Order {
+        payment_id: request.payment_id,
+        user: request.user,
+        from: account(request.from, "from")?,
+        to: account(request.to, "to")?,
+        amount: money_from_wire(amount),
+    })
+}
+
+pub(super) fn receipt_to_wire(receipt: Receipt) -> wire::PaymentResponse {
+    let (state, abort_reason, detail) = state_to_wire(State::Decided(receipt.decision));
+    wire::PaymentResponse {
+        payment_id: receipt.payment_id,
+        transaction_id: receipt.transaction_id.to_string(),
+        state: state.into(),
+        abort_reason: abort_reason.into(),
+        detail,
+    }
+}
+
+pub(super) fn entry_to_wire(record: Record) -> wire::HistoryEntry {
+    let (state, abort_reason, _) = state_to_wire(record.state);
+    let Order { payment_id, user, from, to, amount } = record.order;
+    wire::HistoryEntry {
+        payment_id,
+        transaction_id: record.id.to_string(),
+        state: state.into(),
+        from: Some(account_to_wire(from)),
+        to: Some(account_to_wire(to)),
+        amount: Some(money_to_wire(&amount)),
+        initiated_at_ms: record.initiated_at_ms,
+        abort_reason: abort_reason.into(),
+        payer: user,
+    }
+}
+
+pub(super) fn balance_to_wire(
+    account: Account,
+    balance: Result<Balance, String>,
+) -> wire::AccountBalance {
+    let account = Some(account_to_wire(account));
+    match balance {
+        Ok(Balance { available, held }) => wire::AccountBalance {
+            account,
+            available: Some(money_to_wire(&available)),
+            held: Some(money_to_wire(&held)),
+            error: String::new(),
+        },
+        Err(error) => wire::AccountBalance { account, error, ..Default::default() },
+    }
+}
+
+pub(super) fn money_to_wire(money: &Money) -> common::Money {
+    common::Money { minor_units: money.minor_units, currency: money.currency.clone() }
+}
+
+pub(super) fn money_from_wire(money: common::Money) -> Money {
+    Money { minor_units: money.minor_units, currency: money.currency }
+}
+
+/// A bank's NO.
+pub(super) fn abort_from_wire(bank: &str, refusal: Refusal) -> Abort {
+    let reason = match refusal.reason() {
+        RefusalReason::UnknownAccount => AbortReason::UnknownAccount,
+        RefusalReason::AccountFrozen => AbortReason::AccountFrozen,
+        RefusalReason::InsufficientFunds => AbortReason::InsufficientFunds,
+        RefusalReason::WrongCurrency => AbortReason::WrongCurrency,
+        RefusalReason::Overflow => AbortReason::Overflow,
+        _ => AbortReason::Refused,
+    };
+    let name = refusal.reason().as_str_name().trim_start_matches("REFUSAL_REASON_");
+    let detail = if refusal.detail.is_empty() { name } else { refusal.detail.as_str() };
+    Abort::new(reason, format!("bank {bank}: {detail}"))
+}
+
+fn account_to_wire(account: Account) -> wire::AccountRef {
+    wire::AccountRef { bank: account.bank, account_id: account.id }
+}
+
+fn state_to_wire(state: State) -> (wire::PaymentState, wire::AbortReason, String) {
+    let none = wire::AbortReason::Unspecified;
+    match state {
+        State::Initiated => (wire::PaymentState::Initiated, none, String::new()),
+        State::Decided(Decision::Committed) => (wire::PaymentState::Committed, none, String::new()),
+        State::Decided(Decision::Aborted(Abort { reason, detail })) => {
+            let reason = match reason {
+                AbortReason::UnknownAccount => wire::AbortReason::UnknownAccount,
+                AbortReason::AccountFrozen => wire::AbortReason::AccountFrozen,
+                AbortReason::InsufficientFunds => wire::AbortReason::InsufficientFunds,
+                AbortReason::WrongCurrency => wire::AbortReason::WrongCurrency,
+                AbortReason::Overflow => wire::AbortReason::Overflow,
+                AbortReason::Timeout => wire::AbortReason::Timeout,
+                AbortReason::Restart => wire::AbortReason::Restart,
+                AbortReason::Refused => wire::AbortReason::Refused,
+            };
+            (wire::PaymentState::Aborted, reason, detail)
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Errors as gRPC codes: the one place where they meet.
+
+use strife_store::StoreError;
+use tonic::{Code, Status};
+
+use crate::error::GatewayError;
+
+/// Longest message, in characters: it travels in a header, and may quote what the client sent.
+const MESSAGE_CHARS_MAX: usize = 400;
+
+impl From<GatewayError> for Status {
+    fn from(error: GatewayError) -> Self {
+        let message = error.to_string();
+        Self::new(code(&error), message.chars().take(MESSAGE_CHARS_MAX).collect::<String>())
+    }
+}
+
+fn code(error: &GatewayError) -> Code {
+    match error {
+        GatewayError::MalformedOrder(_)
+        | GatewayError::Missing(_)
+        | GatewayError::UserMissing
+        | GatewayError::MalformedPageToken(_) => Code::InvalidArgument,
+        GatewayError::UnknownUser(_) | GatewayError::UnknownBank(_) => Code::NotFound,
+        GatewayError::NotThatUser { .. } | GatewayError::NotTheirAccount { .. } => {
+            Code::PermissionDenied
+        }
+        GatewayError::Conflict(_) => Code::AlreadyExists,
+        GatewayError::TooManyPayments { .. } => Code::ResourceExhausted,
+        GatewayError::StillUnderWay(_) => Code::DeadlineExceeded,
+        GatewayError::ForeignTransaction(_) | GatewayError::TransactionNotMade(_) => {
+            Code::FailedPrecondition
+        }
+        GatewayError::Store(StoreError::Overloaded { .. } | StoreError::Stopped) => {
+            Code::Unavailable
+        }
+        GatewayError::Store(_) | GatewayError::MalformedUsers(_) => Code::Internal,
+    }
+}

@@ -1,0 +1,11 @@
+//! The gateway over the wire, with small banks that do what they are told: a real server on both
+//! sides, a real store, and restarts that lose everything but that store.
+
+mod aborting;
+mod access;
+mod committing;
+mod fake_bank;
+mod reading;
+mod restarting;
+mod same_bank;
+mod system;

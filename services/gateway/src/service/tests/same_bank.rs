@@ -1,0 +1,106 @@
+//! Payments within one bank: the bank decides, and is asked until it says what.
+
+use strife_proto::gateway::v1::{AbortReason, Decision, PaymentState};
+use tonic::Code;
+
+use super::{
+    fake_bank::{Fault, Method},
+    system::{System, to_himself},
+};
+
+async fn check_moved_once(system: &System, amount: i64) {
+    let answer = system.pay(to_himself("p1", amount)).await.unwrap();
+    assert_eq!(answer.state(), PaymentState::Committed);
+    system.idle().await;
+    let balances = (system.icici.balance("J1"), system.icici.balance("J2"));
+    assert_eq!(balances, (1_000 - amount, amount));
+}
+
+#[tokio::test]
+async fn one_call_moves_the_money() {
+    let system = System::start().await;
+    check_moved_once(&system, 300).await;
+    assert_eq!(system.icici.read(|state| state.calls[&Method::Transfer]), 1);
+    assert!(system.icici.read(|state| state.legs.is_empty()), "no two-phase commit");
+    check_moved_once(&system, 300).await;
+    assert_eq!(system.icici.read(|state| state.calls[&Method::Transfer]), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_answer() {
+    let system = System::start().await;
+    let answer = system.pay(to_himself("p1", 2_000)).await.unwrap();
+    assert_eq!(answer.abort_reason(), AbortReason::InsufficientFunds);
+    assert_eq!(answer.detail, "bank icici: too little");
+    assert_eq!(system.pay(to_himself("p1", 2_000)).await.unwrap(), answer);
+}
+
+#[tokio::test]
+async fn lost_answers_are_asked_for_again() {
+    let system = System::start().await;
+    system.icici.set(Method::Transfer, Fault::LoseAnswer(3));
+    check_moved_once(&system, 300).await;
+    assert_eq!(system.icici.read(|state| state.calls[&Method::Transfer]), 4);
+}
+
+#[tokio::test]
+async fn who_was_turned_away_at_first_is_refused() {
+    let system = System::start().await;
+    system.icici.set(Method::Transfer, Fault::Deny);
+    let answer = system.pay(to_himself("p1", 10)).await.unwrap();
+    assert_eq!(answer.abort_reason(), AbortReason::Refused);
+}
+
+#[tokio::test]
+async fn who_is_turned_away_after_a_lost_answer_is_not_guessed_about() {
+    let system = System::start().await;
+    system.icici.set(Method::Transfer, Fault::LoseAnswer(1));
+    let mut client = system.client();
+    let asked = tokio::spawn(async move { client.process_payment(to_himself("p1", 300)).await });
+    system.icici.until(|state| state.balances["J2"] == 300).await;
+    system.icici.set(Method::Transfer, Fault::Deny);
+    let calls = system.icici.read(|state| state.calls[&Method::Transfer]);
+    system.icici.until(|state| state.calls[&Method::Transfer] > calls + 2).await;
+    system.icici.heal(Method::Transfer);
+    let answer = asked.await.unwrap().unwrap().into_inner();
+    assert_eq!(answer.state(), PaymentState::Committed);
+    check_moved_once(&system, 300).await;
+}
+
+/// A hurried client, a silent bank, then a crash: the payment stays open until the bank speaks.
+#[tokio::test]
+async fn nothing_is_decided_until_the_bank_says_so() {
+    let mut system = System::start().await;
+    system.icici.set(Method::Transfer, Fault::Silent);
+    let mut request = tonic::Request::new(to_himself("p1", 300));
+    request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
+    let hurried = system.client().process_payment(request).await.unwrap_err();
+    assert!(matches!(hurried.code(), Code::DeadlineExceeded | Code::Cancelled), "{hurried}");
+    let transaction_id = system.until_initiated("p1").await;
+    assert_eq!(system.decision(&transaction_id).await.unwrap(), Decision::StillActive);
+    system.restart().await;
+    assert_eq!(system.until_initiated("p1").await, transaction_id);
+    assert_eq!(system.decision(&transaction_id).await.unwrap(), Decision::StillActive);
+    let calls = system.icici.read(|state| state.calls[&Method::Transfer]);
+    system.icici.until(|state| state.calls[&Method::Transfer] > calls).await;
+    system.icici.heal(Method::Transfer);
+    check_moved_once(&system, 300).await;
+}
+
+#[tokio::test]
+async fn a_crash_after_the_bank_moved_the_money() {
+    let mut system = System::start().await;
+    system.icici.set(Method::Transfer, Fault::LoseAnswer(u32::MAX));
+    let mut client = system.client();
+    let asked = tokio::spawn(async move { client.process_payment(to_himself("p1", 300)).await });
+    system.icici.until(|state| state.balances["J2"] == 300).await;
+    system.crash();
+    asked.await.unwrap().unwrap_err();
+    // What an unknown past forbids to guess from.
+    system.icici.set(Method::Transfer, Fault::Deny);
+    system.boot_again().await;
+    let calls = system.icici.read(|state| state.calls[&Method::Transfer]);
+    system.icici.until(|state| state.calls[&Method::Transfer] > calls + 1).await;
+    system.icici.heal(Method::Transfer);
+    check_moved_once(&system, 300).await;
+}
