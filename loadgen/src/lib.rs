@@ -4,4 +4,10 @@
 //! is computed from the records; charts are drawn from files alone. `strife load` does this once
 //! against any gRPC service, `strife sweep` for every cell of a plan against a fleet it boots.
 
+pub mod pace;
 pub mod results;
+pub mod run;
+pub mod samples;
+pub mod schedule;
+pub mod summary;
+pub mod workload;
