@@ -7,14 +7,15 @@ use strife_runtime::{Failure, TlsArgs, parse};
 
 use crate::{coordinator::Settings, service::banks::BankRoutes};
 
+#[cfg(test)]
+mod tests;
+
 /// Commands of the store beside those of payments under way: decisions recovered, commits finished.
 const STORE_QUEUE_EXTRA: usize = 16_384;
 /// Commands of the store that one payment under way may have waiting.
 const STORE_QUEUE_PER_PAYMENT: usize = 2;
 /// Commands in one durable commit.
 const STORE_BATCH: usize = 1_024;
-/// How much longer than the payment timeout anybody waits: for the decision to become durable.
-const PATIENCE_EXTRA: Duration = Duration::from_secs(5);
 
 /// Run a payment gateway: two-phase commit between banks, durable and idempotent by payment id.
 #[derive(Debug, Clone, Args)]
@@ -93,11 +94,6 @@ impl GatewayArgs {
             payments_max: self.max_payments,
             ..Settings::default()
         }
-    }
-
-    /// The longest that anybody waits for a payment.
-    pub(crate) fn patience_max(&self) -> Duration {
-        self.payment_timeout.saturating_add(PATIENCE_EXTRA)
     }
 
     /// The store's bounds: whatever may be under way fits.

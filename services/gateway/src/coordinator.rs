@@ -22,75 +22,34 @@
 //! When the store fails the process ends (`strife_store`), so its errors are not survived here: a
 //! payment that meets one stays under way, and whoever waits is told to ask again.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use strife_store::StoreError;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
-use tracing::{error, warn};
+use tokio::{sync::watch, task::JoinSet};
+use tracing::error;
 
 use crate::{
     banks::Banks,
     error::GatewayError,
-    order::{Order, Route},
-    payment::{Action, Decision, Input, Payment, State},
-    retry::Backoff,
+    order::Order,
+    payment::{Action, Decision, Payment, State},
     store::{Record, Store},
     transaction::{Sequence, TransactionId},
 };
 use active::Active;
+use job::{Job, Origin};
 use phase_two::PhaseTwo;
+pub use settings::Settings;
 use tasks::Tasks;
 
 mod active;
+mod job;
 mod phase_two;
 mod recovery;
 mod same_bank;
+mod settings;
 mod tasks;
 mod two_phase;
-
-/// Times and bounds of the coordinator.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// A payment between two banks whose votes are not in by then is aborted.
-    pub payment_timeout: Duration,
-    /// How long one call to a bank may take.
-    pub attempt_timeout: Duration,
-    /// Between attempts.
-    pub backoff: Backoff,
-    /// Most payments under way at once.
-    pub payments_max: usize,
-    /// Most payments whose banks are being told of the decision at once; of each kind.
-    pub phase_two_max: usize,
-    /// How often a bank is told before others get their turn. A commit comes up again, for ever; an
-    /// abort is left for the bank to ask for.
-    pub phase_two_attempts: u32,
-    /// How often unfinished commits are looked for.
-    pub sweep_interval: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            payment_timeout: Duration::from_secs(10),
-            attempt_timeout: Duration::from_secs(2),
-            backoff: Backoff { first: Duration::from_millis(10), most: Duration::from_secs(1) },
-            payments_max: 10_000,
-            phase_two_max: 1_024,
-            phase_two_attempts: 5,
-            sweep_interval: Duration::from_secs(1),
-        }
-    }
-}
 
 /// How a payment ended, as its client is told, always the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,28 +97,6 @@ struct Shared<B> {
     phase_two: PhaseTwo,
     tasks: Tasks,
 }
-
-/// A payment in its task.
-struct Job<B: Banks> {
-    shared: Arc<Shared<B>>,
-    record: Arc<Record>,
-    /// The record's id, written out.
-    transaction_id: String,
-    decision: watch::Sender<Option<Decision>>,
-    origin: Origin,
-}
-
-/// Where a payment in its task comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// A request.
-    Asked,
-    /// The store, after a restart: what was attempted before is not known.
-    Recovered,
-}
-
-/// Something under way for a payment; ends in its next event.
-type Step<'j> = Pin<Box<dyn Future<Output = Result<Input, StoreError>> + Send + 'j>>;
 
 impl<B: Banks> Coordinator<B> {
     /// Recovers what the store holds, then is ready. Must run inside a tokio runtime.
@@ -256,6 +193,11 @@ impl<B: Banks> Coordinator<B> {
     pub async fn idle(&self) {
         self.shared.tasks.none().await;
     }
+
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
 }
 
 impl Admitted {
@@ -316,61 +258,6 @@ impl<B: Banks> Shared<B> {
             drop(counted);
         });
         admitted
-    }
-}
-
-impl<B: Banks> Job<B> {
-    /// Until the decision is durable and whoever waits is told; the banks are told in the background.
-    async fn run(&self, mut payment: Payment, mut actions: Vec<Action>) -> Result<(), StoreError> {
-        let mut steps: FuturesUnordered<Step<'_>> = FuturesUnordered::new();
-        if self.record.order.route() == Route::TwoBanks {
-            let deadline = Instant::now() + self.shared.settings.payment_timeout;
-            steps.push(Box::pin(async move {
-                sleep_until(deadline).await;
-                Ok(Input::TimedOut)
-            }));
-        }
-        loop {
-            if let Some((Action::Answer(decision), legs)) = actions.split_first() {
-                self.answer(decision);
-                self.shared.phase_two(&self.record, legs);
-                return Ok(());
-            }
-            steps.extend(
-                actions.into_iter().map(|action| -> Step<'_> { Box::pin(self.step(action)) }),
-            );
-            let Some(input) = steps.next().await else { return Ok(()) };
-            actions = payment.on(input?);
-        }
-    }
-
-    async fn step(&self, action: Action) -> Result<Input, StoreError> {
-        match action {
-            Action::WriteRow => {
-                self.shared.store.begin(self.record.clone()).await?;
-                Ok(Input::RowDurable)
-            }
-            Action::Prepare(leg) => Ok(Input::Voted(leg, self.vote(leg).await)),
-            Action::Transfer => Ok(Input::Transferred(self.transfer().await)),
-            Action::WriteDecision(decision) => {
-                let stands = self.shared.store.decide(self.record.id.sequence, decision).await?;
-                // One store, one gateway: nobody else decides.
-                assert!(stands, "{} was decided twice", self.transaction_id);
-                Ok(Input::DecisionDurable)
-            }
-            Action::Answer(_) | Action::Commit(_) | Action::Abort(_) | Action::Close => {
-                unreachable!("comes only with or after the answer")
-            }
-        }
-    }
-
-    fn answer(&self, decision: &Decision) {
-        if let Decision::Aborted(abort) = decision {
-            let transaction_id = &self.transaction_id;
-            warn!(transaction_id, reason = ?abort.reason, detail = abort.detail, "payment aborted");
-        }
-        self.shared.active().remove(&self.record);
-        self.decision.send_replace(Some(decision.clone()));
     }
 }
 

@@ -69,7 +69,7 @@ async fn serve(args: GatewayArgs) -> Result<(), Failure> {
         let reporter = Reporter { balancer, pool, address, interval: args.report_interval };
         reporter.spawn(tracker.clone(), &security, shutdown.clone())?;
     }
-    let gateway = GatewayService::new(coordinator.clone(), Arc::new(users), args.patience_max());
+    let gateway = GatewayService::new(coordinator.clone(), Arc::new(users));
     server::announce(server.address(), &[]);
     server.serve(services(gateway, tracker), shutdown).await?;
     if tokio::time::timeout(IDLE_TIMEOUT, coordinator.idle()).await.is_err() {

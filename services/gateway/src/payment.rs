@@ -81,12 +81,11 @@ pub enum State {
     Decided(Decision),
 }
 
-impl fmt::Display for State {
+impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Initiated => write!(f, "INITIATED"),
-            Self::Decided(Decision::Committed) => write!(f, "COMMITTED"),
-            Self::Decided(Decision::Aborted(abort)) => write!(f, "ABORTED ({:?})", abort.reason),
+            Self::Committed => write!(f, "COMMITTED"),
+            Self::Aborted(abort) => write!(f, "ABORTED ({:?})", abort.reason),
         }
     }
 }

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::{
     banks::Banks,
-    coordinator::{Coordinator, Standing},
+    coordinator::{Coordinator, Receipt, Standing},
     error::GatewayError,
     order::{Account, Order},
     transaction::Sequence,
@@ -47,6 +47,8 @@ pub const ACCESS: AccessTable = &[
 /// Largest request, bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
+/// How much longer than the payment timeout anybody waits: for the decision to become durable.
+const GRACE: Duration = Duration::from_secs(1);
 /// Payments on a page of the history, if the request names no number, and at most.
 const PAGE_SIZE: (usize, usize) = (100, 1_000);
 /// Accounts of one user that are asked for at once.
@@ -56,25 +58,18 @@ const BALANCES_AT_ONCE: usize = 16;
 pub struct GatewayService<B: Banks> {
     coordinator: Arc<Coordinator<B>>,
     users: Arc<Users>,
-    /// The longest that anybody waits for a payment.
-    patience_max: Duration,
 }
 
 impl<B: Banks> Clone for GatewayService<B> {
     fn clone(&self) -> Self {
-        let (coordinator, users) = (self.coordinator.clone(), self.users.clone());
-        Self { coordinator, users, patience_max: self.patience_max }
+        Self { coordinator: self.coordinator.clone(), users: self.users.clone() }
     }
 }
 
 impl<B: Banks> GatewayService<B> {
-    /// Serves the payments of `users`. Nobody waits longer than `patience_max` for one.
-    pub fn new(
-        coordinator: Arc<Coordinator<B>>,
-        users: Arc<Users>,
-        patience_max: Duration,
-    ) -> Self {
-        Self { coordinator, users, patience_max }
+    /// Serves the payments of `users`.
+    pub fn new(coordinator: Arc<Coordinator<B>>, users: Arc<Users>) -> Self {
+        Self { coordinator, users }
     }
 
     /// Whom the caller acts for: `named`, or who he is. The load generator and operators act for
@@ -111,6 +106,27 @@ impl<B: Banks> GatewayService<B> {
         Ok(())
     }
 
+    /// Waits for as long as the client does, but no longer than a payment may take.
+    async fn pay(
+        &self,
+        caller: &Caller,
+        mut order: Order,
+        deadline: Option<Duration>,
+    ) -> Result<Receipt, GatewayError> {
+        let authorized = self.user(caller, &order.user).and_then(|user| {
+            order.user = user;
+            self.authorize(&order)
+        });
+        authorized.inspect_err(|why| log_denial(caller, why))?;
+        let payment_id = order.payment_id.clone();
+        let payee = self.users.owner_of(&order.to).map(str::to_owned);
+        let patience_max = self.coordinator.settings().payment_timeout.saturating_add(GRACE);
+        let admitted = self.coordinator.pay(order, payee, now_ms())?;
+        let receipt = admitted.receipt();
+        let receipt = tokio::time::timeout(patience(deadline, patience_max), receipt).await;
+        receipt.map_err(|_| GatewayError::StillUnderWay(payment_id))?
+    }
+
     async fn balance(&self, account: Account, timeout: Duration) -> wire::AccountBalance {
         let balance = self.coordinator.banks().balance(&account, timeout).await;
         convert::balance_to_wire(account, balance.map_err(|error| error.to_string()))
@@ -124,21 +140,16 @@ impl<B: Banks> PaymentGateway for GatewayService<B> {
         request: Request<wire::PaymentRequest>,
     ) -> Result<Response<wire::PaymentResponse>, Status> {
         let caller = Caller::of(&request);
-        let patience = patience(request.metadata(), self.patience_max);
-        let mut order = convert::order_from_wire(request.into_inner())?;
+        let deadline = deadline::of(request.metadata());
+        let order = convert::order_from_wire(request.into_inner())?;
         order.check().map_err(GatewayError::from)?;
-        caller.note(|| format!("{} from {} to {}", order.amount, order.from, order.to));
-        let authorized = self.user(&caller, &order.user).and_then(|user| {
-            order.user = user;
-            self.authorize(&order)
+        let subject = format!("{} from {} to {}", order.amount, order.from, order.to);
+        let receipt = self.pay(&caller, order, deadline).await;
+        caller.note(|| match &receipt {
+            Ok(receipt) => format!("{subject}: {}", receipt.decision),
+            Err(_) => subject,
         });
-        authorized.inspect_err(|why| log_denial(&caller, why))?;
-        let payment_id = order.payment_id.clone();
-        let payee = self.users.owner_of(&order.to).map(str::to_owned);
-        let admitted = self.coordinator.pay(order, payee, now_ms())?;
-        let receipt = tokio::time::timeout(patience, admitted.receipt()).await;
-        let receipt = receipt.map_err(|_| GatewayError::StillUnderWay(payment_id))??;
-        Ok(Response::new(convert::receipt_to_wire(receipt)))
+        Ok(Response::new(convert::receipt_to_wire(receipt?)))
     }
 
     async fn get_balance(
@@ -146,7 +157,8 @@ impl<B: Banks> PaymentGateway for GatewayService<B> {
         request: Request<wire::BalanceRequest>,
     ) -> Result<Response<wire::BalanceResponse>, Status> {
         let caller = Caller::of(&request);
-        let timeout = patience(request.metadata(), self.coordinator.settings().attempt_timeout);
+        let timeout_max = self.coordinator.settings().attempt_timeout;
+        let timeout = patience(deadline::of(request.metadata()), timeout_max);
         let user = self.user(&caller, &request.get_ref().user);
         let user = user.inspect_err(|why| log_denial(&caller, why))?;
         caller.note(|| format!("balance of {user}"));

@@ -45,7 +45,8 @@ impl Store {
             }),
             opened => opened,
         }?;
-        let run = count_start(&database)?;
+        let run = count_start(&database)
+            .map_err(|error| StoreError::Unusable { path, why: error.to_string() })?;
         Ok(Self { commits: GroupCommit::start(database, Payments, limits), run })
     }
 
@@ -175,13 +176,10 @@ impl Store {
 }
 
 /// Durable before anything is served, so that no sequence of an earlier run is used again.
-fn count_start(database: &Database) -> Result<Run, StoreError> {
-    let count = || -> Result<Run, redb::Error> {
-        let mut transaction = database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        let run = tables::count_start(&transaction)?;
-        transaction.commit()?;
-        Ok(run)
-    };
-    count().map_err(StoreError::from)
+fn count_start(database: &Database) -> Result<Run, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    let run = tables::count_start(&transaction)?;
+    transaction.commit()?;
+    Ok(run)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strife_store::StoreError;
 use tracing::info;
 
-use super::{Origin, Shared};
+use super::{Shared, job::Origin};
 use crate::{
     banks::Banks,
     payment::{Action, Input, Payment},

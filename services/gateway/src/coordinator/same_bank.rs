@@ -2,7 +2,7 @@
 
 use tracing::{debug, warn};
 
-use super::{Job, Origin};
+use super::job::{Job, Origin};
 use crate::{
     banks::{Banks, CallError},
     payment::{Abort, AbortReason, Vote},

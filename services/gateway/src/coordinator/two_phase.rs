@@ -2,7 +2,7 @@
 
 use tracing::debug;
 
-use super::Job;
+use super::job::Job;
 use crate::{
     banks::{Banks, CallError},
     payment::{Abort, AbortReason, Leg, Vote},

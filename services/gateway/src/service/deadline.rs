@@ -11,10 +11,14 @@ const HEADER: &str = "grpc-timeout";
 /// The part of the client's time that is left for the answer to travel: one in so many.
 const RESERVE: u32 = 10;
 
-/// The client's own deadline, a little less, or `most` if that is shorter or there is none.
-pub(super) fn patience(metadata: &MetadataMap, most: Duration) -> Duration {
-    let asked = metadata.get(HEADER).and_then(|value| parse(value.to_str().ok()?));
-    asked.map_or(most, |asked| (asked - asked / RESERVE).min(most))
+/// The client's own deadline, if it has a readable one.
+pub(super) fn of(metadata: &MetadataMap) -> Option<Duration> {
+    metadata.get(HEADER).and_then(|value| parse(value.to_str().ok()?))
+}
+
+/// How long to wait: a little less than the client does, and at most `most`.
+pub(super) fn patience(deadline: Option<Duration>, most: Duration) -> Duration {
+    deadline.map_or(most, |deadline| (deadline - deadline / RESERVE).min(most))
 }
 
 fn parse(text: &str) -> Option<Duration> {
@@ -43,7 +47,7 @@ mod tests {
         if let Some(header) = header {
             metadata.insert(HEADER, header.parse().unwrap());
         }
-        let found = patience(&metadata, Duration::from_secs(15));
+        let found = patience(of(&metadata), Duration::from_secs(15));
         assert_eq!(found, Duration::from_millis(expected_ms), "{header:?}");
     }
 

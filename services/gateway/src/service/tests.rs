@@ -7,5 +7,6 @@ mod committing;
 mod fake_bank;
 mod reading;
 mod restarting;
+mod resting;
 mod same_bank;
 mod system;

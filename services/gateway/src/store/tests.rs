@@ -1,3 +1,5 @@
+//! What is written is found, and the lists never disagree with the records.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

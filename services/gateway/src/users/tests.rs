@@ -1,3 +1,5 @@
+//! Both forms of the file, and every way to get one wrong.
+
 use super::*;
 
 fn read(name: &str, text: &str) -> Result<Users, String> {

@@ -177,6 +177,11 @@ impl FakeBank {
         self.serve(Method::Commit(leg), |state| state.commit(leg, request.transaction_id)).await
     }
 
+    /// As told by a decision the bank asked for.
+    pub(super) fn abort_by_itself(&self, leg: Leg, transaction_id: &str) {
+        self.state.lock().unwrap().abort(leg, transaction_id.to_owned());
+    }
+
     fn abort(&self, leg: Leg, request: FinishRequest) -> Response<FinishResponse> {
         self.state.lock().unwrap().abort(leg, request.transaction_id);
         self.changed.send_modify(|changes| *changes += 1);

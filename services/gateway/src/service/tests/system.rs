@@ -97,7 +97,7 @@ impl System {
             let coordinator = Arc::new(Coordinator::start(store, banks, settings).await.unwrap());
             let server = Server::bind("127.0.0.1:0", "", &security).await.unwrap();
             let address = server.address().to_string();
-            let service = GatewayService::new(coordinator.clone(), Arc::new(users), NEVER);
+            let service = GatewayService::new(coordinator.clone(), Arc::new(users));
             let services = services(service, LoadTracker::new(0));
             tokio::spawn(server.serve(services, Shutdown::manual()));
             (coordinator, address)
@@ -193,6 +193,16 @@ impl System {
     pub(super) async fn idle(&self) {
         let idle = self.gateway().coordinator.idle();
         tokio::time::timeout(NEVER, idle).await.expect("the gateway never rests");
+    }
+
+    /// Waits until every commit is acknowledged by both banks.
+    pub(super) async fn settled(&self) {
+        let settled = async {
+            while !self.gateway().coordinator.store().unfinished(None, 1).unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(NEVER, settled).await.expect("a bank is never told");
     }
 
     /// All money there is, which never changes at rest.

@@ -1,0 +1,39 @@
+//! The coordinator's times and bounds.
+
+use std::time::Duration;
+
+use crate::retry::Backoff;
+
+/// Times and bounds of the coordinator.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// A payment between two banks whose votes are not in by then is aborted.
+    pub payment_timeout: Duration,
+    /// How long one call to a bank may take.
+    pub attempt_timeout: Duration,
+    /// Between attempts.
+    pub backoff: Backoff,
+    /// Most payments under way at once.
+    pub payments_max: usize,
+    /// Most payments whose banks are being told of the decision at once; of each kind.
+    pub phase_two_max: usize,
+    /// How often a bank is told before others get their turn. A commit comes up again, for ever; an
+    /// abort is left for the bank to ask for.
+    pub phase_two_attempts: u32,
+    /// How often unfinished commits are looked for.
+    pub sweep_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            payment_timeout: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(2),
+            backoff: Backoff { first: Duration::from_millis(10), most: Duration::from_secs(1) },
+            payments_max: 10_000,
+            phase_two_max: 1_024,
+            phase_two_attempts: 5,
+            sweep_interval: Duration::from_secs(1),
+        }
+    }
+}
