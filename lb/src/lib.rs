@@ -1,1 +1,29 @@
-//! Under construction.
+//! The gRPC load balancer: any gRPC client calls through it unchanged, each call goes to the
+//! endpoint that the pool's policy picks.
+//!
+//! [`config`] says what to balance, [`Bound`] does it: pools of endpoints, watched by health tasks,
+//! behind a data plane that proxies calls and a control server that takes load reports, answers
+//! look-aside picks and switches policies. The data plane asks a pool for a pick and tells the
+//! endpoint's load what became of the call; nothing else knows how bytes move.
+
+mod admin;
+mod balancer;
+mod clock;
+pub mod config;
+mod data_plane;
+mod endpoint;
+mod error;
+mod health;
+mod membership;
+mod pool;
+mod serve;
+mod service;
+mod snapshot;
+
+pub use crate::{
+    admin::{AdminArgs, run_admin},
+    config::{Config, LbArgs, Limits, PoolConfig},
+    data_plane::ENDPOINT_HEADER,
+    error::LbError,
+    serve::{Bound, run},
+};

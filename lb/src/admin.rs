@@ -1,0 +1,122 @@
+//! `strife admin`: asks a running balancer, and tells it another policy.
+
+mod table;
+
+use clap::{Args, Subcommand};
+use strife_proto::lb::v1::{
+    SetPolicyRequest, StatusRequest, StatusResponse,
+    load_balancer_admin_client::LoadBalancerAdminClient,
+};
+use strife_runtime::{Failure, Role, Security, TlsArgs, connect, executor};
+use tonic::{Code, Status, transport::Channel};
+
+/// The name in the operator's certificate.
+const NAME: &str = "1";
+
+/// Flags of `strife admin`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  strife admin status --plaintext\n  \
+    strife admin policy round_robin --control 127.0.0.1:7001\n  \
+    strife admin policy least_load --pool bank.icici")]
+pub struct AdminArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Switch the policy of a running balancer, or print it.
+    Policy {
+        /// pick_first, round_robin or least_load; printed if not given.
+        policy: Option<String>,
+        /// Only this pool; all if not given.
+        #[arg(long, value_name = "NAME")]
+        pool: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print every pool and its servers.
+    Status {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+struct Target {
+    /// The balancer's control address.
+    #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDR")]
+    control: String,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// `strife admin`.
+pub fn run_admin(args: AdminArgs) -> Result<(), Failure> {
+    executor::block_on(1, async {
+        match args.command {
+            Command::Status { target } => {
+                print!("{}", table::status(&target.status().await?));
+                Ok(())
+            }
+            Command::Policy { policy: Some(policy), pool, target } => {
+                let pools = target.set_policy(pool.unwrap_or_default(), policy.clone()).await?;
+                for pool in pools {
+                    println!("{pool}: {policy}");
+                }
+                Ok(())
+            }
+            Command::Policy { policy: None, pool, target } => {
+                print_policies(&target.status().await?, pool.as_deref())
+            }
+        }
+    })
+}
+
+impl Target {
+    fn client(&self) -> Result<LoadBalancerAdminClient<Channel>, Failure> {
+        let security = Security::load(&self.tls, Role::Admin, NAME)?;
+        Ok(LoadBalancerAdminClient::new(connect::direct(&self.control, &security)?))
+    }
+
+    async fn status(&self) -> Result<StatusResponse, Failure> {
+        let answer = self.client()?.get_status(StatusRequest {}).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
+    }
+
+    async fn set_policy(&self, pool: String, policy: String) -> Result<Vec<String>, Failure> {
+        let answer = self.client()?.set_policy(SetPolicyRequest { pool, policy }).await;
+        answer
+            .map(|answer| answer.into_inner().pools)
+            .map_err(|status| self.failure(&status))
+    }
+
+    fn failure(&self, status: &Status) -> Failure {
+        let control = &self.control;
+        match status.code() {
+            Code::Unavailable | Code::Unknown | Code::Internal => Failure::new(format!(
+                "no balancer answers at {control} ({}); name its control address with --control, \
+                 and use --plaintext if and only if it does",
+                status.message()
+            )),
+            _ => Failure::new(status.message().to_owned()),
+        }
+    }
+}
+
+fn print_policies(status: &StatusResponse, pool: Option<&str>) -> Result<(), Failure> {
+    let wanted = |name: &str| pool.is_none_or(|pool| pool == name);
+    let pools: Vec<_> = status.pools.iter().filter(|pool| wanted(&pool.name)).collect();
+    if pools.is_empty() {
+        let known: Vec<_> = status.pools.iter().map(|pool| pool.name.as_str()).collect();
+        let pool = pool.unwrap_or_default();
+        return Err(Failure::usage(format!(
+            "there is no pool `{pool}`; the pools are {}",
+            known.join(", ")
+        )));
+    }
+    for pool in pools {
+        println!("{}: {}", pool.name, pool.policy);
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! From flags to a checked configuration: which pools, which policies, which bounds.
+
+use std::{collections::HashSet, num::NonZeroUsize, thread, time::Duration};
+
+use clap::Args;
+use strife_policy::{DEFAULT_POLICY, by_name};
+use strife_runtime::{TlsArgs, parse};
+
+use crate::error::LbError;
+
+/// The pool that takes the calls of every authority no other pool is named after.
+pub const DEFAULT_POOL: &str = "default";
+
+/// Flags of `strife lb`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  strife lb --listen 127.0.0.1:7000 \
+    --pool default=127.0.0.1:9101,127.0.0.1:9102 --policy round_robin --threads 1 --plaintext")]
+pub struct LbArgs {
+    /// Where clients connect. Port 0 takes any free port.
+    #[arg(long, default_value = "127.0.0.1:7000", value_name = "ADDR")]
+    pub listen: String,
+    /// Where load reports, look-aside picks and `strife admin` go.
+    #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDR")]
+    pub control: String,
+    /// A pool and its servers; repeat for more pools. Calls are routed by their authority (a pool
+    /// named `gateway` serves the authority `gateway`); a pool named `default`, or the only pool,
+    /// serves all others.
+    #[arg(long = "pool", value_name = "NAME=ADDR,ADDR")]
+    pub pools: Vec<String>,
+    /// How servers are chosen: pick_first, round_robin or least_load.
+    #[arg(long, default_value = DEFAULT_POLICY, value_name = "POLICY")]
+    pub policy: String,
+    /// Another policy for one pool; repeatable.
+    #[arg(long = "pool-policy", value_name = "NAME=POLICY")]
+    pub pool_policies: Vec<String>,
+    /// Threads that carry calls; as many as there are cores if not given.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Client connections served at once; more wait to be accepted.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub max_connections: usize,
+    /// Calls a client may have under way on one connection.
+    #[arg(long, default_value_t = 4096, value_name = "N")]
+    pub max_streams: u32,
+    /// How long connecting to a server may take, TLS included.
+    #[arg(long, default_value = "3s", value_parser = parse::duration, value_name = "TIME")]
+    pub connect_timeout: Duration,
+    /// Time between health checks of a server that is well.
+    #[arg(long, default_value = "1s", value_parser = parse::duration, value_name = "TIME")]
+    pub health_interval: Duration,
+    /// How long a health check may take before the server counts as down.
+    #[arg(long, default_value = "2s", value_parser = parse::duration, value_name = "TIME")]
+    pub health_timeout: Duration,
+    /// How long a call waits for a server when none is ready.
+    #[arg(long, default_value = "500ms", value_parser = parse::duration, value_name = "TIME")]
+    pub ready_timeout: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub tls: TlsArgs,
+}
+
+/// What to balance and within which bounds.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: String,
+    /// Where the control server listens.
+    pub control: String,
+    /// At least one, names differing.
+    pub pools: Vec<PoolConfig>,
+    /// Threads that carry calls.
+    pub threads: NonZeroUsize,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// One pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Lower case; the authority it serves.
+    pub name: String,
+    /// `host:port`, at least one, differing.
+    pub addresses: Vec<String>,
+    /// The name of a policy that exists.
+    pub policy: String,
+}
+
+/// Bounds of what the balancer holds and waits for; see [`LbArgs`].
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Client connections.
+    pub max_connections: usize,
+    /// Calls under way per client connection.
+    pub max_streams: u32,
+    /// For a connection to a server.
+    pub connect_timeout: Duration,
+    /// Between health checks.
+    pub health_interval: Duration,
+    /// For one health check.
+    pub health_timeout: Duration,
+    /// For a server to become ready when a call finds none.
+    pub ready_timeout: Duration,
+}
+
+impl LbArgs {
+    /// Checks every flag against the others.
+    pub fn config(&self) -> Result<Config, LbError> {
+        let mut pools: Vec<PoolConfig> = Vec::new();
+        by_name(&self.policy)?;
+        for text in &self.pools {
+            let pool = pool(text, &self.policy)?;
+            if pools.iter().any(|other| other.name == pool.name) {
+                return Err(LbError::DuplicatePool(pool.name));
+            }
+            pools.push(pool);
+        }
+        if pools.is_empty() {
+            return Err(LbError::NoPool);
+        }
+        for text in &self.pool_policies {
+            set_policy(&mut pools, text)?;
+        }
+        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Ok(Config {
+            listen: self.listen.clone(),
+            control: self.control.clone(),
+            pools,
+            threads: self.threads.unwrap_or_else(cores),
+            limits: self.limits()?,
+        })
+    }
+
+    fn limits(&self) -> Result<Limits, LbError> {
+        let zeros = [
+            ("--max-connections", self.max_connections == 0),
+            ("--max-streams", self.max_streams == 0),
+            ("--connect-timeout", self.connect_timeout.is_zero()),
+            ("--health-interval", self.health_interval.is_zero()),
+            ("--health-timeout", self.health_timeout.is_zero()),
+        ];
+        if let Some((flag, _)) = zeros.iter().find(|(_, is_zero)| *is_zero) {
+            return Err(LbError::Zero(flag));
+        }
+        Ok(Limits {
+            max_connections: self.max_connections,
+            max_streams: self.max_streams,
+            connect_timeout: self.connect_timeout,
+            health_interval: self.health_interval,
+            health_timeout: self.health_timeout,
+            ready_timeout: self.ready_timeout,
+        })
+    }
+}
+
+fn pool(text: &str, policy: &str) -> Result<PoolConfig, LbError> {
+    let malformed = || LbError::MalformedPool(text.to_owned());
+    let (name, list) = text.split_once('=').ok_or_else(malformed)?;
+    let name = name.trim().to_ascii_lowercase();
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if name.is_empty() || !name.bytes().all(allowed) {
+        return Err(malformed());
+    }
+    let mut seen = HashSet::new();
+    let mut addresses = Vec::new();
+    for address in list.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+        let (pool, address) = (name.clone(), address.to_owned());
+        if !is_address(&address) {
+            return Err(LbError::MalformedAddress { pool, address });
+        }
+        if !seen.insert(address.clone()) {
+            return Err(LbError::DuplicateAddress { pool, address });
+        }
+        addresses.push(address);
+    }
+    if addresses.is_empty() {
+        return Err(LbError::PoolWithoutServers(name));
+    }
+    Ok(PoolConfig { name, addresses, policy: policy.to_owned() })
+}
+
+fn is_address(text: &str) -> bool {
+    // As what it will be used for: the authority of a connection.
+    let authority: Result<http::uri::Authority, _> = text.parse();
+    authority.is_ok_and(|authority| {
+        !authority.host().is_empty()
+            && authority.port_u16().is_some_and(|port| port > 0)
+            && !text.contains('@')
+    })
+}
+
+fn set_policy(pools: &mut [PoolConfig], text: &str) -> Result<(), LbError> {
+    let malformed = || LbError::MalformedPoolPolicy(text.to_owned());
+    let (name, policy) = text.split_once('=').ok_or_else(malformed)?;
+    by_name(policy)?;
+    let known: Vec<_> = pools.iter().map(|pool| pool.name.clone()).collect();
+    let name = name.to_ascii_lowercase();
+    match pools.iter_mut().find(|pool| pool.name == name) {
+        Some(pool) => policy.clone_into(&mut pool.policy),
+        None => return Err(LbError::UnknownPool { name, known: known.join(", ") }),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

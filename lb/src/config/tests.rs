@@ -1,0 +1,61 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: LbArgs,
+}
+
+fn config(flags: &str) -> Result<Config, String> {
+    let words = std::iter::once("lb").chain(flags.split_whitespace());
+    let command = Command::try_parse_from(words).map_err(|error| error.to_string())?;
+    command.args.config().map_err(|error| error.to_string())
+}
+
+#[test]
+fn pools_with_their_servers_and_policies() {
+    let config = config(
+        "--pool default=127.0.0.1:1,localhost:2 --pool Bank.ICICI=[::1]:3 \
+         --policy round_robin --pool-policy bank.icici=pick_first --threads 3",
+    )
+    .unwrap();
+    let pool = |name: &str, addresses: &[&str], policy: &str| PoolConfig {
+        name: name.to_owned(),
+        addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
+        policy: policy.to_owned(),
+    };
+    let expected = [
+        pool("default", &["127.0.0.1:1", "localhost:2"], "round_robin"),
+        pool("bank.icici", &["[::1]:3"], "pick_first"),
+    ];
+    assert_eq!(config.pools, expected);
+    assert_eq!(config.threads.get(), 3);
+}
+
+#[test]
+fn what_cannot_be_balanced_is_refused_with_one_line() {
+    let check = |flags: &str, expected: &str| {
+        let error = config(flags).err().unwrap_or_else(|| panic!("{flags} was accepted"));
+        assert!(error.contains(expected) && !error.contains('\n'), "{flags}: {error}");
+    };
+    check("", "no pool to balance");
+    check("--pool default", "is not a pool");
+    check("--pool =127.0.0.1:1", "is not a pool");
+    check("--pool a/b=127.0.0.1:1", "is not a pool");
+    check("--pool default=", "pool `default` has no servers");
+    check("--pool default=,", "pool `default` has no servers");
+    check("--pool default=nowhere", "`nowhere` is not host:port");
+    check("--pool default=:80", "`:80` is not host:port");
+    check("--pool default=h:0", "`h:0` is not host:port");
+    check("--pool default=h:99999", "`h:99999` is not host:port");
+    check("--pool default=u@h:1", "`u@h:1` is not host:port");
+    check("--pool default=h:1,h:1", "names h:1 twice");
+    check("--pool a=h:1 --pool A=h:2", "pool `a` is named twice");
+    check("--pool a=h:1 --policy best", "choose one of pick_first, round_robin, least_load");
+    check("--pool a=h:1 --pool-policy a=best", "there is no policy `best`");
+    check("--pool a=h:1 --pool-policy b=pick_first", "there is no pool `b`; the pools are a");
+    check("--pool a=h:1 --pool-policy b", "write --pool-policy NAME=POLICY");
+    check("--pool a=h:1 --max-connections 0", "--max-connections must be greater than 0");
+}

@@ -1,0 +1,38 @@
+//! One server behind the balancer.
+
+use std::sync::Arc;
+
+use strife_policy::EndpointLoad;
+use tokio::sync::Notify;
+
+/// What the data plane, the health task and the control server share of a server.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Unique in the balancer, counting from 0.
+    pub(crate) number: usize,
+    /// `host:port`, as configured.
+    pub(crate) address: String,
+    pub(crate) load: Arc<EndpointLoad>,
+    suspected: Notify,
+}
+
+impl Endpoint {
+    pub(crate) fn new(number: usize, address: &str) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            address: address.to_owned(),
+            load: Arc::default(),
+            suspected: Notify::new(),
+        })
+    }
+
+    /// A connection to it failed or ended: its health is checked at once.
+    pub(crate) fn suspect(&self) {
+        self.suspected.notify_one();
+    }
+
+    /// Resolves after [`Endpoint::suspect`].
+    pub(crate) async fn suspected(&self) {
+        self.suspected.notified().await;
+    }
+}

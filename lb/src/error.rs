@@ -1,0 +1,95 @@
+//! What can be wrong with a configuration or a request to the balancer itself.
+//!
+//! Mapped to a [`Failure`] for the command line here, to a gRPC status in `service.rs`.
+
+use strife_policy::{InvalidReport, UnknownPolicy};
+use strife_runtime::{Failure, Identity};
+use thiserror::Error;
+
+/// Why the balancer refuses.
+#[derive(Debug, Error)]
+pub enum LbError {
+    /// No `--pool` at all.
+    #[error("no pool to balance; name one, as in --pool default=127.0.0.1:9101,127.0.0.1:9102")]
+    NoPool,
+    /// Not `NAME=ADDR,ADDR…`.
+    #[error(
+        "`{0}` is not a pool; write NAME=ADDR,ADDR with a name of letters, digits, `.`, `-`, `_`"
+    )]
+    MalformedPool(String),
+    /// `NAME=` with nothing behind it.
+    #[error("pool `{0}` has no servers; write {0}=ADDR,ADDR with at least one host:port")]
+    PoolWithoutServers(String),
+    /// The same name twice.
+    #[error("pool `{0}` is named twice; put all its servers into one --pool")]
+    DuplicatePool(String),
+    /// Not `host:port`.
+    #[error("pool `{pool}`: `{address}` is not host:port")]
+    MalformedAddress {
+        /// Where.
+        pool: String,
+        /// What.
+        address: String,
+    },
+    /// The same server twice.
+    #[error("pool `{pool}` names {address} twice; remove one")]
+    DuplicateAddress {
+        /// Where.
+        pool: String,
+        /// What.
+        address: String,
+    },
+    /// Not `NAME=POLICY`.
+    #[error("`{0}` does not give a pool its policy; write --pool-policy NAME=POLICY")]
+    MalformedPoolPolicy(String),
+    /// A limit that lets nothing through.
+    #[error("{0} must be greater than 0")]
+    Zero(&'static str),
+    /// No policy of this name.
+    #[error(transparent)]
+    UnknownPolicy(#[from] UnknownPolicy),
+    /// No pool of this name.
+    #[error("there is no pool `{name}`; the pools are {known}")]
+    UnknownPool {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The authority names no pool and no pool takes the rest.
+    #[error("no pool serves the authority `{authority}` and there is no default pool; the pools are {known}")]
+    NoPoolFor {
+        /// What the call asked for.
+        authority: String,
+        /// What there is.
+        known: String,
+    },
+    /// The pool has no endpoint of this address.
+    #[error("pool `{pool}` has no server {address}; report the address that the balancer was given")]
+    UnknownEndpoint {
+        /// Where.
+        pool: String,
+        /// What.
+        address: String,
+    },
+    /// A server may speak for its own pool only.
+    #[error("{identity} may not report for pool `{pool}`")]
+    NotItsPool {
+        /// Who.
+        identity: Identity,
+        /// For whom.
+        pool: String,
+    },
+    /// Numbers that cannot be.
+    #[error(transparent)]
+    InvalidReport(#[from] InvalidReport),
+    /// Every endpoint is down or not connected yet.
+    #[error("no server of pool `{0}` is ready; see `strife admin status`")]
+    NoReadyEndpoint(String),
+}
+
+impl From<LbError> for Failure {
+    fn from(error: LbError) -> Self {
+        Self::usage(error.to_string())
+    }
+}

@@ -1,0 +1,121 @@
+//! Is an endpoint there, and does it say that it is well?
+//!
+//! One task per endpoint keeps one connection of its own, asks the gRPC health protocol over it at
+//! an interval, and at once when the data plane lost a connection. A server that does not speak
+//! the health protocol is well as long as the connection works. Loss of the connection is noticed
+//! when it happens, not at the next check.
+
+mod link;
+
+use std::{sync::Arc, time::Duration};
+
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use strife_runtime::Security;
+use tokio::sync::mpsc;
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use self::link::Link;
+use crate::{config::Limits, endpoint::Endpoint, membership::Change, snapshot::State};
+
+/// First, last and growth of the time between attempts to connect (gRPC's connection backoff, with
+/// a shorter start and end: the servers behind a balancer are near).
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_LAST: Duration = Duration::from_secs(5);
+const BACKOFF_GROWTH: f64 = 1.6;
+/// Attempts are spread by up to this share either way.
+const BACKOFF_JITTER: f64 = 0.2;
+
+/// Watches one endpoint.
+pub(crate) struct HealthTask {
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// In the pool's order.
+    pub(crate) index: usize,
+    pub(crate) changes: mpsc::Sender<Change>,
+    pub(crate) security: Security,
+    pub(crate) limits: Limits,
+}
+
+impl HealthTask {
+    /// Never ends by itself.
+    pub(crate) async fn run(self) {
+        let mut rng: SmallRng = rand::make_rng();
+        let mut backoff = BACKOFF_FIRST;
+        self.tell(State::Connecting, "connecting").await;
+        loop {
+            let why = match Link::open(&self.endpoint.address, &self.security, &self.limits).await {
+                Ok(link) => {
+                    let (was_ready, why) = self.watch(&link).await;
+                    if was_ready {
+                        backoff = BACKOFF_FIRST;
+                    }
+                    why
+                }
+                Err(why) => why,
+            };
+            self.tell(State::TransientFailure, &why).await;
+            tokio::time::sleep(jittered(backoff, &mut rng)).await;
+            backoff = backoff.mul_f64(BACKOFF_GROWTH).min(BACKOFF_LAST);
+        }
+    }
+
+    /// Checks until the connection is lost or a check fails; whether it ever was well, and what
+    /// ended it.
+    async fn watch(&self, link: &Link) -> (bool, String) {
+        let mut was_ready = false;
+        loop {
+            if let Err(why) = self.check(link).await {
+                return (was_ready, why);
+            }
+            if !was_ready {
+                was_ready = true;
+                self.tell(State::Ready, "").await;
+            }
+            tokio::select! {
+                () = link.lost() => return (was_ready, "the connection was lost".to_owned()),
+                () = self.endpoint.suspected() => {}
+                () = tokio::time::sleep(self.limits.health_interval) => {}
+            }
+        }
+    }
+
+    async fn check(&self, link: &Link) -> Result<(), String> {
+        let mut client = HealthClient::new(link.channel.clone());
+        let check = client.check(HealthCheckRequest { service: String::new() });
+        match tokio::time::timeout(self.limits.health_timeout, check).await {
+            Err(_) => Err(format!("no answer to a health check in {:?}", self.limits.health_timeout)),
+            Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+            Ok(Ok(answer)) => {
+                Err(format!("its health is {}", answer.get_ref().status().as_str_name()))
+            }
+            Ok(Err(status)) if status.code() == Code::Unimplemented => Ok(()),
+            Ok(Err(status)) => Err(format!("its health check failed: {}", status.message())),
+        }
+    }
+
+    async fn tell(&self, state: State, why: &str) {
+        let change = Change { index: self.index, state, why: why.to_owned() };
+        // Fails only when the balancer is being torn down.
+        let _ = self.changes.send(change).await;
+    }
+}
+
+fn jittered(backoff: Duration, rng: &mut SmallRng) -> Duration {
+    backoff.mul_f64(rng.random_range(1.0 - BACKOFF_JITTER..1.0 + BACKOFF_JITTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_spread_around_the_backoff() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        for _ in 0..1000 {
+            let wait = jittered(BACKOFF_LAST, &mut rng);
+            assert!((4.0..6.0).contains(&wait.as_secs_f64()), "{wait:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The control server: generated types stop here and below.
+
+mod control;
+mod look_aside;
+
+use std::sync::Arc;
+
+use strife_proto::lb::v1::{
+    load_balancer_admin_server::LoadBalancerAdminServer, load_balancer_server::LoadBalancerServer,
+};
+use strife_runtime::{AccessTable, Role, Rule, Services};
+use tonic::Status;
+
+use self::{control::Control, look_aside::LookAside};
+use crate::{balancer::Balancer, error::LbError};
+
+/// Who may call what. For which pool a server may report is decided by its name as well.
+const ACCESS: AccessTable = &[
+    Rule {
+        path: "/strife.lb.v1.LoadBalancer/GetBestServer",
+        roles: &[Role::Client, Role::Loadgen, Role::Gateway, Role::Bank, Role::Admin],
+    },
+    Rule {
+        path: "/strife.lb.v1.LoadBalancer/ReportServerLoad",
+        roles: &[Role::Bank, Role::Gateway],
+    },
+    Rule { path: "/strife.lb.v1.LoadBalancerAdmin/", roles: &[Role::Admin] },
+];
+
+/// Everything the control server serves.
+pub(crate) fn services(balancer: &Arc<Balancer>) -> Services {
+    Services::new(ACCESS)
+        .add(LoadBalancerServer::new(LookAside::new(balancer.clone())))
+        .add(LoadBalancerAdminServer::new(Control::new(balancer.clone())))
+        .logged(&["/strife.lb.v1.LoadBalancerAdmin/SetPolicy"])
+}
+
+impl From<LbError> for Status {
+    fn from(error: LbError) -> Self {
+        let message = error.to_string();
+        match error {
+            LbError::UnknownPool { .. } | LbError::UnknownEndpoint { .. } => {
+                Self::not_found(message)
+            }
+            LbError::NotItsPool { .. } => Self::permission_denied(message),
+            LbError::NoReadyEndpoint(_) => Self::unavailable(message),
+            LbError::NoPoolFor { .. } => Self::unimplemented(message),
+            LbError::NoPool
+            | LbError::MalformedPool(_)
+            | LbError::PoolWithoutServers(_)
+            | LbError::DuplicatePool(_)
+            | LbError::MalformedAddress { .. }
+            | LbError::DuplicateAddress { .. }
+            | LbError::MalformedPoolPolicy(_)
+            | LbError::Zero(_)
+            | LbError::UnknownPolicy(_)
+            | LbError::InvalidReport(_) => Self::invalid_argument(message),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `LoadBalancer`: picks for clients that connect by themselves, and the servers' load reports.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use rand::rngs::SmallRng;
+use strife_policy::{LEASE, PickContext, Report, Reported};
+use strife_proto::lb::v1::{
+    LoadAck, LoadReport, ServerRequest, ServerResponse, load_balancer_server::LoadBalancer,
+};
+use strife_runtime::{Caller, Identity, Role};
+use tonic::{Request, Response, Status};
+use tracing::debug;
+
+use crate::{
+    balancer::Balancer, config::DEFAULT_POOL, endpoint::Endpoint, error::LbError, pool::Pool,
+};
+
+/// The service.
+pub(crate) struct LookAside {
+    balancer: Arc<Balancer>,
+    rng: Mutex<SmallRng>,
+    next_pick_id: AtomicU64,
+}
+
+impl LookAside {
+    pub(crate) fn new(balancer: Arc<Balancer>) -> Self {
+        Self { balancer, rng: Mutex::new(rand::make_rng()), next_pick_id: AtomicU64::new(1) }
+    }
+
+    fn pick(&self, pool: &Pool) -> Result<ServerResponse, LbError> {
+        let now = self.balancer.clock.now();
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut context = PickContext { now, rng: rng.clone() };
+        let picked = pool.pick(&mut context);
+        *rng = context.rng;
+        let Some(picked) = picked else {
+            pool.count_unavailable();
+            return Err(LbError::NoReadyEndpoint(pool.name.clone()));
+        };
+        picked.endpoint.load.lease(now);
+        Ok(ServerResponse {
+            address: picked.endpoint.address.clone(),
+            pick_id: self.next_pick_id.fetch_add(1, Relaxed),
+            policy: pool.policy_name().to_owned(),
+            regime: picked.regime.as_str().to_owned(),
+            lease_ms: LEASE.as_millis() as u32,
+        })
+    }
+
+    /// The endpoint a report is about, if the reporter may speak for it.
+    fn reported(
+        &self,
+        reporter: Option<&Identity>,
+        report: &LoadReport,
+    ) -> Result<Arc<Endpoint>, LbError> {
+        let pool = match self.balancer.pool(&report.pool) {
+            Ok(pool) => pool,
+            // A bank without a pool of its own stands in the default pool.
+            Err(unknown) => {
+                let default = self.balancer.default_pool();
+                default.filter(|pool| pool.endpoint(&report.address).is_some()).ok_or(unknown)?
+            }
+        };
+        if let Some(identity) = reporter
+            && !may_report(identity, &report.pool)
+        {
+            let (identity, pool) = (identity.clone(), report.pool.clone());
+            return Err(LbError::NotItsPool { identity, pool });
+        }
+        let unknown = || LbError::UnknownEndpoint {
+            pool: pool.name.clone(),
+            address: report.address.clone(),
+        };
+        pool.endpoint(&report.address).ok_or_else(unknown)
+    }
+}
+
+/// A bank's servers report for their bank, gateways for the gateways, and both for the default pool.
+fn may_report(identity: &Identity, pool: &str) -> bool {
+    let own = match identity.role {
+        Role::Bank => format!("bank.{}", identity.name),
+        Role::Gateway => "gateway".to_owned(),
+        _ => return false,
+    };
+    pool == own || pool == DEFAULT_POOL || pool.is_empty()
+}
+
+#[tonic::async_trait]
+impl LoadBalancer for LookAside {
+    async fn get_best_server(
+        &self,
+        request: Request<ServerRequest>,
+    ) -> Result<Response<ServerResponse>, Status> {
+        let pool = self.balancer.pool(&request.get_ref().pool)?;
+        Ok(Response::new(self.pick(pool)?))
+    }
+
+    async fn report_server_load(
+        &self,
+        request: Request<LoadReport>,
+    ) -> Result<Response<LoadAck>, Status> {
+        let caller = Caller::of(&request);
+        let report = request.get_ref();
+        let endpoint = self.reported(caller.identity.as_ref(), report)?;
+        let load = Report {
+            in_flight: report.in_flight,
+            queued: report.queued,
+            slots: report.slots,
+            service_time_us: report.service_time_us,
+            cpu_utilization: report.cpu_utilization,
+            completed: report.completed,
+            sequence: report.sequence,
+            epoch: report.epoch,
+        };
+        let reported =
+            endpoint.load.report(self.balancer.clock.now(), &load).map_err(LbError::from)?;
+        let accepted = reported == Reported::Accepted;
+        if !accepted {
+            debug!(endpoint = endpoint.address, sequence = report.sequence, "report out of sequence");
+        }
+        Ok(Response::new(LoadAck { sequence: report.sequence, accepted }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_speaks_for_its_own_pool() {
+        let check = |role, name: &str, pool: &str, expected| {
+            assert_eq!(may_report(&Identity::new(role, name), pool), expected, "{name} {pool}");
+        };
+        check(Role::Bank, "ICICI", "bank.icici", true);
+        check(Role::Bank, "icici", "bank.sbi", false);
+        check(Role::Bank, "icici", "gateway", false);
+        check(Role::Bank, "icici", "default", true);
+        check(Role::Gateway, "1", "gateway", true);
+        check(Role::Gateway, "1", "bank.icici", false);
+        check(Role::Client, "john", "default", false);
+    }
+}
