@@ -5,6 +5,7 @@
 //! against any gRPC service, `strife sweep` for every cell of a plan against a fleet it boots.
 
 pub mod pace;
+pub mod plot;
 pub mod results;
 pub mod run;
 pub mod samples;

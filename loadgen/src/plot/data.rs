@@ -1,0 +1,228 @@
+//! From the files of a results directory to what the charts show.
+//!
+//! A sweep may hold several cells per policy (client counts, server counts, rates). Most charts show
+//! one of them, the *main cell*: the one with the most policies and runs, and the largest among
+//! equals. The scaling chart shows all.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::{
+    PlotError,
+    hgrm::{self, Curve},
+    style::{Look, looks, rank},
+};
+use crate::results::{
+    EndpointRow, Machine, ResultDir, ResultsError, ServerRow, SummaryRow, TimelineRow, read_rows,
+};
+use runs::{Groups, Run, groups, main_cell};
+
+mod runs;
+
+/// All of a results directory.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    /// The directory's name.
+    pub(crate) name: String,
+    pub(crate) machine: Machine,
+    /// `plan.toml` as it stands.
+    pub(crate) plan: String,
+    pub(crate) workloads: Vec<Workload>,
+}
+
+/// The runs of one workload.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    /// The main cell's runs.
+    pub(crate) policies: Vec<PolicyRuns>,
+    /// The summaries of all cells, by policy and in the same order.
+    pub(crate) cells: Vec<(String, Look, Vec<SummaryRow>)>,
+    /// Calls are counted by pool and endpoint, not by answering server.
+    pub(crate) pooled: bool,
+}
+
+/// One policy's trials in the main cell.
+#[derive(Debug)]
+pub(crate) struct PolicyRuns {
+    pub(crate) policy: String,
+    pub(crate) look: Look,
+    pub(crate) trials: Vec<Trial>,
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    pub(crate) summary: SummaryRow,
+    /// Response times.
+    pub(crate) response: Curve,
+    pub(crate) timeline: Vec<TimelineRow>,
+    pub(crate) calls: Vec<ServerCalls>,
+}
+
+/// What one server got in one run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ServerCalls {
+    /// Empty where servers are not grouped.
+    pub(crate) pool: String,
+    pub(crate) server: String,
+    pub(crate) calls: u64,
+}
+
+impl PolicyRuns {
+    /// The trials' headline numbers.
+    pub(crate) fn summaries(&self) -> Vec<SummaryRow> {
+        self.trials.iter().map(|trial| trial.summary.clone()).collect()
+    }
+
+    /// The trial with the median p99 (of two the lower), among the valid ones if there are any.
+    pub(crate) fn median_trial(&self) -> Option<&Trial> {
+        let any_valid = self.trials.iter().any(|trial| trial.summary.valid);
+        let mut known: Vec<&Trial> =
+            self.trials.iter().filter(|trial| trial.summary.valid || !any_valid).collect();
+        known.sort_by_key(|trial| trial.summary.p99_us.unwrap_or(u64::MAX));
+        known.get(known.len().saturating_sub(1) / 2).copied()
+    }
+}
+
+impl Workload {
+    /// All runs of the main cell.
+    pub(crate) fn trials(&self) -> impl Iterator<Item = &Trial> {
+        self.policies.iter().flat_map(|runs| &runs.trials)
+    }
+
+    /// One run of the main cell, for what all of them share.
+    pub(crate) fn first(&self) -> &SummaryRow {
+        &self.trials().next().expect("a workload has runs").summary
+    }
+}
+
+impl Sweep {
+    /// Reads every file that the charts need.
+    pub(crate) fn read(dir: &ResultDir) -> Result<Self, PlotError> {
+        if !dir.path().is_dir() {
+            return Err(PlotError::NoDirectory { path: dir.path().into() });
+        }
+        if !dir.summary().exists() {
+            return Err(PlotError::NoRuns { path: dir.path().into() });
+        }
+        let summary: Vec<SummaryRow> = read_rows(&dir.summary())?;
+        if summary.is_empty() {
+            return Err(PlotError::NoRuns { path: dir.path().into() });
+        }
+        let groups = groups(
+            summary,
+            required_rows(&dir.servers())?,
+            read_rows(&dir.endpoints())?,
+            required_rows(&dir.timeline())?,
+        );
+        let name = dir.path().file_name().map_or("results".into(), |name| name.to_string_lossy());
+        Ok(Self {
+            name: name.into_owned(),
+            machine: machine(&dir.machine())?,
+            plan: plan(&dir.plan())?,
+            workloads: workloads(dir, groups)?,
+        })
+    }
+}
+
+fn text(path: &Path) -> Result<String, PlotError> {
+    let file = |source| ResultsError::File { path: path.into(), source };
+    Ok(fs::read_to_string(path).map_err(file)?)
+}
+
+fn required_rows<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, PlotError> {
+    text(path)?;
+    Ok(read_rows(path)?)
+}
+
+fn machine(path: &Path) -> Result<Machine, PlotError> {
+    let malformed = |error: serde_json::Error| ResultsError::Malformed {
+        path: path.into(),
+        reason: error.to_string(),
+    };
+    Ok(serde_json::from_str(&text(path)?).map_err(malformed)?)
+}
+
+fn plan(path: &Path) -> Result<String, PlotError> {
+    let text = text(path)?;
+    let parsed: Result<toml::Table, _> = toml::from_str(&text);
+    parsed.map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let reason = format!("line {line}: {}", error.message().replace('\n', " "));
+        ResultsError::Malformed { path: path.into(), reason }
+    })?;
+    Ok(text)
+}
+
+fn workloads(dir: &ResultDir, groups: Groups) -> Result<Vec<Workload>, PlotError> {
+    let looks = looks(groups.keys().map(|(_, policy, _)| policy.as_str()));
+    let mut by_workload: BTreeMap<String, BTreeMap<String, Vec<Run>>> = BTreeMap::new();
+    for ((workload, policy, _), group) in groups {
+        let runs = by_workload.entry(workload).or_default().entry(policy).or_default();
+        runs.extend(group.into_runs());
+    }
+    let workload = |(name, runs): (String, BTreeMap<String, Vec<Run>>)| {
+        let mut runs: Vec<(String, Vec<Run>)> = runs.into_iter().collect();
+        runs.sort_by(|(one, _), (other, _)| rank(one).cmp(&rank(other)));
+        workload(dir, name, runs, &looks)
+    };
+    by_workload.into_iter().map(workload).collect()
+}
+
+fn workload(
+    dir: &ResultDir,
+    name: String,
+    runs: Vec<(String, Vec<Run>)>,
+    looks: &BTreeMap<String, Look>,
+) -> Result<Workload, PlotError> {
+    let main = main_cell(&runs);
+    let summaries = |runs: &[Run]| runs.iter().map(|run| run.summary.clone()).collect();
+    let cells =
+        runs.iter().map(|(name, runs)| (name.clone(), looks[name], summaries(runs))).collect();
+    let in_main = |run: &&Run| run.cell == main;
+    let pools = bank_pools(runs.iter().flat_map(|(_, runs)| runs).filter(in_main));
+    let pooled = pools.len() > 1;
+    let mut policies = Vec::new();
+    for (policy, runs) in runs {
+        let mut trials = Vec::new();
+        for run in runs.into_iter().filter(|run| run.cell == main) {
+            let calls = if pooled { by_endpoint(&run, &pools) } else { by_server(&run) };
+            let response = hgrm::read(&dir.histogram(&run.summary.key(), "response"))?;
+            let Run { summary, timeline, .. } = run;
+            trials.push(Trial { summary, response, timeline, calls });
+        }
+        if !trials.is_empty() {
+            policies.push(PolicyRuns { look: looks[&policy], policy, trials });
+        }
+    }
+    Ok(Workload { name, policies, cells, pooled })
+}
+
+/// The pools behind a gateway are the banks'; how its own pool is shared out is another question.
+fn bank_pools<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<String> {
+    let mut pools: Vec<String> = runs
+        .flat_map(|run| run.endpoints.iter().map(|row| row.pool.clone()))
+        .filter(|pool| pool.starts_with("bank"))
+        .collect();
+    pools.sort_unstable();
+    pools.dedup();
+    pools
+}
+
+fn by_endpoint(run: &Run, pools: &[String]) -> Vec<ServerCalls> {
+    let calls = |row: &EndpointRow| ServerCalls {
+        pool: row.pool.clone(),
+        server: row.endpoint.clone(),
+        calls: row.calls,
+    };
+    run.endpoints.iter().filter(|row| pools.contains(&row.pool)).map(calls).collect()
+}
+
+fn by_server(run: &Run) -> Vec<ServerCalls> {
+    let calls = |row: &ServerRow| ServerCalls {
+        pool: String::new(),
+        server: row.server.clone(),
+        calls: row.calls,
+    };
+    run.servers.iter().map(calls).collect()
+}

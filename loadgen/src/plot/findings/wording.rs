@@ -1,0 +1,166 @@
+//! The findings in words: the headline of a workload and the sentences below its charts.
+
+use super::{
+    super::numbers::{count, counted, list, percent, quantity},
+    BASELINE, Standing, Verdict, verdict,
+};
+
+/// From this share of failed calls on, an answer about latency mentions them.
+const MENTIONED_ERROR_SHARE: f64 = 0.001;
+
+/// The answer: which policy serves best, and how evenly.
+pub(crate) fn headline(workload: &str, standings: &[Standing]) -> String {
+    let answer = match verdict(standings) {
+        Verdict::Unknown => {
+            "no valid run has enough calls for a p99, so no policy is ranked".into()
+        }
+        Verdict::Alone(only) => {
+            format!("only {} was measured: p99 {}", only.policy, p99(only))
+        }
+        Verdict::NoneServes => {
+            let achieved = |standing: &Standing| standing.achieved_rps.map_or(0.0, |r| r.median);
+            let best = standings.iter().max_by(|a, b| achieved(a).total_cmp(&achieved(b)));
+            let most = best.map_or_else(String::new, |best| {
+                format!("; {} answered most, {} calls/s", best.policy, quantity(achieved(best)))
+            });
+            format!("no policy served all that was offered, so latencies are not ranked{most}")
+        }
+        Verdict::Hint(best) => format!(
+            "{} had the lowest p99, {}{}, but one trial cannot tell a difference from chance",
+            best.policy,
+            p99(best),
+            against(best, standings)
+        ),
+        Verdict::Clear(best) => format!(
+            "{} serves best: p99 {} over {}{}",
+            best.policy,
+            p99(best),
+            counted(best.usable(), "trial"),
+            against(best, standings)
+        ),
+        Verdict::Tie { best, rivals } => {
+            let mut names = vec![best.policy.as_str()];
+            names.extend(rivals.iter().map(|rival| rival.policy.as_str()));
+            let each: Vec<String> = std::iter::once(best)
+                .chain(rivals)
+                .map(|s| format!("{} {}", s.policy, p99(s)))
+                .collect();
+            format!(
+                "no clear difference in p99 between {}, whose ranges meet: {}",
+                list(&names),
+                list(&each)
+            )
+        }
+    };
+    let failing = standings
+        .first()
+        .filter(|best| best.p99_us.is_some() && best.error_share >= MENTIONED_ERROR_SHARE)
+        .map(|best| format!(" {} of {}'s calls failed.", percent(best.error_share), best.policy));
+    format!(
+        "{workload}: {answer}.{}{}{}",
+        overwhelmed(standings),
+        failing.unwrap_or_default(),
+        evenness(standings)
+    )
+}
+
+/// Names the policies that some others outdo by serving the load at all.
+fn overwhelmed(standings: &[Standing]) -> String {
+    let (serving, rest): (Vec<&Standing>, Vec<&Standing>) =
+        standings.iter().filter(|s| s.usable() > 0).partition(|standing| standing.serves());
+    let rest: Vec<&str> = rest.iter().map(|standing| standing.policy.as_str()).collect();
+    if serving.is_empty() || rest.is_empty() {
+        return String::new();
+    }
+    format!(" What was offered was not served in full under {}.", list(&rest))
+}
+
+fn p99(standing: &Standing) -> String {
+    standing.p99_us.map_or_else(|| "unknown".into(), |p99| p99.as_time())
+}
+
+/// `, 0.46× (0.44–0.49×) round_robin's`; with the runner-up where the best is the baseline itself.
+fn against(best: &Standing, standings: &[Standing]) -> String {
+    if let (true, Some(ratio)) = (best.policy != BASELINE, best.ratio) {
+        return format!(", {} of {BASELINE}'s", ratio.as_ratio());
+    }
+    let second = standings.iter().skip(1).find(|standing| standing.p99_us.is_some());
+    second.map_or_else(String::new, |second| {
+        let saturated = if second.serves() { "" } else { ", which did not serve all of it" };
+        format!("; next is {} with {}{saturated}", second.policy, p99(second))
+    })
+}
+
+/// Who spreads calls most evenly, and how evenly the best by latency does.
+fn evenness(standings: &[Standing]) -> String {
+    let known: Vec<(&Standing, f64)> =
+        standings.iter().filter_map(|s| Some((s, s.jain?.median))).collect();
+    let Some((most, jain)) = known.iter().max_by(|(_, one), (_, other)| one.total_cmp(other))
+    else {
+        return String::new();
+    };
+    let mut text = match known.len() {
+        1 => format!(" Its Jain index of calls per server is {jain:.3}"),
+        _ => format!(" Calls are spread most evenly by {} (Jain {jain:.3})", most.policy),
+    };
+    let best = known.iter().find(|(standing, _)| standing.p99_us.is_some());
+    if let Some((best, jain)) = best.filter(|(best, _)| best.policy != most.policy) {
+        text += &format!(", {} reaches {jain:.3}", best.policy);
+    }
+    text + "."
+}
+
+/// The percentile chart's finding.
+pub(crate) fn on_latency(standings: &[Standing]) -> String {
+    let part = |standing: &Standing| {
+        let p99 = standing.p99_us.as_ref()?;
+        let ratio = standing
+            .ratio
+            .filter(|_| standing.policy != BASELINE)
+            .map_or_else(String::new, |ratio| format!(", {} {BASELINE}'s", ratio.as_ratio()));
+        let meets = standing.ratio.is_some_and(|r| r.low <= 1.0 && r.high >= 1.0);
+        let unclear =
+            if meets && standing.policy != BASELINE { ", no clear difference" } else { "" };
+        Some(format!("{} {}{ratio}{unclear}", standing.policy, p99.as_time()))
+    };
+    let parts: Vec<String> = standings.iter().filter_map(part).collect();
+    if parts.is_empty() {
+        return "No valid run has enough calls for a p99.".into();
+    }
+    format!("p99, median and range over valid trials: {}.", parts.join("; "))
+}
+
+/// The throughput chart's finding.
+pub(crate) fn on_throughput(standings: &[Standing]) -> String {
+    let reached = |standing: &Standing| {
+        let (achieved, offered) = (standing.achieved_rps?, standing.offered_rps?);
+        (offered.median > 0.0).then(|| achieved.median / offered.median)
+    };
+    let shares: Vec<(&Standing, f64)> =
+        standings.iter().filter_map(|s| Some((s, reached(s)?))).collect();
+    let behind: Vec<String> = shares
+        .iter()
+        .filter(|(_, share)| *share < 0.99)
+        .map(|(standing, share)| format!("{} {}", standing.policy, percent(*share)))
+        .collect();
+    let kept = if shares.is_empty() {
+        "Nothing was offered at a rate of its own, or no run is valid".to_owned()
+    } else if behind.is_empty() {
+        "Every policy answered at least 99% of what was offered".to_owned()
+    } else {
+        format!("Less than 99% of what was offered was answered: {}", list(&behind))
+    };
+    let failed: Vec<String> = standings
+        .iter()
+        .filter(|standing| standing.errors > 0)
+        .map(|s| {
+            let errors = count(s.errors as f64);
+            format!("{errors} under {} ({})", s.policy, percent(s.error_share))
+        })
+        .collect();
+    let errors = match failed.len() {
+        0 => "no call failed".to_owned(),
+        _ => format!("failed calls: {}", list(&failed)),
+    };
+    format!("{kept}; {errors}.")
+}
