@@ -74,13 +74,17 @@ impl PolicyRuns {
         self.trials.iter().map(|trial| trial.summary.clone()).collect()
     }
 
-    /// The trial with the median p99 (of two the lower), among the valid ones if there are any.
-    pub(crate) fn median_trial(&self) -> Option<&Trial> {
+    /// The valid trials; all, if none is.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &Trial> {
         let any_valid = self.trials.iter().any(|trial| trial.summary.valid);
-        let mut known: Vec<&Trial> =
-            self.trials.iter().filter(|trial| trial.summary.valid || !any_valid).collect();
-        known.sort_by_key(|trial| trial.summary.p99_us.unwrap_or(u64::MAX));
-        known.get(known.len().saturating_sub(1) / 2).copied()
+        self.trials.iter().filter(move |trial| trial.summary.valid || !any_valid)
+    }
+
+    /// Among the counted trials the one with the median p99; of two the lower.
+    pub(crate) fn median_trial(&self) -> Option<&Trial> {
+        let mut counted: Vec<&Trial> = self.counted().collect();
+        counted.sort_by_key(|trial| trial.summary.p99_us.unwrap_or(u64::MAX));
+        counted.get(counted.len().saturating_sub(1) / 2).copied()
     }
 }
 

@@ -113,7 +113,7 @@ impl Figure for Fairness<'_> {
             let line = runs.median_trial().map(|trial| self.line(trial, &plane));
             let line = line.unwrap_or_default();
             canvas.dashed(&line, runs.look.dashes, runs.look.tone, 2.4)?;
-            let whole = Spread::of(runs.trials.iter().map(|trial| trial.summary.jain));
+            let whole = Spread::of(runs.counted().map(|trial| trial.summary.jain));
             let detail = whole.map_or_else(String::new, |w| format!("whole run {:.3}", w.median));
             labels.push(EndLabel { runs, from: line.last().copied(), detail });
         }

@@ -200,7 +200,7 @@ otherwise.</dd>
 <dt>SATURATED</dt><dd>The fleet could not keep up with what was offered. That is a result; its
 response times grow with the length of the run.</dd>
 <dt>INVALID</dt><dd>The measurement itself failed, for example because calls were sent late. Such
-runs are shown but count for nothing.</dd>
+runs are drawn but left out of medians and rankings.</dd>
 </dl>
 </details>
 <details><summary>The plan</summary>

@@ -71,7 +71,8 @@ impl<'a> Throughput<'a> {
     ) -> Result<(), PlotError> {
         let rows = || runs.trials.iter().map(|trial| &trial.summary);
         let x = |value: f64| plane.at(value * panel.unit, 0.0).0;
-        let Some(spread) = Spread::of(rows().map(panel.value)) else { return Ok(()) };
+        let counted = runs.counted().map(|trial| &trial.summary);
+        let Some(spread) = Spread::of(counted.map(panel.value)) else { return Ok(()) };
         let (top, bottom) = (middle - 10.0, middle + 10.0);
         let bar = Area { left: plane.area.left, top, right: x(spread.median), bottom };
         canvas.fill(bar, runs.look.tone)?;
