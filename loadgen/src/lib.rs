@@ -4,6 +4,7 @@
 //! is computed from the records; charts are drawn from files alone. `strife load` does this once
 //! against any gRPC service, `strife sweep` for every cell of a plan against a fleet it boots.
 
+pub mod load;
 pub mod pace;
 pub mod plot;
 pub mod results;
@@ -12,3 +13,5 @@ pub mod samples;
 pub mod schedule;
 pub mod summary;
 pub mod workload;
+
+pub use load::{LoadArgs, run as run_load};
