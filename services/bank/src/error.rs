@@ -49,7 +49,7 @@ pub enum BankError {
         source: io::Error,
     },
     /// An account file says something that cannot be; nothing of it was loaded.
-    #[error("{}:{line}: {reason}; nothing was loaded", path.display())]
+    #[error("{}, line {line}: {reason}; nothing was loaded", path.display())]
     MalformedAccounts {
         /// The file.
         path: PathBuf,

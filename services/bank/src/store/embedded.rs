@@ -64,10 +64,15 @@ impl Embedded {
         Ok(counted.map_err(|_| StoreError::Stopped)??)
     }
 
-    /// At most `limit` legs that were prepared no later than `until_ms` (since the Unix epoch) and
-    /// are still in doubt.
-    pub fn in_doubt(&self, until_ms: u64, limit: usize) -> Result<Vec<InDoubt>, BankError> {
-        Ok(self.books.read(|transaction| in_doubt(transaction, until_ms, limit))?)
+    /// At most `limit` legs that were prepared no later than `until_ms` (since the Unix epoch), are
+    /// still in doubt, and are `wanted`.
+    pub fn in_doubt(
+        &self,
+        until_ms: u64,
+        limit: usize,
+        wanted: impl Fn(&LegKey) -> bool,
+    ) -> Result<Vec<InDoubt>, BankError> {
+        Ok(self.books.read(|transaction| in_doubt(transaction, until_ms, limit, wanted))?)
     }
 
     /// How long durable commits took since the start.
@@ -130,15 +135,16 @@ fn in_doubt(
     transaction: &ReadTransaction,
     until_ms: u64,
     limit: usize,
+    wanted: impl Fn(&LegKey) -> bool,
 ) -> Result<Vec<InDoubt>, redb::Error> {
     let mut found = Vec::new();
     for entry in transaction.open_table(PREPARED)?.iter()? {
         let (key, row) = entry?;
         let leg = tables::leg(row.value())?;
-        if leg.prepared_at_ms > until_ms {
+        let key = LegKey::parse(key.value()).ok_or_else(|| tables::corrupted("a leg's key"))?;
+        if leg.prepared_at_ms > until_ms || !wanted(&key) {
             continue;
         }
-        let key = LegKey::parse(key.value()).ok_or_else(|| tables::corrupted("a leg's key"))?;
         found.push(InDoubt { key, leg });
         if found.len() == limit {
             break;

@@ -44,14 +44,14 @@ async fn what_was_acknowledged_survives_a_restart() {
     let store = reopen(&directory);
     assert_eq!(store.totals().await.unwrap(), totals);
     assert_eq!(store.account("a").await.unwrap().map(|a| (a.available, a.held)), Some((40, 60)));
-    let found = store.in_doubt(5, 10).unwrap();
+    let found = store.in_doubt(5, 10, |_| true).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!((&found[0].key, found[0].leg.body.as_ref()), (&key, Some(&body)));
-    assert!(store.in_doubt(4, 10).unwrap().is_empty());
+    assert!(store.in_doubt(4, 10, |_| true).unwrap().is_empty());
     // The retry of the prepare and the late decision find everything as it was.
     assert!(store.apply(prepare).await.unwrap().is_ok());
     assert!(store.apply(Command::Commit(key)).await.unwrap().is_ok());
-    assert!(store.in_doubt(u64::MAX, 10).unwrap().is_empty());
+    assert!(store.in_doubt(u64::MAX, 10, |_| true).unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,238 @@
+//! `strife bank`: a bank's server, with the store of its own or on another server's.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::Args;
+use strife_runtime::{
+    Failure, Role, Security, Server, Services, Shutdown, TlsArgs, executor,
+    identity::is_name,
+    load::{LoadTracker, Reporter},
+    parse, server,
+};
+use strife_store::StoreError;
+use tracing::{info, warn};
+
+use crate::{
+    BankError,
+    accounts::file,
+    gate::{Gate, GateConfig, ServiceTime},
+    resolver::Resolver,
+    service::{self, decisions::DecisionClient, shared::Shared},
+    store::{Embedded, Store},
+};
+
+/// Serves a bank: its accounts, and its part in payments between banks.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  strife accounts generate --banks 2 --accounts 1000 --out accounts
+  strife bank --bank-name ICICI --port 8081 --accounts accounts/icici.csv
+  strife bank --bank-name ICICI --port 8082 --store 127.0.0.1:8081
+
+The first server owns the store; any number of others use it through that server. Its accounts are
+read from the file at the first start only; from then on the store in --data is the truth.
+
+Experiments: --slots 4 --service-time lognormal:5ms:0.5 serves four calls at a time, each for 5 ms on
+average. Service times are slept, in whole milliseconds rounded up.")]
+pub struct BankArgs {
+    /// The bank's name; upper case is folded to lower.
+    #[arg(long, value_name = "NAME", value_parser = bank_name)]
+    pub bank_name: String,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
+    pub host: String,
+    /// Port to listen on; 0 takes any free one.
+    #[arg(long, default_value_t = 8081, value_name = "PORT")]
+    pub port: u16,
+    /// Accounts to start with, .csv or .json; read when the store is created and ignored afterwards.
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    pub accounts: Option<PathBuf>,
+    /// Directory of the store [default: data/BANK].
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    pub data: Option<PathBuf>,
+    /// Use the store of the bank server at this address instead of one's own.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub store: Option<String>,
+    /// Where to ask what became of payments left in doubt, usually the balancer.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub gateway: Option<String>,
+    /// Ask about a payment once it is in doubt for this long.
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = parse::duration)]
+    pub max_in_doubt_age: Duration,
+    /// The balancer's control address, to report load to.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub balancer: Option<String>,
+    /// The pool to report load for [default: bank.NAME].
+    #[arg(long, value_name = "POOL")]
+    pub pool: Option<String>,
+    /// This server's address as the balancer knows it [default: the address it listens on].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Time between load reports.
+    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = report_interval)]
+    pub report_interval: Duration,
+    /// Serve at most this many calls at once; 0 for no limit.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub slots: u32,
+    /// Time each call sleeps while it holds its slot: none, constant:MEAN, exponential:MEAN or
+    /// lognormal:MEAN:SIGMA.
+    #[arg(long, default_value = "none", value_name = "DISTRIBUTION")]
+    pub service_time: ServiceTime,
+    /// Multiply service times by this.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = slow_factor)]
+    pub slow: f64,
+    /// Seed of the service times; give each server its own.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Most calls that may wait for a slot; further ones fail with RESOURCE_EXHAUSTED.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub max_queue: usize,
+    /// Threads to serve on.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub threads: usize,
+    /// How connections are secured.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// `strife bank`. Returns when the server has drained.
+pub fn run(args: BankArgs) -> Result<(), Failure> {
+    if args.store.as_deref().is_some_and(|store| store.starts_with("postgres")) {
+        return Err(Failure::usage(
+            "--store postgres://... is not available yet; use --store HOST:PORT of the server that \
+             owns the store, or no --store for one of its own",
+        ));
+    }
+    let security = Security::load(&args.tls, Role::Bank, &args.bank_name)?;
+    executor::block_on(args.threads, async move {
+        let shutdown = Shutdown::on_signals()
+            .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
+        let address = format!("{}:{}", args.host, args.port);
+        let server = Server::bind(&address, "--port", &security).await?;
+        match &args.store {
+            Some(owner) => {
+                let store = Shared::connect(owner, &args.bank_name, &security).await?;
+                serve(&args, server, service::none(), store, &security, shutdown).await
+            }
+            None => serve_owner(&args, server, &security, shutdown).await,
+        }
+    })
+}
+
+/// The server that owns the store: it also serves the others, and asks for decisions.
+async fn serve_owner(
+    args: &BankArgs,
+    server: Server,
+    security: &Security,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
+    let bank = &args.bank_name;
+    let store = open_store(args).map_err(|error| failure(&error))?;
+    let services = service::add_owners(service::none(), bank, &store, &shutdown);
+    match &args.gateway {
+        Some(gateway) => {
+            let coordinators = DecisionClient::new(gateway, security);
+            let resolver = Resolver::new(store.clone(), coordinators, args.max_in_doubt_age);
+            tokio::spawn(resolver.run(shutdown.clone()));
+        }
+        None => warn_of_legs_in_doubt(&store),
+    }
+    let served = serve(args, server, services, store.clone(), security, shutdown).await;
+    store.close();
+    served
+}
+
+/// What every server of a bank serves, until shutdown.
+async fn serve<S: Store>(
+    args: &BankArgs,
+    server: Server,
+    services: Services,
+    store: S,
+    security: &Security,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
+    let tracker = LoadTracker::new(args.slots);
+    let BankArgs { slots, service_time, slow, seed, max_queue, .. } = *args;
+    let gate = GateConfig { slots, service_time, slow, seed, max_queue };
+    let gate = Arc::new(Gate::new(gate, tracker.clone()));
+    let services = service::add_everyones(services, store, gate, tracker.clone());
+    let address = server.address();
+    if let Some(balancer) = &args.balancer {
+        let reporter = Reporter {
+            balancer: balancer.clone(),
+            pool: args.pool.clone().unwrap_or_else(|| format!("bank.{}", args.bank_name)),
+            address: args.advertise.clone().unwrap_or_else(|| address.to_string()),
+            interval: args.report_interval,
+        };
+        reporter.spawn(tracker, security, shutdown.clone())?;
+    }
+    server::announce(address, &[]);
+    server.serve(services, shutdown).await
+}
+
+fn open_store(args: &BankArgs) -> Result<Embedded, BankError> {
+    let bank = &args.bank_name;
+    let directory = args.data.clone().unwrap_or_else(|| PathBuf::from("data").join(bank));
+    let path = directory.join("ledger.redb");
+    match Embedded::open(&path, bank) {
+        Err(BankError::Store(StoreError::NotFound { .. })) => {}
+        Ok(store) => {
+            let accounts = args.accounts.as_ref().map(|accounts| accounts.display().to_string());
+            let store_file = path.display().to_string();
+            match accounts {
+                Some(file) => info!(store = store_file, "opened; {file} is not read again"),
+                None => info!(store = store_file, "opened"),
+            }
+            return Ok(store);
+        }
+        Err(error) => return Err(error),
+    }
+    let Some(accounts) = &args.accounts else {
+        let why = format!("no store in {} and no --accounts FILE", directory.display());
+        return Err(BankError::NoAccounts { bank: bank.clone(), why });
+    };
+    let accounts = file::read(accounts, bank)?;
+    let store = Embedded::create(&path, bank, &accounts)?;
+    info!(store = %path.display(), accounts = accounts.len(), "created");
+    Ok(store)
+}
+
+fn warn_of_legs_in_doubt(store: &Embedded) {
+    if store.in_doubt(u64::MAX, 1, |_| true).is_ok_and(|legs| !legs.is_empty()) {
+        warn!("payments are in doubt and nobody is asked; start with --gateway HOST:PORT");
+    }
+}
+
+/// A wrong file is the user's to put right; all else is a failure.
+fn failure(error: &BankError) -> Failure {
+    match error {
+        BankError::MalformedAccounts { .. } | BankError::NoAccounts { .. } => {
+            Failure::usage(error.to_string())
+        }
+        _ => Failure::new(error.to_string()),
+    }
+}
+
+fn bank_name(text: &str) -> Result<String, String> {
+    let name = text.to_ascii_lowercase();
+    if is_name(&name) {
+        return Ok(name);
+    }
+    Err("a bank's name has 1 to 64 of a-z 0-9 _ -".to_owned())
+}
+
+fn slow_factor(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (0.01..=1000.0).contains(&factor) => Ok(factor),
+        _ => Err("a factor lies between 0.01 and 1000".to_owned()),
+    }
+}
+
+fn report_interval(text: &str) -> Result<Duration, String> {
+    match parse::duration(text)? {
+        interval if interval >= Duration::from_millis(1) => Ok(interval),
+        _ => Err("the interval must be at least 1ms".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

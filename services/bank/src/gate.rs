@@ -1,0 +1,120 @@
+//! Makes a server behave like one with few slots and a service time, for policy experiments.
+//!
+//! With `--slots N`, at most N calls are served at once and the others wait, first come, first
+//! served, up to a bound. With `--service-time`, a served call first sleeps a seeded random time
+//! while it holds its slot, then does its work. Sleeping costs no CPU, so many such servers fit on
+//! one machine. tokio's timer counts whole milliseconds and rounds up: a sleep takes on average
+//! about half a millisecond to one more than drawn.
+
+mod service_time;
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+pub use service_time::ServiceTime;
+use strife_runtime::load::LoadTracker;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use crate::BankError;
+
+/// What a [`Gate`] is to be like.
+#[derive(Debug, Clone)]
+pub struct GateConfig {
+    /// Calls served at once; 0: no limit.
+    pub slots: u32,
+    /// How long a call takes beside its work.
+    pub service_time: ServiceTime,
+    /// Service times are multiplied by this.
+    pub slow: f64,
+    /// Seeds the service times.
+    pub seed: u64,
+    /// Most calls that may wait for a slot.
+    pub max_queue: usize,
+}
+
+/// Where calls wait for a slot and sleep their service time.
+#[derive(Debug)]
+pub struct Gate {
+    config: GateConfig,
+    slots: Option<Arc<Semaphore>>,
+    waiting: AtomicUsize,
+    random: Mutex<StdRng>,
+    tracker: Arc<LoadTracker>,
+}
+
+/// Leave to work; the slot is free again, and the time counted, when it is dropped.
+#[derive(Debug)]
+pub struct Admission {
+    tracker: Arc<LoadTracker>,
+    granted_at: Instant,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Gate {
+    /// A gate whose waiting and served calls are counted by `tracker`.
+    pub fn new(config: GateConfig, tracker: Arc<LoadTracker>) -> Self {
+        let slots = (config.slots > 0).then(|| Arc::new(Semaphore::new(config.slots as usize)));
+        let random = Mutex::new(StdRng::seed_from_u64(config.seed));
+        Self { config, slots, waiting: AtomicUsize::new(0), random, tracker }
+    }
+
+    /// Waits for a slot, then sleeps the service time.
+    pub async fn admit(&self) -> Result<Admission, BankError> {
+        let slot = match &self.slots {
+            Some(slots) => Some(self.slot(slots).await?),
+            None => None,
+        };
+        let admission =
+            Admission { tracker: self.tracker.clone(), granted_at: Instant::now(), slot };
+        let drawn = {
+            let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+            self.config.service_time.draw(&mut *random)
+        };
+        if !drawn.is_zero() {
+            tokio::time::sleep(drawn.mul_f64(self.config.slow)).await;
+        }
+        Ok(admission)
+    }
+
+    async fn slot(&self, slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, BankError> {
+        if let Ok(permit) = slots.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let limit = self.config.max_queue;
+        let fits = |now: usize| (now < limit).then_some(now + 1);
+        self.waiting
+            .fetch_update(Relaxed, Relaxed, fits)
+            .map_err(|_| BankError::SlotsExhausted { limit })?;
+        let _waiting = Waiting(&self.waiting);
+        let _queued = self.tracker.queued();
+        let permit = slots.clone().acquire_owned().await;
+        Ok(permit.expect("the semaphore is never closed"))
+    }
+}
+
+/// Counts a waiting call until it has its slot or is cancelled.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        // Without slots the whole call counts, and the runtime takes the time.
+        if self.slot.take().is_some() {
+            self.tracker.served(self.granted_at.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

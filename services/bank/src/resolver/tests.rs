@@ -1,0 +1,111 @@
+//! Passes over a real store, with coordinators that say what the test wants.
+
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    ledger::{Leg, LegBody, Prepare, tests::openings},
+    money::Amount,
+};
+
+/// What each transaction's coordinator says, by transaction id; nothing: unreachable.
+#[derive(Clone, Default)]
+struct Oracle {
+    says: Arc<Mutex<HashMap<String, Decision>>>,
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Coordinators for Oracle {
+    async fn decision(&self, coordinator: &str, transaction_id: &str) -> Result<Decision, String> {
+        let question = (coordinator.to_owned(), transaction_id.to_owned());
+        self.asked.lock().unwrap().push(question);
+        let says = self.says.lock().unwrap().get(transaction_id).copied();
+        says.ok_or_else(|| "unreachable".to_owned())
+    }
+}
+
+struct Fixture {
+    resolver: Resolver<Oracle>,
+    oracle: Oracle,
+    store: Embedded,
+    _directory: TempDir,
+}
+
+async fn with_prepared(legs: &[(&str, Leg)]) -> Fixture {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let store = Embedded::create(&path, "icici", &openings()).unwrap();
+    for (at_ms, (transaction_id, leg)) in (1..).zip(legs) {
+        let key = LegKey { transaction_id: (*transaction_id).to_owned(), leg: *leg };
+        let amount = Amount { minor_units: 10, currency: "INR".parse().unwrap() };
+        let body =
+            LegBody { account_id: "a".to_owned(), amount, coordinator: "gateway".to_owned() };
+        let prepare = Command::Prepare(Prepare { key, body, at_ms });
+        assert!(store.apply(prepare).await.unwrap().is_ok());
+    }
+    let oracle = Oracle::default();
+    let resolver = Resolver::new(store.clone(), oracle.clone(), Duration::from_secs(3));
+    Fixture { resolver, oracle, store, _directory: directory }
+}
+
+async fn balances(store: &Embedded) -> (i64, i64) {
+    let account = store.account("a").await.unwrap().unwrap();
+    (account.available, account.held)
+}
+
+fn pass(committed: usize, aborted: usize, undecided: usize) -> Pass {
+    Pass { committed, aborted, undecided }
+}
+
+#[tokio::test]
+async fn decisions_are_followed() {
+    let legs = [("c", Leg::Debit), ("d", Leg::Credit), ("e", Leg::Debit), ("f", Leg::Debit)];
+    let mut fixture = with_prepared(&legs).await;
+    assert_eq!(balances(&fixture.store).await, (70, 30));
+    fixture.oracle.says.lock().unwrap().extend([
+        ("c".to_owned(), Decision::Commit),
+        ("d".to_owned(), Decision::Commit),
+        ("e".to_owned(), Decision::Abort),
+        ("f".to_owned(), Decision::StillActive),
+    ]);
+    assert_eq!(fixture.resolver.pass(100, 100).await.unwrap(), pass(2, 1, 1));
+    // c left, d arrived, e came back, f is still held.
+    assert_eq!(balances(&fixture.store).await, (90, 10));
+    let asked = fixture.oracle.asked.lock().unwrap().clone();
+    assert!(asked.iter().all(|(coordinator, _)| coordinator == "gateway"));
+}
+
+#[tokio::test]
+async fn only_legs_old_enough_are_asked_about() {
+    let mut fixture = with_prepared(&[("first", Leg::Debit), ("second", Leg::Debit)]).await;
+    assert_eq!(fixture.resolver.pass(1, 100).await.unwrap(), pass(0, 0, 1));
+    let asked = fixture.oracle.asked.lock().unwrap().clone();
+    assert_eq!(asked, [("gateway".to_owned(), "first".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_unreachable_coordinator_is_asked_again_later_and_the_hold_is_kept() {
+    let mut fixture = with_prepared(&[("p", Leg::Debit)]).await;
+    assert_eq!(fixture.resolver.pass(100, 100).await.unwrap(), pass(0, 0, 1));
+    assert_eq!(fixture.resolver.pass(100, 101).await.unwrap(), pass(0, 0, 0), "not its turn");
+    assert_eq!(balances(&fixture.store).await, (90, 10));
+    fixture.oracle.says.lock().unwrap().insert("p".to_owned(), Decision::Commit);
+    let later_ms = 100 + BACKOFF.0.as_millis() as u64;
+    assert_eq!(fixture.resolver.pass(100, later_ms).await.unwrap(), pass(1, 0, 0));
+    assert_eq!(balances(&fixture.store).await, (90, 0));
+    assert_eq!(fixture.resolver.pass(100, later_ms).await.unwrap(), pass(0, 0, 0));
+    assert!(fixture.resolver.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn what_the_coordinator_ended_itself_is_forgotten() {
+    let mut fixture = with_prepared(&[("p", Leg::Debit)]).await;
+    fixture.resolver.pass(100, 100).await.unwrap();
+    let key = LegKey { transaction_id: "p".to_owned(), leg: Leg::Debit };
+    fixture.store.apply(Command::Abort(key)).await.unwrap().unwrap();
+    let much_later_ms = 200 + 2 * BACKOFF.1.as_millis() as u64;
+    fixture.resolver.pass(100, much_later_ms).await.unwrap();
+    assert!(fixture.resolver.attempts.is_empty());
+}

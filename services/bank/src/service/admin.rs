@@ -1,0 +1,55 @@
+//! `BankAdmin`: what the bank holds altogether. Served where the store is, and nowhere else.
+
+use std::collections::BTreeMap;
+
+use strife_proto::{
+    bank::v1::{TotalsRequest, TotalsResponse, bank_admin_server::BankAdmin},
+    common::v1::Money,
+};
+use tonic::{Request, Response, Status};
+
+use super::convert::status;
+use crate::{money::Currency, store::Embedded};
+
+/// `BankAdmin` on the owner's store.
+pub struct Admin {
+    bank: String,
+    store: Embedded,
+}
+
+impl Admin {
+    /// For the bank of that name.
+    pub fn new(bank: &str, store: Embedded) -> Self {
+        Self { bank: bank.to_owned(), store }
+    }
+}
+
+#[tonic::async_trait]
+impl BankAdmin for Admin {
+    async fn get_totals(
+        &self,
+        _request: Request<TotalsRequest>,
+    ) -> Result<Response<TotalsResponse>, Status> {
+        let totals = self.store.totals().await.map_err(status)?;
+        let commits = self.store.commits();
+        Ok(Response::new(TotalsResponse {
+            bank: self.bank.clone(),
+            accounts: totals.accounts,
+            customers: sums(totals.customers)?,
+            settlement: sums(totals.settlement)?,
+            in_doubt: totals.in_doubt,
+            fsync_us_p50: commits.quantile_us(0.5),
+            fsync_us_p99: commits.quantile_us(0.99),
+        }))
+    }
+}
+
+fn sums(sums: BTreeMap<Currency, i128>) -> Result<Vec<Money>, Status> {
+    let money = |(currency, sum): (Currency, i128)| {
+        let minor_units = i64::try_from(sum).map_err(|_| {
+            Status::out_of_range(format!("the sum of {currency} does not fit 64 bits"))
+        })?;
+        Ok(Money { minor_units, currency: currency.to_string() })
+    };
+    sums.into_iter().map(money).collect()
+}

@@ -1,0 +1,97 @@
+//! `BankParticipant`: one bank's legs of payments between banks.
+
+use strife_proto::bank::v1::{
+    FinishRequest, FinishResponse, PrepareRequest, PrepareResponse,
+    bank_participant_server::BankParticipant,
+};
+use strife_runtime::Caller;
+use tonic::{Request, Response, Status};
+use tracing::warn;
+
+use super::{Bank, convert, with_outcome};
+use crate::{
+    clock,
+    ledger::{Command, Leg, LegKey, Refusal},
+    store::Store,
+};
+
+impl<S: Store> Bank<S> {
+    async fn prepare(
+        &self,
+        leg: Leg,
+        request: Request<PrepareRequest>,
+    ) -> Result<Response<PrepareResponse>, Status> {
+        let caller = Caller::of(&request);
+        let prepare = convert::prepare(leg, request.into_inner(), clock::now_ms())?;
+        let subject =
+            format!("{}: {} {}", prepare.key, prepare.body.amount, prepare.body.account_id);
+        let verdict = self.apply(Command::Prepare(prepare)).await;
+        if matches!(verdict, Ok(Err(Refusal::Conflict))) {
+            let client = caller.identity.as_ref().map(ToString::to_string).unwrap_or_default();
+            warn!(subject, client, address = caller.address, "prepared before with another body");
+        }
+        caller.note(|| with_outcome(subject, &verdict));
+        let refusal = verdict?.err().map(convert::refusal);
+        Ok(Response::new(PrepareResponse { refusal }))
+    }
+
+    async fn finish(
+        &self,
+        leg: Leg,
+        finish: fn(LegKey) -> Command,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        let caller = Caller::of(&request);
+        let key = convert::leg_key(leg, request.into_inner().transaction_id)?;
+        caller.note(|| key.to_string());
+        match self.apply(finish(key)).await? {
+            Ok(_) => Ok(Response::new(FinishResponse {})),
+            Err(refusal) => Err(Status::failed_precondition(refusal.to_string())),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Store> BankParticipant for Bank<S> {
+    async fn prepare_debit(
+        &self,
+        request: Request<PrepareRequest>,
+    ) -> Result<Response<PrepareResponse>, Status> {
+        self.prepare(Leg::Debit, request).await
+    }
+
+    async fn prepare_credit(
+        &self,
+        request: Request<PrepareRequest>,
+    ) -> Result<Response<PrepareResponse>, Status> {
+        self.prepare(Leg::Credit, request).await
+    }
+
+    async fn commit_debit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        self.finish(Leg::Debit, Command::Commit, request).await
+    }
+
+    async fn commit_credit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        self.finish(Leg::Credit, Command::Commit, request).await
+    }
+
+    async fn abort_debit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        self.finish(Leg::Debit, Command::Abort, request).await
+    }
+
+    async fn abort_credit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        self.finish(Leg::Credit, Command::Abort, request).await
+    }
+}
