@@ -86,9 +86,7 @@ impl Target {
 
     async fn set_policy(&self, pool: String, policy: String) -> Result<Vec<String>, Failure> {
         let answer = self.client()?.set_policy(SetPolicyRequest { pool, policy }).await;
-        answer
-            .map(|answer| answer.into_inner().pools)
-            .map_err(|status| self.failure(&status))
+        answer.map(|answer| answer.into_inner().pools).map_err(|status| self.failure(&status))
     }
 
     fn failure(&self, status: &Status) -> Failure {

@@ -39,7 +39,10 @@ impl Balancer {
             Some(pool) => Some(pool),
             None => self.by_name.get(&host.to_ascii_lowercase()).or(self.default.as_ref()),
         };
-        pool.ok_or_else(|| LbError::NoPoolFor { authority: authority.to_owned(), known: self.known() })
+        pool.ok_or_else(|| LbError::NoPoolFor {
+            authority: authority.to_owned(),
+            known: self.known(),
+        })
     }
 
     /// A pool by its name; the default pool if the name is empty.

@@ -20,7 +20,6 @@ use std::{
     time::Duration,
 };
 
-use rand::rngs::SmallRng;
 use strife_policy::PickContext;
 use strife_runtime::{Failure, Security, Shutdown, executor};
 use tokio::{
@@ -55,7 +54,7 @@ struct Worker {
     limits: Limits,
     upstreams: Upstreams,
     /// Never contended: the thread's own.
-    rng: Mutex<SmallRng>,
+    context: Mutex<PickContext>,
 }
 
 /// An accepted connection on its way to a thread. The permit is its place among
@@ -155,7 +154,7 @@ impl Worker {
             security: security.clone(),
             limits: *limits,
             upstreams: Upstreams::new(endpoints),
-            rng: Mutex::new(rand::make_rng()),
+            context: Mutex::new(PickContext { now: Duration::ZERO, rng: rand::make_rng() }),
         }
     }
 
@@ -178,14 +177,13 @@ impl Worker {
     }
 
     fn pick_now(&self, pool: &Pool, tried: &[Arc<Endpoint>]) -> Option<Arc<Endpoint>> {
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut context = PickContext { now: self.balancer.clock.now(), rng: rng.clone() };
+        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        context.now = self.balancer.clock.now();
         let picked = if tried.is_empty() {
             pool.pick(&mut context)
         } else {
             pool.pick_other(&mut context, tried)
         };
-        *rng = context.rng;
         picked.map(|picked| picked.endpoint)
     }
 }

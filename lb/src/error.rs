@@ -57,7 +57,9 @@ pub enum LbError {
         known: String,
     },
     /// The authority names no pool and no pool takes the rest.
-    #[error("no pool serves the authority `{authority}` and there is no default pool; the pools are {known}")]
+    #[error(
+        "no pool serves the authority `{authority}` and there is no default pool; the pools are {known}"
+    )]
     NoPoolFor {
         /// What the call asked for.
         authority: String,
@@ -65,7 +67,9 @@ pub enum LbError {
         known: String,
     },
     /// The pool has no endpoint of this address.
-    #[error("pool `{pool}` has no server {address}; report the address that the balancer was given")]
+    #[error(
+        "pool `{pool}` has no server {address}; report the address that the balancer was given"
+    )]
     UnknownEndpoint {
         /// Where.
         pool: String,

@@ -9,7 +9,7 @@ mod link;
 
 use std::{sync::Arc, time::Duration};
 
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, rngs::SmallRng};
 use strife_runtime::Security;
 use tokio::sync::mpsc;
 use tonic::Code;
@@ -85,7 +85,9 @@ impl HealthTask {
         let mut client = HealthClient::new(link.channel.clone());
         let check = client.check(HealthCheckRequest { service: String::new() });
         match tokio::time::timeout(self.limits.health_timeout, check).await {
-            Err(_) => Err(format!("no answer to a health check in {:?}", self.limits.health_timeout)),
+            Err(_) => {
+                Err(format!("no answer to a health check in {:?}", self.limits.health_timeout))
+            }
             Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
             Ok(Ok(answer)) => {
                 Err(format!("its health is {}", answer.get_ref().status().as_str_name()))
@@ -108,6 +110,8 @@ fn jittered(backoff: Duration, rng: &mut SmallRng) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
 
     #[test]

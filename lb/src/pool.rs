@@ -70,7 +70,8 @@ impl Pool {
         tried: &[Arc<Endpoint>],
     ) -> Option<Picked> {
         let snapshot = self.snapshot.load();
-        let is_new = |endpoint: &&Arc<Endpoint>| tried.iter().all(|old| !Arc::ptr_eq(old, endpoint));
+        let is_new =
+            |endpoint: &&Arc<Endpoint>| tried.iter().all(|old| !Arc::ptr_eq(old, endpoint));
         let others: Vec<_> = snapshot.ready.iter().filter(is_new).cloned().collect();
         if others.is_empty() {
             return self.pick(context);

@@ -5,7 +5,15 @@ use std::fmt::Write;
 use strife_proto::lb::v1::{EndpointState, EndpointStatus, StatusResponse};
 
 const HEADINGS: [&str; 9] = [
-    "SERVER", "STATE", "IN FLIGHT", "CALLS", "OK", "FAILED", "REPORT AGE", "SERVICE TIME", "WHY NOT READY",
+    "SERVER",
+    "STATE",
+    "IN FLIGHT",
+    "CALLS",
+    "OK",
+    "FAILED",
+    "REPORT AGE",
+    "SERVICE TIME",
+    "WHY NOT READY",
 ];
 
 /// One block a pool.
@@ -24,7 +32,8 @@ pub(super) fn status(status: &StatusResponse) -> String {
 }
 
 fn row(endpoint: &EndpointStatus) -> [String; 9] {
-    let reported = |value: String| if endpoint.report_age_ms.is_some() { value } else { "-".into() };
+    let reported =
+        |value: String| if endpoint.report_age_ms.is_some() { value } else { "-".into() };
     [
         endpoint.address.clone(),
         endpoint.state().as_str_name().trim_start_matches("ENDPOINT_STATE_").to_owned(),
@@ -34,7 +43,11 @@ fn row(endpoint: &EndpointStatus) -> [String; 9] {
         endpoint.failed.to_string(),
         reported(format!("{} ms", endpoint.report_age_ms.unwrap_or_default())),
         reported(format!("{:.1} ms", f64::from(endpoint.reported_service_time_us) / 1000.0)),
-        if endpoint.state() == EndpointState::Ready { String::new() } else { endpoint.last_error.clone() },
+        if endpoint.state() == EndpointState::Ready {
+            String::new()
+        } else {
+            endpoint.last_error.clone()
+        },
     ]
 }
 
@@ -79,7 +92,8 @@ mod tests {
             last_error: "refused".to_owned(),
             ..endpoint("10.0.0.1:9103", 0, None)
         };
-        let endpoints = vec![endpoint("a:1", 7, Some(40)), endpoint("10.0.0.1:9102", 123_456, None), down];
+        let endpoints =
+            vec![endpoint("a:1", 7, Some(40)), endpoint("10.0.0.1:9102", 123_456, None), down];
         let pool = PoolStatus {
             name: "default".to_owned(),
             policy: "least_load".to_owned(),

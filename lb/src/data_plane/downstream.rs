@@ -57,7 +57,10 @@ pub(super) async fn serve(
     }
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
-        warn!(connections = connections.len(), "calls still under way after the drain timeout were cut off");
+        warn!(
+            connections = connections.len(),
+            "calls still under way after the drain timeout were cut off"
+        );
     }
 }
 

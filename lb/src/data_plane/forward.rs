@@ -90,7 +90,8 @@ fn take_authority_from_host(request: &mut Request<Incoming>) {
     let host = request.headers_mut().remove(HOST);
     let authority = host.and_then(|host| host.as_bytes().try_into().ok());
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.authority = Some(authority.unwrap_or_else(|| http::uri::Authority::from_static("default")));
+    parts.authority =
+        Some(authority.unwrap_or_else(|| http::uri::Authority::from_static("default")));
     parts.scheme.get_or_insert(Scheme::HTTP);
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
 }

@@ -61,7 +61,8 @@ mod tests {
     fn a_refusal_is_an_answer_and_a_server_error_a_failure() {
         let check = |status: &str, expected| {
             let trailers = [("grpc-status", status)];
-            let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let trailers =
+                trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
             assert_eq!(told_by(&trailers.into_iter().collect()), expected, "{status}");
         };
         check("0", Some(Outcome::Succeeded));

@@ -44,7 +44,9 @@ impl Link {
         let mut stream = Some(TokioIo::new(stream));
         // There is one connection to give; a second attempt by the channel finds nothing.
         let connector = service_fn(move |_: Uri| {
-            std::future::ready(stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
+            std::future::ready(
+                stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)),
+            )
         });
         let origin: Uri = format!("{}://{address}", security.scheme())
             .parse()

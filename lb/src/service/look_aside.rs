@@ -1,11 +1,13 @@
 //! `LoadBalancer`: picks for clients that connect by themselves, and the servers' load reports.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use rand::rngs::SmallRng;
 use strife_policy::{LEASE, PickContext, Report, Reported};
 use strife_proto::lb::v1::{
     LoadAck, LoadReport, ServerRequest, ServerResponse, load_balancer_server::LoadBalancer,
@@ -21,22 +23,21 @@ use crate::{
 /// The service.
 pub(crate) struct LookAside {
     balancer: Arc<Balancer>,
-    rng: Mutex<SmallRng>,
+    context: Mutex<PickContext>,
     next_pick_id: AtomicU64,
 }
 
 impl LookAside {
     pub(crate) fn new(balancer: Arc<Balancer>) -> Self {
-        Self { balancer, rng: Mutex::new(rand::make_rng()), next_pick_id: AtomicU64::new(1) }
+        let context = PickContext { now: Duration::ZERO, rng: rand::make_rng() };
+        Self { balancer, context: Mutex::new(context), next_pick_id: AtomicU64::new(1) }
     }
 
     fn pick(&self, pool: &Pool) -> Result<ServerResponse, LbError> {
         let now = self.balancer.clock.now();
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut context = PickContext { now, rng: rng.clone() };
-        let picked = pool.pick(&mut context);
-        *rng = context.rng;
-        let Some(picked) = picked else {
+        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        context.now = now;
+        let Some(picked) = pool.pick(&mut context) else {
             pool.count_unavailable();
             return Err(LbError::NoReadyEndpoint(pool.name.clone()));
         };
@@ -119,7 +120,11 @@ impl LoadBalancer for LookAside {
             endpoint.load.report(self.balancer.clock.now(), &load).map_err(LbError::from)?;
         let accepted = reported == Reported::Accepted;
         if !accepted {
-            debug!(endpoint = endpoint.address, sequence = report.sequence, "report out of sequence");
+            debug!(
+                endpoint = endpoint.address,
+                sequence = report.sequence,
+                "report out of sequence"
+            );
         }
         Ok(Response::new(LoadAck { sequence: report.sequence, accepted }))
     }

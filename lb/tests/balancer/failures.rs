@@ -1,0 +1,96 @@
+//! Servers that are not there, go away, come back, or speak no health protocol.
+
+use strife_proto::{
+    bank::v1::{CommandBatch, bank_service_server::BankServiceServer},
+    lb::v1::EndpointState::{Ready, TransientFailure},
+};
+use strife_runtime::Security;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+use crate::{
+    fleet::{Fleet, account, call},
+    stub::{Stub, free_port, list, plain_stubs},
+};
+
+#[tokio::test]
+async fn a_dead_server_is_avoided() {
+    let mut stubs = plain_stubs(3);
+    let flags = format!("--pool default={} --policy round_robin", list(&stubs));
+    let fleet = Fleet::start(&flags).await;
+    let mut client = fleet.bank();
+    for _ in 0..6 {
+        call(&mut client).await.unwrap();
+    }
+    stubs.remove(1).kill();
+    fleet.wait_for_state(1, TransientFailure).await;
+    for _ in 0..20 {
+        call(&mut client).await.unwrap();
+    }
+    let endpoint = fleet.pool().await.endpoints.remove(1);
+    assert!(!endpoint.last_error.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_under_way_at_a_dying_server_fails_with_unavailable() {
+    let stub = Stub::start(&Security::Plaintext);
+    let fleet = Fleet::start(&format!("--pool default={}", stub.address)).await;
+    let (batches, sent) = mpsc::channel(1);
+    let mut results = fleet.store().apply(ReceiverStream::new(sent)).await.unwrap().into_inner();
+    batches.send(CommandBatch { batch_id: 1, commands: Vec::new() }).await.unwrap();
+    results.message().await.unwrap().unwrap();
+    stub.kill();
+    assert!(results.message().await.is_err());
+    fleet.wait_for(|endpoints| endpoints[0].failed == 1 && endpoints[0].in_flight == 0).await;
+}
+
+#[tokio::test]
+async fn without_a_ready_server_the_call_is_told_so() {
+    let flags = format!("--pool default={} --ready-timeout 20ms", free_port());
+    let fleet = Fleet::start(&flags).await;
+    let status = fleet.bank().validate_account(account("a")).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("no server of pool `default` is ready"), "{status:?}");
+    assert_eq!(fleet.pool().await.unavailable, 1);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_server_that_is_coming() {
+    let address = free_port();
+    let fleet = Fleet::start(&format!("--pool default={address} --ready-timeout 20s")).await;
+    let mut client = fleet.bank();
+    let (answer, stub) = tokio::join!(call(&mut client), async {
+        fleet.wait_for_state(0, TransientFailure).await;
+        Stub::start_at(&address.to_string(), &Security::Plaintext)
+    });
+    assert_eq!(answer.unwrap(), stub.address.to_string());
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_used_again() {
+    let stub = Stub::start(&Security::Plaintext);
+    let address = stub.address.to_string();
+    let fleet = Fleet::start(&format!("--pool default={address}")).await;
+    let mut client = fleet.bank();
+    call(&mut client).await.unwrap();
+    stub.kill();
+    fleet.wait_for_state(0, TransientFailure).await;
+    let stub = Stub::start_at(&address, &Security::Plaintext);
+    fleet.wait_for_state(0, Ready).await;
+    assert_eq!(call(&mut client).await.unwrap(), stub.address.to_string());
+}
+
+/// Any gRPC server can be balanced, also one that has no health service.
+#[tokio::test]
+async fn a_server_without_health_checks_is_well_while_it_is_connected() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let service = BankServiceServer::new(crate::stub::Service::alone(address));
+    let server = tonic::transport::Server::builder().add_service(service);
+    let server = tokio::spawn(server.serve_with_incoming(incoming));
+    let fleet = Fleet::start(&format!("--pool default={address}")).await;
+    assert_eq!(call(&mut fleet.bank()).await.unwrap(), address.to_string());
+    server.abort();
+}

@@ -1,0 +1,11 @@
+//! The balancer with real sockets: stub servers behind it, real gRPC clients in front of it.
+
+mod calls;
+mod control;
+mod failures;
+mod fleet;
+mod identity;
+mod lifecycle;
+mod resets;
+mod routing;
+mod stub;
