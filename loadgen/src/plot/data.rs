@@ -11,10 +11,10 @@ use super::{
     hgrm::{self, Curve},
     style::{Look, looks, rank},
 };
-use crate::results::{
+use crate::results::{RunRow, 
     EndpointRow, Machine, ResultDir, ResultsError, ServerRow, SummaryRow, TimelineRow, read_rows,
 };
-use runs::{Groups, Run, groups, main_cell};
+use runs::{Run, main_cell};
 
 mod runs;
 
@@ -113,7 +113,7 @@ impl Sweep {
         if summary.is_empty() {
             return Err(PlotError::NoRuns { path: dir.path().into() });
         }
-        let groups = groups(
+        let runs = runs::runs(
             summary,
             required_rows(&dir.servers())?,
             read_rows(&dir.endpoints())?,
@@ -124,7 +124,7 @@ impl Sweep {
             name: name.into_owned(),
             machine: machine(&dir.machine())?,
             plan: plan(&dir.plan())?,
-            workloads: workloads(dir, groups)?,
+            workloads: workloads(dir, runs)?,
         })
     }
 }
@@ -158,12 +158,12 @@ fn plan(path: &Path) -> Result<String, PlotError> {
     Ok(text)
 }
 
-fn workloads(dir: &ResultDir, groups: Groups) -> Result<Vec<Workload>, PlotError> {
-    let looks = looks(groups.keys().map(|(_, policy, _)| policy.as_str()));
+fn workloads(dir: &ResultDir, runs: Vec<Run>) -> Result<Vec<Workload>, PlotError> {
+    let looks = looks(runs.iter().map(|run| run.summary.policy.as_str()));
     let mut by_workload: BTreeMap<String, BTreeMap<String, Vec<Run>>> = BTreeMap::new();
-    for ((workload, policy, _), group) in groups {
-        let runs = by_workload.entry(workload).or_default().entry(policy).or_default();
-        runs.extend(group.into_runs());
+    for run in runs {
+        let (workload, policy) = (run.summary.workload.clone(), run.summary.policy.clone());
+        by_workload.entry(workload).or_default().entry(policy).or_default().push(run);
     }
     let workload = |(name, runs): (String, BTreeMap<String, Vec<Run>>)| {
         let mut runs: Vec<(String, Vec<Run>)> = runs.into_iter().collect();

@@ -26,6 +26,8 @@ const GAP: f64 = 36.0;
 const AXIS_HEIGHT: f64 = 38.0;
 /// A bar longer than this many even shares is cut if the others are much shorter.
 const CUT_AT_EVEN_SHARES: f64 = 2.5;
+/// A cut bar at least this tall holds its number.
+const NUMBERED: f64 = 13.0;
 /// Servers that differ less from an even share are not named.
 const EVEN: f64 = 0.05;
 
@@ -54,7 +56,11 @@ impl<'a> Distribution<'a> {
         let by = if workload.pooled { "endpoint of each bank's pool" } else { "server" };
         let title = format!("{}: calls per {by}", workload.name);
         let mut figure = Self { workload, frame: Frame::default(), pools, row_height };
-        let cut = if figure.cuts() { " · cut bars say their number" } else { "" };
+        let cut = match figure.cuts() {
+            true if row_height >= NUMBERED => " · cut bars say their number",
+            true => " · cut bars reach further",
+            false => "",
+        };
         let reading = format!("bars: means over trials, dots: trials, dashed: an even share{cut}");
         figure.frame = Frame::new(title, &reading, workload, machine, content);
         Some(figure)
@@ -155,7 +161,7 @@ impl<'a> Distribution<'a> {
             ];
             canvas.polygon(&cut, PAGE)?;
             let face = Type { size: TEXT.size, ..STAMP };
-            if self.row_height >= 13.0 {
+            if self.row_height >= NUMBERED {
                 let at = (left + 8.0, middle + 3.8);
                 return canvas.text(&count(mean), at, Align::Left, face);
             }
@@ -177,14 +183,13 @@ fn evenness(runs: &PolicyRuns) -> String {
     let median = |of: fn(&SummaryRow) -> f64| {
         Spread::of(runs.counted().map(|trial| of(&trial.summary))).map(|spread| spread.median)
     };
-    let text = |value: Option<f64>, digits: usize| {
-        value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
-    };
+    let text =
+        |value: Option<f64>, write: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), write);
     format!(
         "Jain {} · CoV {} · max/mean {}",
-        text(median(|row| row.jain), 3),
-        text(median(|row| row.cov), 2),
-        text(median(|row| row.max_over_mean), 2)
+        text(median(|row| row.jain), |jain| format!("{jain:.3}")),
+        text(median(|row| row.cov), significant),
+        text(median(|row| row.max_over_mean), significant)
     )
 }
 

@@ -86,8 +86,7 @@ fn against(best: &Standing, standings: &[Standing]) -> String {
     }
     let second = standings.iter().skip(1).find(|standing| standing.p99_us.is_some());
     second.map_or_else(String::new, |second| {
-        let saturated = if second.serves() { "" } else { ", which did not serve all of it" };
-        format!("; next is {} with {}{saturated}", second.policy, p99(second))
+        format!("; next is {} with {}", second.policy, p99(second))
     })
 }
 

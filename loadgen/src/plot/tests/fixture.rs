@@ -164,6 +164,9 @@ fn server_row(row: &SummaryRow, server: u32) -> Option<ServerRow> {
         share,
         p50_us: Some(5_000),
         p99_us: None,
+        clients: row.clients,
+        servers: row.servers,
+        offered_rps: row.offered_rps,
     })
 }
 
@@ -179,6 +182,9 @@ fn endpoint_row(row: &SummaryRow, server: u32) -> EndpointRow {
         calls: (CALLS as f64 / 4.0 * of_pool) as u64,
         share: of_pool,
         failed: 0,
+        clients: row.clients,
+        servers: row.servers,
+        offered_rps: row.offered_rps,
     }
 }
 
@@ -201,5 +207,8 @@ fn time_slice(row: &SummaryRow, slice: u32) -> TimelineRow {
         p50_us: row.p50_us.map(|us| us * wave / 100),
         p99_us: row.p99_us.map(|us| us * wave / 100).filter(|_| slice != 4),
         by_server: pairs.join(" "),
+        clients: row.clients,
+        servers: row.servers,
+        offered_rps: row.offered_rps,
     }
 }

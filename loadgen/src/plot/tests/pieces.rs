@@ -13,6 +13,7 @@ use super::super::{
     report::{date, escape},
     style::{TITLE, looks, tones},
 };
+use crate::samples::hgrm::percentile_text;
 
 #[test]
 fn a_histogram_is_read_as_far_as_it_is_known() {
@@ -25,6 +26,22 @@ fn a_histogram_is_read_as_far_as_it_is_known() {
     assert!((curve.points[2].value_us - 3_500.0).abs() < 1e-9);
     let nothing = parse("#[Max = 0, Total count = 0]\n").unwrap();
     assert!(nothing.points.is_empty());
+}
+
+#[test]
+fn what_a_run_writes_is_read() {
+    let mut histogram = hdrhistogram::Histogram::<u64>::new(3).unwrap();
+    (1..=10_000).for_each(|us| histogram.record(us).unwrap());
+    let curve = parse(&percentile_text(&histogram)).unwrap();
+    assert_eq!(curve.total, 10_000);
+    let p90 =
+        curve.points.iter().min_by(|a, b| (a.nines - 1.0).abs().total_cmp(&(b.nines - 1.0).abs()));
+    assert!((p90.unwrap().value_us - 9_000.0).abs() < 400.0, "{p90:?}");
+    assert!(curve.points.iter().all(|point| point.nines <= 3.0 + 1e-9));
+    assert_eq!(
+        parse(&percentile_text(&hdrhistogram::Histogram::new(3).unwrap())).unwrap().total,
+        0
+    );
 }
 
 #[test]
