@@ -78,6 +78,23 @@ struct Shared<M: Machine> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+impl<M: Machine> Shared<M> {
+    fn close(&self) {
+        // Both fail only when the actor has ended already.
+        let _ = self.requests.send(Request::Close);
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = thread.take().map(JoinHandle::join);
+    }
+}
+
+impl<M: Machine> Drop for Shared<M> {
+    /// Waits for the thread, so that the file is closed, and can be opened again, when the last
+    /// handle is gone.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 enum Request<M: Machine> {
     One(M::Command, oneshot::Sender<M::Outcome>),
     Many(Vec<M::Command>, oneshot::Sender<Vec<M::Outcome>>),
@@ -154,10 +171,7 @@ impl<M: Machine> GroupCommit<M> {
     /// Applies what waits, then ends the actor; later commands fail with [`StoreError::Stopped`].
     /// The file is closed when the last handle is gone.
     pub fn close(&self) {
-        // Both fail only when the actor has ended already.
-        let _ = self.send(Request::Close);
-        let mut thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = thread.take().map(JoinHandle::join);
+        self.shared.close();
     }
 
     fn reserve(&self, commands: usize) -> Result<(), StoreError> {
