@@ -12,6 +12,9 @@ pub mod run;
 pub mod samples;
 pub mod schedule;
 pub mod summary;
+pub mod sweep;
 pub mod workload;
 
 pub use load::{LoadArgs, run as run_load};
+pub use plot::{PlotArgs, run as run_plot};
+pub use sweep::{SweepArgs, run as run_sweep};

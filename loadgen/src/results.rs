@@ -69,6 +69,9 @@ pub struct ServerRow {
     pub share: f64,
     pub p50_us: Option<u64>,
     pub p99_us: Option<u64>,
+    pub clients: u32,
+    pub servers: u32,
+    pub offered_rps: f64,
 }
 
 /// Calls by pool and endpoint, as the balancer counted them during the measured time.
@@ -84,6 +87,9 @@ pub struct EndpointRow {
     /// Of the pool's calls.
     pub share: f64,
     pub failed: u64,
+    pub clients: u32,
+    pub servers: u32,
+    pub offered_rps: f64,
 }
 
 /// A slice of a run's time.
@@ -104,6 +110,9 @@ pub struct TimelineRow {
     pub p99_us: Option<u64>,
     /// Calls by server within the slice, `server=calls` joined by spaces.
     pub by_server: String,
+    pub clients: u32,
+    pub servers: u32,
+    pub offered_rps: f64,
 }
 
 /// What the sweep ran on; `machine.json`.
@@ -239,19 +248,30 @@ impl RunKey {
     }
 }
 
-impl SummaryRow {
+/// A row that belongs to one run, whichever file it stands in.
+pub trait RunRow {
     /// Which run the row is of.
-    pub fn key(&self) -> RunKey {
-        RunKey {
-            workload: self.workload.clone(),
-            policy: self.policy.clone(),
-            clients: self.clients,
-            servers: self.servers,
-            rate: self.offered_rps.round() as u64,
-            trial: self.trial,
-        }
-    }
+    fn key(&self) -> RunKey;
 }
+
+macro_rules! of_a_run {
+    ($($row:ty),*) => {$(
+        impl RunRow for $row {
+            fn key(&self) -> RunKey {
+                RunKey {
+                    workload: self.workload.clone(),
+                    policy: self.policy.clone(),
+                    clients: self.clients,
+                    servers: self.servers,
+                    rate: self.offered_rps.round() as u64,
+                    trial: self.trial,
+                }
+            }
+        }
+    )*};
+}
+
+of_a_run!(SummaryRow, ServerRow, EndpointRow, TimelineRow);
 
 /// Reads all rows of a CSV file; a file that does not exist has none.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ResultsError> {

@@ -165,6 +165,9 @@ pub fn server_rows(key: &RunKey, samples: &Samples, servers: &[String]) -> Vec<S
             share: if total == 0 { 0.0 } else { calls as f64 / total as f64 },
             p50_us: at(0.5),
             p99_us: at(0.99),
+            clients: key.clients,
+            servers: key.servers,
+            offered_rps: key.rate as f64,
         }
     };
     calls.into_iter().map(row).collect()
@@ -188,6 +191,9 @@ pub fn timeline_rows(key: &RunKey, samples: &Samples) -> Vec<TimelineRow> {
             p50_us: histogram.and_then(|histogram| quantile(histogram, 0.5)),
             p99_us: histogram.and_then(|histogram| quantile(histogram, 0.99)),
             by_server: slice.map(|slice| by_server(samples, slice)).unwrap_or_default(),
+            clients: key.clients,
+            servers: key.servers,
+            offered_rps: key.rate as f64,
         }
     };
     (0..slices).map(row).collect()

@@ -1,10 +1,13 @@
-use std::fs;
+use std::{fs, time::Duration};
 
 use clap::Parser;
 
-use super::*;
+use super::{
+    args::{Format, config},
+    *,
+};
 use crate::{
-    results::{ResultDir, SummaryRow, TimelineRow, read_rows},
+    results::{ResultDir, RunRow, SummaryRow, TimelineRow, read_rows},
     run::service::{HANGING, Stub},
 };
 

@@ -11,8 +11,9 @@ use super::{
     hgrm::{self, Curve},
     style::{Look, looks, rank},
 };
-use crate::results::{RunRow, 
-    EndpointRow, Machine, ResultDir, ResultsError, ServerRow, SummaryRow, TimelineRow, read_rows,
+use crate::results::{
+    EndpointRow, Machine, ResultDir, ResultsError, RunRow, ServerRow, SummaryRow, TimelineRow,
+    read_rows,
 };
 use runs::{Run, main_cell};
 

@@ -9,7 +9,7 @@ use std::fs;
 use fixture::{Fixture, workload_rows};
 
 use super::{PlotArgs, PlotError, draw, run};
-use crate::results::ResultDir;
+use crate::results::{ResultDir, RunRow};
 
 fn error(fixture: &Fixture) -> String {
     draw(&fixture.dir()).unwrap_err().to_string()

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::results::RunRow;
+use crate::results::RunRow;
 use crate::samples::{Counters, Ended, ErrorKind, InFlight, Layout, Outcome, Recorder, histogram};
 
 const WALL: Duration = Duration::from_secs(10);

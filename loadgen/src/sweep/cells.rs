@@ -11,31 +11,32 @@ use crate::results::RunKey;
 
 /// Runs that share a fleet.
 #[derive(Debug, Clone)]
-pub struct Group<'a> {
+pub(super) struct Group<'a> {
     /// What is driven.
-    pub workload: &'a WorkloadPlan,
+    pub(super) workload: &'a WorkloadPlan,
     /// Servers of each bank.
-    pub servers: u32,
+    pub(super) servers: u32,
     /// The runs, in the order they are made.
-    pub runs: Vec<Run>,
+    pub(super) runs: Vec<Run>,
 }
 
 /// One run: a cell in one trial.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub(super) struct Run {
     /// Names it in every file.
-    pub key: RunKey,
+    pub(super) key: RunKey,
     /// Offered calls per second; `None` is the closed loop.
-    pub rate: Option<f64>,
+    pub(super) rate: Option<f64>,
     /// Seeds its schedule and its calls.
-    pub seed: u64,
+    pub(super) seed: u64,
 }
 
 /// All groups of a plan.
-pub fn groups(plan: &Plan) -> Vec<Group<'_>> {
-    let fleets = plan.workloads.iter().flat_map(|workload| {
-        workload.servers.iter().map(move |servers| (workload, *servers))
-    });
+pub(super) fn groups(plan: &Plan) -> Vec<Group<'_>> {
+    let fleets = plan
+        .workloads
+        .iter()
+        .flat_map(|workload| workload.servers.iter().map(move |servers| (workload, *servers)));
     let mut order = StdRng::seed_from_u64(plan.seed);
     fleets
         .map(|(workload, servers)| {

@@ -66,9 +66,9 @@ impl Target {
             }
         };
         let tls = TlsArgs { certs: fleet.spec().certs(), plaintext: plan.plaintext };
-        let names = fleet.members().filter_map(|name| {
-            Some((fleet.address(name).ok()?.to_owned(), name.to_owned()))
-        });
+        let names = fleet
+            .members()
+            .filter_map(|name| Some((fleet.address(name).ok()?.to_owned(), name.to_owned())));
         Ok(Self {
             calls,
             address: fleet.balancer().to_owned(),
@@ -81,10 +81,9 @@ impl Target {
     fn config(&self, plan: &Plan, run: &Run) -> RunConfig {
         RunConfig {
             clients: run.key.clients,
-            pace: run.rate.map_or(Pace::Closed, |rate| Pace::Open {
-                rate,
-                arrivals: Arrivals::Poisson,
-            }),
+            pace: run
+                .rate
+                .map_or(Pace::Closed, |rate| Pace::Open { rate, arrivals: Arrivals::Poisson }),
             warmup: plan.warmup,
             length: Length::For(plan.duration),
             timeout: plan.timeout,
@@ -269,6 +268,9 @@ fn endpoint_rows(run: &Run, seen: &Seen) -> Vec<EndpointRow> {
                 calls,
                 share: if total == 0 { 0.0 } else { calls as f64 / total as f64 },
                 failed: since(index, |endpoint| endpoint.failed),
+                clients: run.key.clients,
+                servers: run.key.servers,
+                offered_rps: run.key.rate as f64,
             });
         }
     }

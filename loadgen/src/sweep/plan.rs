@@ -208,7 +208,8 @@ impl WorkloadPlan {
         if self.banks == 0 || self.servers.contains(&0) {
             return Err("banks and servers must be more than zero".to_owned());
         }
-        let processes = self.servers.iter().max().map_or(0, |most| (most + 1).saturating_mul(self.banks));
+        let processes =
+            self.servers.iter().max().map_or(0, |most| (most + 1).saturating_mul(self.banks));
         if processes > MAX_PROCESSES {
             return Err(format!("{processes} bank processes are more than {MAX_PROCESSES}"));
         }

@@ -25,7 +25,8 @@ impl Bar {
         if !is_terminal {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let style = ProgressStyle::with_template("{bar:32.cyan/blue} {percent:>3}% {eta:>4} left  {msg}");
+        let style =
+            ProgressStyle::with_template("{bar:32.cyan/blue} {percent:>3}% {eta:>4} left  {msg}");
         bar.set_style(style.expect("the template is a constant"));
         bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar, steps_per_run, is_terminal }
@@ -61,7 +62,8 @@ impl Bar {
 
     /// The line of a finished run.
     pub(super) fn finished(&self, run: &Run, row: &SummaryRow) {
-        let ms = |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{:.1}", us as f64 / 1e3));
+        let ms =
+            |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{:.1}", us as f64 / 1e3));
         let mut line = format!(
             "{:<28} trial {}  {:>7.0}/s  p50 {:>6} ms  p99 {:>7} ms  {} errors",
             name(run),

@@ -1,13 +1,13 @@
 //! A results directory while a sweep writes it: what is already there, what is added, what is kept.
 
-use std::{fs, path::PathBuf};
+use std::{collections::HashSet, fs, path::PathBuf};
 
 use strife_runtime::Failure;
 
 use super::plan::Plan;
 use crate::results::{
-    EndpointRow, Machine, ResultDir, ResultsError, RunKey, ServerRow, SummaryRow, TimelineRow,
-    read_rows, write_rows, write_whole,
+    EndpointRow, Machine, ResultDir, ResultsError, RunKey, RunRow, ServerRow, SummaryRow,
+    TimelineRow, read_rows, write_rows, write_whole,
 };
 
 /// Everything measured so far, on disk and in memory alike.
@@ -71,13 +71,10 @@ impl Session {
     /// `summary.csv` is written last, so a run is whole if it stands there; what an interrupted
     /// write left elsewhere is dropped.
     fn keep_whole_runs(&mut self) {
-        let whole: Vec<_> = self.summary.iter().map(|row| part_of(row)).collect();
-        let is_whole = |workload: &str, policy: &str, trial: u32| {
-            whole.iter().any(|part| (part.0.as_str(), part.1.as_str(), part.2) == (workload, policy, trial))
-        };
-        self.servers.retain(|row| is_whole(&row.workload, &row.policy, row.trial));
-        self.endpoints.retain(|row| is_whole(&row.workload, &row.policy, row.trial));
-        self.timeline.retain(|row| is_whole(&row.workload, &row.policy, row.trial));
+        let whole: HashSet<RunKey> = self.summary.iter().map(RunRow::key).collect();
+        self.servers.retain(|row| whole.contains(&row.key()));
+        self.endpoints.retain(|row| whole.contains(&row.key()));
+        self.timeline.retain(|row| whole.contains(&row.key()));
     }
 
     /// Whether a run is already measured.
@@ -140,10 +137,6 @@ impl Session {
         // A leftover is only untidy.
         let _ = fs::remove_dir_all(self.dir.path().join("fleet"));
     }
-}
-
-fn part_of(row: &SummaryRow) -> (String, String, u32) {
-    (row.workload.clone(), row.policy.clone(), row.trial)
 }
 
 fn unwritable(error: ResultsError) -> Failure {

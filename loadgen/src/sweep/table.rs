@@ -1,12 +1,21 @@
 //! The result table a sweep prints: one line per cell, the median of its trials and their range.
 
-use crate::results::SummaryRow;
+use crate::results::{RunRow, SummaryRow};
 
-const HEAD: [&str; 9] =
-    ["workload", "policy", "clients", "offered/s", "achieved/s", "p50 ms", "p99 ms", "errors", "jain"];
+const HEAD: [&str; 9] = [
+    "workload",
+    "policy",
+    "clients",
+    "offered/s",
+    "achieved/s",
+    "p50 ms",
+    "p99 ms",
+    "errors",
+    "jain",
+];
 
 /// The table, ready to print; empty without rows.
-pub fn table(rows: &[SummaryRow]) -> String {
+pub(super) fn table(rows: &[SummaryRow]) -> String {
     let mut cells: Vec<(&SummaryRow, Vec<&SummaryRow>)> = Vec::new();
     for row in rows {
         let same = |cell: &SummaryRow| {
@@ -63,13 +72,16 @@ fn spread(values: &[f64], digits: usize) -> String {
     let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else { return "-".to_owned() };
     let show = |value: &f64| format!("{value:.digits$}");
     let median = show(&sorted[sorted.len() / 2]);
-    if show(low) == show(high) { median } else { format!("{median} ({}-{})", show(low), show(high)) }
+    if show(low) == show(high) {
+        median
+    } else {
+        format!("{median} ({}-{})", show(low), show(high))
+    }
 }
 
 fn aligned(lines: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
-    };
+    let width =
+        |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let mut text = String::new();
     for line in lines {

@@ -1,7 +1,7 @@
 //! A results directory over several sessions.
 
 use super::{plan::Plan, session::Measured, *};
-use crate::results::{ServerRow, SummaryRow};
+use crate::results::{RunRow, ServerRow, SummaryRow};
 
 const PLAN: &str = r#"
 name = "small"

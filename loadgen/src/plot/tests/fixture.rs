@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use crate::results::{
-    EndpointRow, Machine, ResultDir, ServerRow, SummaryRow, TimelineRow, write_rows,
+    EndpointRow, Machine, ResultDir, RunRow, ServerRow, SummaryRow, TimelineRow, write_rows,
 };
 
 const SERVERS: u32 = 12;
