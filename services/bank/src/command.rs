@@ -31,8 +31,8 @@ use crate::{
 The first server owns the store; any number of others use it through that server. Its accounts are
 read from the file at the first start only; from then on the store in --data is the truth.
 
-Experiments: --slots 4 --service-time lognormal:5ms:0.5 serves four calls at a time, each for 5 ms on
-average. Service times are slept, in whole milliseconds rounded up.")]
+Experiments: --slots 4 --service-time lognormal:5ms:0.5 serves four calls at a time, each for 5 ms
+on average. Service times are slept, in whole milliseconds rounded up.")]
 pub struct BankArgs {
     /// The bank's name; upper case is folded to lower.
     #[arg(long, value_name = "NAME", value_parser = bank_name)]
@@ -43,7 +43,7 @@ pub struct BankArgs {
     /// Port to listen on; 0 takes any free one.
     #[arg(long, default_value_t = 8081, value_name = "PORT")]
     pub port: u16,
-    /// Accounts to start with, .csv or .json; read when the store is created and ignored afterwards.
+    /// Accounts to start with, .csv or .json; read when the store is created and never again.
     #[arg(long, value_name = "FILE", conflicts_with = "store")]
     pub accounts: Option<PathBuf>,
     /// Directory of the store [default: data/BANK].

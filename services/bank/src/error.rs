@@ -70,6 +70,9 @@ pub enum BankError {
         why: String,
     },
     /// A file that is to be generated is there already.
-    #[error("{} exists already; choose another directory with --out, or --force to replace it", .0.display())]
+    #[error(
+        "{} exists already; choose another directory with --out, or --force to replace it",
+        .0.display()
+    )]
     WouldOverwrite(PathBuf),
 }

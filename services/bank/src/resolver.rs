@@ -190,7 +190,7 @@ async fn resolve(
     match store.apply(command).await {
         Ok(Ok(_)) => (key, Some(decision)),
         Ok(Err(refusal)) => {
-            error!(leg = %key, coordinator, ?decision, %refusal, "the decision contradicts the ledger");
+            error!(leg = %key, ?decision, %refusal, "a decision contradicts the ledger");
             (key, None)
         }
         Err(error) => {

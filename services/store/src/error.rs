@@ -15,7 +15,7 @@ pub enum StoreError {
     },
     /// Another process has the file open.
     #[error(
-        "{} is in use by another process; stop that process or give this one a directory of its own",
+        "{} is in use by another process; stop that one or give this one a directory of its own",
         path.display()
     )]
     InUse {
@@ -36,7 +36,7 @@ pub enum StoreError {
     },
     /// A store, but somebody else's.
     #[error(
-        "{} is the store of `{found}`, not of `{expected}`; give each service a directory of its own",
+        "{} is the store of `{found}`, not of `{expected}`; give each a directory of its own",
         path.display()
     )]
     Foreign {
@@ -54,7 +54,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file or its directory could not be read or written.
-    #[error("{}: {source}; check that the directory exists, is writable and has room", path.display())]
+    #[error(
+        "{}: {source}; check that the directory exists, is writable and has room",
+        path.display()
+    )]
     File {
         /// Which.
         path: PathBuf,

@@ -5,20 +5,21 @@
 //! [`Durability::Immediate`] and answers. There is no timer: while one batch is being committed the
 //! next gathers, so that batches grow with load and a lone command does not wait.
 
+mod writer;
+
 use std::{
-    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::Instant,
 };
 
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
+use self::writer::{Request, Writer};
 use crate::{Latencies, StoreError};
 
 /// What the commands of a store mean. Deterministic, and nothing outside the transaction may see an
@@ -69,8 +70,9 @@ impl<M: Machine> Clone for GroupCommit<M> {
 }
 
 struct Shared<M: Machine> {
-    requests: mpsc::UnboundedSender<Request<M>>,
-    /// Commands in `requests`; what bounds it.
+    /// Has room for every command that may wait, and for the request to close.
+    requests: mpsc::Sender<Request<M>>,
+    /// Commands in `requests`, where one request may hold many.
     waiting: Arc<AtomicUsize>,
     limits: Limits,
     database: Arc<Database>,
@@ -81,7 +83,7 @@ struct Shared<M: Machine> {
 impl<M: Machine> Shared<M> {
     fn close(&self) {
         // Both fail only when the actor has ended already.
-        let _ = self.requests.send(Request::Close);
+        let _ = self.requests.try_send(Request::Close);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = thread.take().map(JoinHandle::join);
     }
@@ -95,12 +97,6 @@ impl<M: Machine> Drop for Shared<M> {
     }
 }
 
-enum Request<M: Machine> {
-    One(M::Command, oneshot::Sender<M::Outcome>),
-    Many(Vec<M::Command>, oneshot::Sender<Vec<M::Outcome>>),
-    Close,
-}
-
 impl<M: Machine> GroupCommit<M> {
     /// Starts the actor. When the store fails it logs one line and stops the process.
     pub fn start(database: Database, machine: M, limits: Limits) -> Self {
@@ -109,7 +105,7 @@ impl<M: Machine> GroupCommit<M> {
 
     /// As [`GroupCommit::start`], with another end than the process's.
     pub fn start_with(database: Database, machine: M, limits: Limits, on_fatal: OnFatal) -> Self {
-        let (requests, queue) = mpsc::unbounded_channel();
+        let (requests, queue) = mpsc::channel(limits.queue + 1);
         let (database, waiting) = (Arc::new(database), Arc::new(AtomicUsize::new(0)));
         let commits = Arc::new(Latencies::default());
         let writer = Writer {
@@ -184,110 +180,8 @@ impl<M: Machine> GroupCommit<M> {
     }
 
     fn send(&self, request: Request<M>) -> Result<(), StoreError> {
-        self.shared.requests.send(request).map_err(|_| StoreError::Stopped)
-    }
-}
-
-/// The thread's side.
-struct Writer<M: Machine> {
-    machine: M,
-    queue: mpsc::UnboundedReceiver<Request<M>>,
-    waiting: Arc<AtomicUsize>,
-    batch: usize,
-    database: Arc<Database>,
-    commits: Arc<Latencies>,
-}
-
-/// What was drained: the commands in order, and who waits for how many of the outcomes.
-struct Batch<M: Machine> {
-    commands: Vec<M::Command>,
-    answers: Vec<Answer<M>>,
-    closing: bool,
-}
-
-enum Answer<M: Machine> {
-    One(oneshot::Sender<M::Outcome>),
-    Many(usize, oneshot::Sender<Vec<M::Outcome>>),
-}
-
-impl<M: Machine> Writer<M> {
-    /// Until closed, or until the store fails: then the reason, with everyone unanswered.
-    fn run(mut self) -> Result<(), String> {
-        while let Some(first) = self.queue.blocking_recv() {
-            let batch = self.drain(first);
-            if !batch.commands.is_empty() {
-                let outcomes = self.commit(batch.commands)?;
-                answer(batch.answers, outcomes);
-            }
-            if batch.closing {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn drain(&mut self, first: Request<M>) -> Batch<M> {
-        let mut batch = Batch { commands: Vec::new(), answers: Vec::new(), closing: false };
-        batch.take(first);
-        while batch.commands.len() < self.batch && !batch.closing {
-            let Ok(next) = self.queue.try_recv() else { break };
-            batch.take(next);
-        }
-        self.waiting.fetch_sub(batch.commands.len(), Relaxed);
-        batch
-    }
-
-    fn commit(&mut self, commands: Vec<M::Command>) -> Result<Vec<M::Outcome>, String> {
-        let expected = commands.len();
-        let applied = panic::catch_unwind(AssertUnwindSafe(|| self.try_commit(commands)));
-        let outcomes = applied
-            .map_err(|_| "applying a batch panicked".to_owned())?
-            .map_err(|error| error.to_string())?;
-        if outcomes.len() != expected {
-            return Err(format!("{} outcomes for {expected} commands", outcomes.len()));
-        }
-        Ok(outcomes)
-    }
-
-    fn try_commit(&mut self, commands: Vec<M::Command>) -> Result<Vec<M::Outcome>, redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        let outcomes = self.machine.apply_batch(&transaction, commands)?;
-        let started = Instant::now();
-        transaction.commit()?;
-        self.commits.record(started.elapsed());
-        Ok(outcomes)
-    }
-}
-
-impl<M: Machine> Batch<M> {
-    fn take(&mut self, request: Request<M>) {
-        match request {
-            Request::One(command, answer) => {
-                self.commands.push(command);
-                self.answers.push(Answer::One(answer));
-            }
-            Request::Many(commands, answer) => {
-                self.answers.push(Answer::Many(commands.len(), answer));
-                self.commands.extend(commands);
-            }
-            Request::Close => self.closing = true,
-        }
-    }
-}
-
-/// Tells everyone what became of their commands. Who has stopped waiting is skipped.
-fn answer<M: Machine>(answers: Vec<Answer<M>>, outcomes: Vec<M::Outcome>) {
-    let mut outcomes = outcomes.into_iter();
-    for answer in answers {
-        match answer {
-            Answer::One(to) => {
-                let _ = outcomes.next().map(|outcome| to.send(outcome));
-            }
-            Answer::Many(count, to) => {
-                let _ = to.send(outcomes.by_ref().take(count).collect());
-            }
-        }
+        // Never full: whoever sends has reserved.
+        self.shared.requests.try_send(request).map_err(|_| StoreError::Stopped)
     }
 }
 
@@ -295,7 +189,7 @@ fn answer<M: Machine>(answers: Vec<Answer<M>>, outcomes: Vec<M::Outcome>) {
 fn stop_process(why: &str) {
     error!(
         why,
-        "the store failed; stopping without acknowledging anything. Check the disk, then start again"
+        "the store failed; stopping with nothing acknowledged. Check the disk, then start again"
     );
     std::process::exit(1);
 }

@@ -41,7 +41,8 @@ pub struct GenerateArgs {
     #[arg(long, conflicts_with = "banks", value_name = "NAME")]
     pub bank_name: Vec<String>,
     /// Accounts at each bank.
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub accounts: u32,
     /// Users; each holds at least one account. By default as many as a bank has accounts, each
     /// with one at every bank.
@@ -54,7 +55,8 @@ pub struct GenerateArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     /// Opening balances in minor units, drawn evenly from MIN to MAX.
-    #[arg(long, default_value = "100000..10000000", value_name = "MIN..MAX", value_parser = balance_range)]
+    #[arg(long, default_value = "100000..10000000", value_name = "MIN..MAX")]
+    #[arg(value_parser = balance_range)]
     pub balance: (i64, i64),
     /// Currency of all accounts.
     #[arg(long, default_value = "INR", value_name = "CODE")]

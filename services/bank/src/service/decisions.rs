@@ -19,7 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Coordinators to which channels are kept.
 const MAX_COORDINATORS: usize = 16;
 
-/// Asks by `GetDecision` at one address, usually the balancer's, under each coordinator's authority.
+/// Asks by `GetDecision` at one address, usually the balancer's, under each coordinator's
+/// authority.
 pub struct DecisionClient {
     gateway: String,
     security: Security,

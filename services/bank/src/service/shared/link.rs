@@ -73,7 +73,8 @@ impl Link {
     /// Until no one can send commands any more.
     pub(super) async fn run(mut self) {
         while let Some(lost) = self.exchange().await {
-            warn!(owner = self.remote.owner, why = %lost, "lost the bank's store; linking up again");
+            let (owner, why) = (&self.remote.owner, lost.message());
+            warn!(owner, why, "lost the bank's store; linking up again");
             for answers in std::mem::take(&mut self.session.in_flight).into_values() {
                 answers.into_iter().for_each(|answer| fail(answer, self.remote.error(&lost)));
             }

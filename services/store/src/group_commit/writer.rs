@@ -1,0 +1,126 @@
+//! The thread's side of the group commit: drain, apply, commit once, answer.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use redb::{Database, Durability};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Machine;
+use crate::Latencies;
+
+/// What a handle asks of the thread.
+pub(super) enum Request<M: Machine> {
+    One(M::Command, oneshot::Sender<M::Outcome>),
+    Many(Vec<M::Command>, oneshot::Sender<Vec<M::Outcome>>),
+    Close,
+}
+
+/// The actor's state.
+pub(super) struct Writer<M: Machine> {
+    pub(super) machine: M,
+    pub(super) queue: mpsc::Receiver<Request<M>>,
+    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) batch: usize,
+    pub(super) database: Arc<Database>,
+    pub(super) commits: Arc<Latencies>,
+}
+
+/// What was drained: the commands in order, and who waits for how many of the outcomes.
+struct Batch<M: Machine> {
+    commands: Vec<M::Command>,
+    answers: Vec<Answer<M>>,
+    closing: bool,
+}
+
+enum Answer<M: Machine> {
+    One(oneshot::Sender<M::Outcome>),
+    Many(usize, oneshot::Sender<Vec<M::Outcome>>),
+}
+
+impl<M: Machine> Writer<M> {
+    /// Until closed, or until the store fails: then the reason, with everyone unanswered.
+    pub(super) fn run(mut self) -> Result<(), String> {
+        while let Some(first) = self.queue.blocking_recv() {
+            let batch = self.drain(first);
+            if !batch.commands.is_empty() {
+                let outcomes = self.commit(batch.commands)?;
+                answer(batch.answers, outcomes);
+            }
+            if batch.closing {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, first: Request<M>) -> Batch<M> {
+        let mut batch = Batch { commands: Vec::new(), answers: Vec::new(), closing: false };
+        batch.take(first);
+        while batch.commands.len() < self.batch && !batch.closing {
+            let Ok(next) = self.queue.try_recv() else { break };
+            batch.take(next);
+        }
+        self.waiting.fetch_sub(batch.commands.len(), Relaxed);
+        batch
+    }
+
+    fn commit(&mut self, commands: Vec<M::Command>) -> Result<Vec<M::Outcome>, String> {
+        let expected = commands.len();
+        let applied = panic::catch_unwind(AssertUnwindSafe(|| self.try_commit(commands)));
+        let outcomes = applied
+            .map_err(|_| "applying a batch panicked".to_owned())?
+            .map_err(|error| error.to_string())?;
+        if outcomes.len() != expected {
+            return Err(format!("{} outcomes for {expected} commands", outcomes.len()));
+        }
+        Ok(outcomes)
+    }
+
+    fn try_commit(&mut self, commands: Vec<M::Command>) -> Result<Vec<M::Outcome>, redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        let outcomes = self.machine.apply_batch(&transaction, commands)?;
+        let started = Instant::now();
+        transaction.commit()?;
+        self.commits.record(started.elapsed());
+        Ok(outcomes)
+    }
+}
+
+impl<M: Machine> Batch<M> {
+    fn take(&mut self, request: Request<M>) {
+        match request {
+            Request::One(command, answer) => {
+                self.commands.push(command);
+                self.answers.push(Answer::One(answer));
+            }
+            Request::Many(commands, answer) => {
+                self.answers.push(Answer::Many(commands.len(), answer));
+                self.commands.extend(commands);
+            }
+            Request::Close => self.closing = true,
+        }
+    }
+}
+
+/// Tells everyone what became of their commands. Who has stopped waiting is skipped.
+fn answer<M: Machine>(answers: Vec<Answer<M>>, outcomes: Vec<M::Outcome>) {
+    let mut outcomes = outcomes.into_iter();
+    for answer in answers {
+        match answer {
+            Answer::One(to) => {
+                let _ = outcomes.next().map(|outcome| to.send(outcome));
+            }
+            Answer::Many(count, to) => {
+                let _ = to.send(outcomes.by_ref().take(count).collect());
+            }
+        }
+    }
+}
