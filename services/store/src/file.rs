@@ -6,6 +6,7 @@
 //! the real name, whatever happens in between.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io,
     panic::{self, AssertUnwindSafe},
@@ -36,10 +37,12 @@ pub fn open(path: &Path, kind: &str) -> Result<Database, StoreError> {
         return Err(StoreError::NotFound { path: path.into() });
     }
     let mut builder = builder();
-    let shown = path.display().to_string();
+    let (shown, told) = (path.display().to_string(), Cell::new(None));
     builder.set_repair_callback(move |repair| {
-        let percent = (repair.progress() * 100.0) as u32;
-        info!(store = shown, percent, "the store was not closed; checking it");
+        let percent = (repair.progress() * 4.0) as u32 * 25;
+        if told.replace(Some(percent)) != Some(percent) {
+            info!(store = shown, percent, "the store was not closed; checking it");
+        }
     });
     // A damaged file must not take the process down, whatever redb thinks of it.
     let opened = panic::catch_unwind(AssertUnwindSafe(|| builder.open(path)))
