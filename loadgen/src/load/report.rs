@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use strife_runtime::{Failure, parse::format_duration};
 
-use super::Format;
+use super::args::Format;
 use crate::{
     results::{ResultDir, ResultsError, RunKey, ServerRow, SummaryRow, write_rows, write_whole},
     run::{Length, Pace, RunConfig},

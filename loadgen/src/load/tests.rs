@@ -8,7 +8,11 @@ use super::{
 };
 use crate::{
     results::{ResultDir, RunRow, SummaryRow, TimelineRow, read_rows},
-    run::service::{HANGING, Stub},
+    run::{
+        Pace,
+        service::{HANGING, Stub},
+    },
+    schedule::Arrivals,
 };
 
 #[derive(Parser)]

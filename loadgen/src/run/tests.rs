@@ -1,11 +1,14 @@
 use std::{io::Read, net::TcpListener};
 
+use strife_runtime::Security;
+
 use super::{
     service::{HANGING, MISSING, Stub},
     *,
 };
 use crate::{
     samples::{Counters, ErrorKind},
+    schedule::Arrivals,
     workload::{
         BankWorkload, Call, FixedWorkload, MethodName, Verdict,
         accounts::{Account, BankAccounts},

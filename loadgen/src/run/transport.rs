@@ -1,4 +1,4 @@
-//! The one file that knows how a call gets onto the wire: HTTP/2 by the `h2` crate.
+//! The one module that knows how a call gets onto the wire: HTTP/2 by the `h2` crate.
 //!
 //! A [`Connection`] is made once, mends itself in the background with growing pauses, and takes calls
 //! at any time: in hand it sends at once, without waiting; while it is being mended a call waits; when
@@ -6,44 +6,31 @@
 
 use std::{future::Future, io, rc::Rc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{
     Ping,
     client::{Connection as H2Connection, ResponseFuture, SendRequest},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use strife_runtime::{Security, connect::CONNECT_TIMEOUT, tls::Stream};
 use tokio::sync::watch;
 
 use super::{RunConfig, RunError};
-use crate::{
-    samples::ErrorKind,
-    workload::{FRAME_HEADER, MethodName},
-};
+use crate::{samples::ErrorKind, workload::MethodName};
 
-/// The response header by which a balancer or a server says which endpoint answered.
-const ENDPOINT_HEADER: HeaderName = HeaderName::from_static("x-strife-endpoint");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+mod reply;
+
+pub(super) use reply::Reply;
+use reply::read;
 
 /// Flow control windows: a response never waits for one.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 24;
-/// The largest response that is read.
-const MAX_RESPONSE_BYTES: usize = 16 << 20;
 /// Streams that timed out, whose late frames are still expected.
 const MAX_RESET_STREAMS: usize = 16_384;
 /// Pauses between tries to connect again.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-
-/// An answer that came to its end.
-#[derive(Debug)]
-pub(super) struct Reply {
-    /// Who answered, if the response says.
-    pub(super) server: Option<HeaderValue>,
-    /// The message, if the status was OK.
-    pub(super) result: Result<Bytes, ErrorKind>,
-}
 
 /// Everything of a request but its body; the same for all calls of a method to an authority.
 #[derive(Debug, Clone)]
@@ -282,71 +269,4 @@ fn advice(error: &io::Error, security: &Security) -> String {
             "{error}; check the certificates in --certs, or use --plaintext if the server has no TLS"
         ),
     }
-}
-
-/// Reads a response to its end.
-async fn read(response: ResponseFuture) -> Reply {
-    let response = match response.await {
-        Ok(response) => response,
-        Err(error) => return Reply { server: None, result: Err(kind_of(&error)) },
-    };
-    let (mut head, mut body) = response.into_parts();
-    let server = head.headers.remove(ENDPOINT_HEADER);
-    let result = async {
-        if head.status != StatusCode::OK {
-            return Err(ErrorKind::Http(head.status.as_u16()));
-        }
-        check_status(&head.headers)?;
-        let message = read_body(&mut body).await?;
-        let trailers = body.trailers().await.map_err(|error| kind_of(&error))?;
-        let trailers = trailers.ok_or(ErrorKind::Malformed)?;
-        if !trailers.contains_key(GRPC_STATUS) {
-            return Err(ErrorKind::Malformed);
-        }
-        check_status(&trailers)?;
-        unframed(message)
-    };
-    Reply { server, result: result.await }
-}
-
-async fn read_body(body: &mut h2::RecvStream) -> Result<Bytes, ErrorKind> {
-    let mut whole = Bytes::new();
-    while let Some(chunk) = body.data().await {
-        let chunk = chunk.map_err(|error| kind_of(&error))?;
-        // Fails only when the stream is gone, which the next read tells.
-        let _ = body.flow_control().release_capacity(chunk.len());
-        if whole.is_empty() {
-            whole = chunk;
-        } else if whole.len() + chunk.len() > MAX_RESPONSE_BYTES {
-            return Err(ErrorKind::Malformed);
-        } else {
-            let mut joined = BytesMut::from(whole);
-            joined.extend_from_slice(&chunk);
-            whole = joined.freeze();
-        }
-    }
-    Ok(whole)
-}
-
-/// The one message of a unary response.
-fn unframed(mut body: Bytes) -> Result<Bytes, ErrorKind> {
-    if body.len() < FRAME_HEADER || body.get_u8() != 0 || body.get_u32() as usize != body.len() {
-        return Err(ErrorKind::Malformed);
-    }
-    Ok(body)
-}
-
-/// An error unless the status is OK or not told yet.
-fn check_status(headers: &HeaderMap) -> Result<(), ErrorKind> {
-    let Some(status) = headers.get(GRPC_STATUS) else { return Ok(()) };
-    let code = status.to_str().ok().and_then(|text| text.parse().ok());
-    match code {
-        Some(0) => Ok(()),
-        Some(code) => Err(ErrorKind::Status(code)),
-        None => Err(ErrorKind::Malformed),
-    }
-}
-
-fn kind_of(error: &h2::Error) -> ErrorKind {
-    if error.is_reset() { ErrorKind::StreamReset } else { ErrorKind::ConnectionLost }
 }

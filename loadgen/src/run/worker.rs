@@ -7,51 +7,37 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::Future,
-    io,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicU64, mpsc},
     time::{Duration, Instant},
 };
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use http::HeaderValue;
 use strife_runtime::Shutdown;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Notify, oneshot},
-    task::spawn_local,
 };
 
 use super::{
     Length, Pace, Progress, RunConfig, RunError,
     meter::ThreadMeter,
-    transport::{Connection, Reply, RequestHead},
+    transport::{Connection, RequestHead},
 };
 use crate::{
     pace::Pacer,
-    samples::{Ended, ErrorKind, Layout, Outcome, Recorder, Samples},
-    schedule::{Arrival, schedule},
-    workload::{Call, Verdict, Workload},
+    samples::{Layout, Recorder, Samples},
+    schedule::schedule,
+    workload::Workload,
 };
+
+mod flight;
+mod loops;
 
 /// Connections a thread makes at the same time.
 const CONNECTING_AT_ONCE: usize = 64;
-/// Calls sent in a row before answers are read again.
-const MAX_BURST: u32 = 64;
 /// Tasks the runtime polls before it looks at sockets and timers again.
 const EVENT_INTERVAL: u32 = 16;
-/// How long after the end of the measured time calls due in it are still sent.
-const LATE_GRACE: Duration = Duration::from_millis(250);
-/// How long after their deadline the last calls are waited for.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
-/// A server that keeps deadlines may be first by a little: a call that it ends within this last part
-/// of the time for lack of time has timed out.
-const TIMED_OUT_FROM: f64 = 0.9;
 
 /// What a worker is given.
 pub(super) struct Job {
@@ -193,176 +179,6 @@ impl Worker {
         let mut samples = self.recorder.borrow().samples();
         samples.generator_busy = generator_busy;
         Ok(samples)
-    }
-
-    /// Sends every call when it is due, or as soon after as this thread can.
-    async fn open_loop(
-        self: &Rc<Self>,
-        schedule: impl Iterator<Item = Arrival>,
-        pacer: &mut Pacer,
-        stop: &Shutdown,
-    ) -> io::Result<()> {
-        let (_, until) = self.config.window();
-        let due = schedule.take_while(|arrival| until.is_none_or(|until| arrival.at < until));
-        let mut burst = 0;
-        for arrival in due.filter(|arrival| arrival.client % self.config.threads == self.index) {
-            if self.now() < arrival.at {
-                burst = 0;
-                self.wait_until(arrival.at, pacer, stop).await?;
-            } else if burst == MAX_BURST {
-                burst = 0;
-                tokio::task::yield_now().await;
-            }
-            burst += 1;
-            if stop.is_requested() {
-                self.recorder.borrow_mut().stop(self.now());
-                return Ok(());
-            }
-            self.send_due(arrival, until);
-        }
-        match until {
-            Some(until) => self.wait_until(until, pacer, stop).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Resolves at `at` since the start of the run, or when the run is to stop.
-    async fn wait_until(&self, at: Duration, pacer: &mut Pacer, stop: &Shutdown) -> io::Result<()> {
-        tokio::select! {
-            biased;
-            waited = pacer.wait_until(self.origin + at) => waited,
-            () = stop.requested() => {
-                self.recorder.borrow_mut().stop(self.now());
-                Ok(())
-            }
-        }
-    }
-
-    fn send_due(self: &Rc<Self>, arrival: Arrival, until: Option<Duration>) {
-        if until.is_some_and(|until| self.now() > until + LATE_GRACE) {
-            self.recorder.borrow_mut().unsent(arrival.at);
-        } else if self.in_flight.get() >= self.config.in_flight_limit / self.config.threads {
-            self.recorder.borrow_mut().shed(arrival.at);
-            self.progress.count_error();
-        } else {
-            spawn_local(self.send(arrival.client, arrival.at));
-        }
-    }
-
-    /// Runs every client of this thread until the run is over.
-    async fn closed_loop(self: &Rc<Self>, stop: &Shutdown) {
-        let mine = (self.index..self.config.clients).step_by(self.config.threads as usize);
-        let clients: Vec<_> =
-            mine.map(|client| spawn_local(self.clone().run_client(client, stop.clone()))).collect();
-        for client in clients {
-            client
-                .await
-                .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-        }
-    }
-
-    async fn run_client(self: Rc<Self>, client: u32, stop: Shutdown) {
-        let (_, until) = self.config.window();
-        let is_over = || until.is_some_and(|until| self.now() >= until);
-        while !is_over() && !stop.is_requested() && self.take_ticket() {
-            let outcome = self.send(client, self.now()).await;
-            if outcome == Outcome::Failed(ErrorKind::NotConnected) {
-                // Without a pause a client would do nothing but fail.
-                let up = self.connection_of(client).up();
-                tokio::select! {
-                    () = up => {}
-                    () = tokio::time::sleep(self.config.timeout) => {}
-                    () = stop.requested() => {}
-                }
-            }
-        }
-        if stop.is_requested() && !is_over() {
-            self.recorder.borrow_mut().stop(self.now());
-        }
-    }
-
-    /// Whether one more call may be made; of a run that is counted in calls.
-    fn take_ticket(&self) -> bool {
-        self.tickets.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
-    }
-
-    fn connection_of(&self, client: u32) -> &Rc<Connection> {
-        let nth = client / self.config.threads;
-        &self.connections[nth as usize % self.connections.len()]
-    }
-
-    /// Gives a call to its connection now; what is returned ends when the call is recorded.
-    fn send(
-        self: &Rc<Self>,
-        client: u32,
-        intended: Duration,
-    ) -> impl Future<Output = Outcome> + use<> {
-        let Call { method, authority, body } = self.workload.borrow_mut().next(client);
-        let head = &self.heads[authority * self.methods + method];
-        let sent = self.now();
-        let reply = self.connection_of(client).call(head, body);
-        self.in_flight.set(self.in_flight.get() + 1);
-        self.progress.count_sent();
-        self.recorder.borrow_mut().sent(intended);
-        let worker = self.clone();
-        async move {
-            let deadline = sent + worker.config.timeout;
-            let reply = tokio::time::timeout_at((worker.origin + deadline).into(), reply).await;
-            let now = worker.now();
-            let (outcome, server) = match reply {
-                Ok(Reply { server, result }) => {
-                    (worker.outcome(method, result, now - sent), server)
-                }
-                Err(_elapsed) => (Outcome::TimedOut, None),
-            };
-            let done = if outcome == Outcome::TimedOut { deadline } else { now };
-            let server = server.as_ref().map(HeaderValue::as_bytes);
-            worker.land(&Ended { method, intended, sent, done, outcome, server });
-            outcome
-        }
-    }
-
-    fn outcome(
-        &self,
-        method: usize,
-        result: Result<bytes::Bytes, ErrorKind>,
-        took: Duration,
-    ) -> Outcome {
-        match result {
-            Ok(message) => match self.workload.borrow().judge(method, &message) {
-                Verdict::Accepted => Outcome::Accepted,
-                Verdict::Refused => Outcome::Refused,
-                Verdict::Malformed => Outcome::Failed(ErrorKind::Malformed),
-            },
-            Err(kind)
-                if kind.is_lack_of_time()
-                    && took >= self.config.timeout.mul_f64(TIMED_OUT_FROM) =>
-            {
-                Outcome::TimedOut
-            }
-            Err(kind) => Outcome::Failed(kind),
-        }
-    }
-
-    fn land(&self, call: &Ended<'_>) {
-        self.recorder.borrow_mut().ended(call);
-        let is_error = matches!(call.outcome, Outcome::TimedOut | Outcome::Failed(_));
-        self.progress.count_done(is_error);
-        self.in_flight.set(self.in_flight.get() - 1);
-        if self.in_flight.get() == 0 {
-            self.landed.notify_one();
-        }
-    }
-
-    /// Waits for the calls under way; each ends by its deadline.
-    async fn drain(&self) {
-        let landed = async {
-            while self.in_flight.get() > 0 {
-                self.landed.notified().await;
-            }
-        };
-        // Nothing to do about a call that its timer forgot.
-        let _ = tokio::time::timeout(self.config.timeout + DRAIN_GRACE, landed).await;
     }
 
     fn now(&self) -> Duration {

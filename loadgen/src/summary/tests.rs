@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::results::RunRow;
-use crate::results::RunRow;
 use crate::samples::{Counters, Ended, ErrorKind, InFlight, Layout, Outcome, Recorder, histogram};
 
 const WALL: Duration = Duration::from_secs(10);
