@@ -134,7 +134,7 @@ impl Report<'_> {
         let stopped = if self.samples.stopped_early { ", stopped early" } else { "" };
         writeln!(f, "{} at {target}", self.what)?;
         writeln!(f, "{clients} clients on {connections} connections, {loop_kind}")?;
-        writeln!(f, "{wall:.1} s measured after {warmup} warm-up{stopped}, seed {seed}")
+        writeln!(f, "{wall:.2} s measured after {warmup} warm-up{stopped}, seed {seed}")
     }
 
     fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
