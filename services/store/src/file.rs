@@ -5,6 +5,8 @@
 //! replacing anything, once it is complete and durable: a half-initialised store never stands under
 //! the real name, whatever happens in between.
 
+mod trial;
+
 use std::{
     cell::Cell,
     fs::{self, File},
@@ -45,8 +47,11 @@ pub fn open(path: &Path, kind: &str) -> Result<Database, StoreError> {
         }
     });
     // A damaged file must not take the process down, whatever redb thinks of it.
-    let opened = panic::catch_unwind(AssertUnwindSafe(|| builder.open(path)))
-        .map_err(|_| unusable("its structure is damaged".to_owned()))?;
+    let opened = panic::catch_unwind(AssertUnwindSafe(|| {
+        trial::check(path)?;
+        builder.open(path)
+    }))
+    .map_err(|_| unusable("its structure is damaged".to_owned()))?;
     let database = opened.map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.into() },
         DatabaseError::Storage(StorageError::Io(source)) if !is_damage(&source) => {
