@@ -1,6 +1,6 @@
 //! Account files: what a bank starts with.
 //!
-//! [`file`] reads CSV and JSON, refusing what cannot be by file, line and reason; [`generate`]
+//! [`mod@file`] reads CSV and JSON, refusing what cannot be by file, line and reason; [`generate`]
 //! makes such files for many banks, and the file of users that the gateway reads. Account files are
 //! looked at when a store is created and never again: from then on the store is the truth.
 

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own blocks on the queue, drains everything waiting (at most
 //! [`Limits::batch`]), has the machine apply it in one redb transaction, commits with
-//! [`Durability::Immediate`] and answers. There is no timer: while one batch is being committed the
+//! `Durability::Immediate` and answers. There is no timer: while one batch is being committed the
 //! next gathers, so that batches grow with load and a lone command does not wait.
 
 mod writer;

@@ -1,6 +1,6 @@
 //! Durable state for the services that keep some: one redb file, one writer, one fsync a batch.
 //!
-//! [`file`] opens and creates the file and never harms one it does not understand. [`GroupCommit`]
+//! [`mod@file`] opens and creates the file and never harms one it does not know. [`GroupCommit`]
 //! owns it: commands queue up, a thread of its own takes everything that waits, has a [`Machine`]
 //! apply it inside one transaction, commits durably once, and only then answers everyone. What the
 //! commands mean is the machine's business; a bank's ledger and a gateway's payments are two.
