@@ -24,6 +24,10 @@ use crate::{
 
 /// How often a run is looked at: is every process alive, how far is it.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+/// Calls in a slice of the timeline from which on its p99 is known, Poisson noise included.
+const CALLS_FOR_P99: f64 = 1_300.0;
+/// Longer slices would show no course in time.
+const MAX_SLICE: Duration = Duration::from_secs(1);
 /// What the pools of banks are called.
 const BANK_POOL: &str = "bank.";
 
@@ -88,9 +92,16 @@ impl Target {
             length: Length::For(plan.duration),
             timeout: plan.timeout,
             seed: run.seed,
+            slice: slice(run.rate),
             ..RunConfig::new(&self.address, self.security.clone())
         }
     }
+}
+
+/// Slices of the timeline long enough that most of them have a 99th percentile.
+fn slice(rate: Option<f64>) -> Duration {
+    let for_p99 = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(CALLS_FOR_P99 / rate));
+    for_p99.clamp(run::DEFAULT_SLICE, MAX_SLICE)
 }
 
 impl Calls {

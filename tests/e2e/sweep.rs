@@ -1,0 +1,232 @@
+//! The main job, small: what it writes, what it survives, what it leaves behind.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use crate::support::{PATIENCE, program, strife};
+
+const PLAN: &str = r#"
+name = "small"
+seed = 7
+trials = 1
+policies = ["pick_first", "round_robin"]
+clients = [100]
+duration = "1s"
+warmup = "200ms"
+timeout = "1s"
+
+[[workloads]]
+kind = "bank"
+rates = [400]
+banks = 1
+servers = [3]
+accounts = 100
+slots = 4
+service_time = "constant:2ms"
+slow = { 2 = 2.0 }
+"#;
+
+/// A plan in a directory of its own, with a place for its results.
+struct Sweep {
+    dir: tempfile::TempDir,
+}
+
+impl Sweep {
+    fn new(plan: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("plan.toml"), plan).unwrap();
+        Self { dir }
+    }
+
+    fn plan(&self) -> String {
+        self.dir.path().join("plan.toml").display().to_string()
+    }
+
+    fn out(&self) -> PathBuf {
+        self.dir.path().join("results")
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        vec!["sweep".to_owned(), self.plan(), "--out".to_owned(), self.out().display().to_string()]
+    }
+
+    fn run(&self) -> std::process::Output {
+        let arguments = self.arguments();
+        strife(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn start(&self) -> Child {
+        Command::new(program())
+            .args(self.arguments())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn rows(&self, file: &str) -> Vec<BTreeMap<String, String>> {
+        let Ok(mut reader) = csv::Reader::from_path(self.out().join(file)) else { return Vec::new() };
+        reader.deserialize().map(|row| row.unwrap()).collect()
+    }
+
+    /// Processes whose command line names this sweep's directory, but for the sweep itself.
+    fn fleet_processes(&self) -> Vec<(i32, String)> {
+        let marker = self.out().display().to_string();
+        let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            (line.contains(&marker) && !line.contains(" sweep ")).then_some((pid, line))
+        });
+        processes.collect()
+    }
+}
+
+/// Polls until `condition` holds; fails after [`PATIENCE`].
+fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what} did not happen");
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(status.success());
+}
+
+fn shares(rows: &[BTreeMap<String, String>], policy: &str) -> Vec<f64> {
+    let rows = rows.iter().filter(|row| row["policy"] == policy);
+    rows.map(|row| row["share"].parse().unwrap()).collect()
+}
+
+#[test]
+fn a_sweep_writes_everything_and_a_second_one_resumes() {
+    let sweep = Sweep::new(PLAN);
+    let output = sweep.run();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("as before"), "the money was counted: {said}");
+
+    let summary = sweep.rows("summary.csv");
+    assert_eq!(summary.len(), 2);
+    for row in &summary {
+        assert_eq!((row["clients"].as_str(), row["servers"].as_str()), ("100", "3"));
+        assert!(row["p50_us"].parse::<u64>().unwrap() > 0);
+        assert!(["true", "false"].contains(&row["valid"].as_str()));
+    }
+    let header = fs::read_to_string(sweep.out().join("summary.csv")).unwrap();
+    let columns = "workload,policy,clients,servers,trial,offered_rps,achieved_rps,p50_us,p90_us,p99_us,\
+                   p999_us,max_us,errors,valid,saturated,jain,cov,max_over_mean";
+    assert!(header.starts_with(columns), "{header}");
+
+    let servers = sweep.rows("servers.csv");
+    let even = shares(&servers, "round_robin");
+    let jain = even.iter().sum::<f64>().powi(2)
+        / (even.len() as f64 * even.iter().map(|share| share * share).sum::<f64>());
+    assert!(even.len() == 3 && jain >= 0.99, "{even:?}");
+    let first = shares(&servers, "pick_first");
+    assert_eq!(first.iter().filter(|share| **share > 0.0).count(), 1, "{first:?}");
+
+    for chart in ["percentiles-bank", "timeline-bank", "distribution-bank", "throughput-bank"] {
+        for kind in ["svg", "png"] {
+            let path = sweep.out().join("charts").join(format!("{chart}.{kind}"));
+            assert!(fs::metadata(&path).is_ok_and(|file| file.len() > 1000), "{}", path.display());
+        }
+    }
+    let report = fs::read_to_string(sweep.out().join("report.html")).unwrap();
+    assert!(report.contains("<svg") && report.contains("round_robin"));
+    let histograms = fs::read_dir(sweep.out().join("histograms")).unwrap().flatten();
+    assert!(histograms.count() >= 6);
+    assert_eq!(sweep.fleet_processes(), []);
+
+    let before = fs::read(sweep.out().join("summary.csv")).unwrap();
+    fs::remove_file(sweep.out().join("report.html")).unwrap();
+    assert!(sweep.run().status.success());
+    assert_eq!(fs::read(sweep.out().join("summary.csv")).unwrap(), before, "nothing was run again");
+    assert!(sweep.out().join("report.html").exists(), "the charts were drawn again");
+
+    fs::write(sweep.plan(), PLAN.replace("seed = 7", "seed = 8")).unwrap();
+    let other = sweep.run();
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert_eq!(other.status.code(), Some(2), "{said}");
+    assert!(said.contains("--out") && said.contains("--fresh"), "{said}");
+}
+
+#[test]
+fn ctrl_c_keeps_what_was_measured_and_leaves_no_process() {
+    let sweep = Sweep::new(&PLAN.replace("trials = 1", "trials = 3"));
+    let mut running = sweep.start();
+    until("the first run", || (!sweep.rows("summary.csv").is_empty()).then_some(()));
+    signal(running.id(), "INT");
+    assert!(!running.wait().unwrap().success());
+    assert_eq!(sweep.fleet_processes(), []);
+    let kept = sweep.rows("summary.csv");
+    assert!(!kept.is_empty() && kept.len() < 6);
+    assert!(sweep.out().join("report.html").exists());
+    assert!(sweep.run().status.success());
+    let all = sweep.rows("summary.csv");
+    assert_eq!(all.len(), 6);
+    assert!(kept.iter().all(|row| all.contains(row)), "what was measured is kept");
+}
+
+#[test]
+fn kill_9_of_the_sweep_leaves_no_process() {
+    let sweep = Sweep::new(PLAN);
+    let mut running = sweep.start();
+    until("the fleet", || (sweep.fleet_processes().len() >= 5).then_some(()));
+    running.kill().unwrap();
+    running.wait().unwrap();
+    until("the end of the fleet", || sweep.fleet_processes().is_empty().then_some(()));
+}
+
+#[test]
+fn a_server_that_dies_ends_the_sweep_with_its_name() {
+    let sweep = Sweep::new(&PLAN.replace("duration = \"1s\"", "duration = \"20s\""));
+    let running = sweep.start();
+    // The balancer's client connections come last: load flows once the sweep says so, but the death of a
+    // server must be noticed at any moment after boot.
+    let victim = until("the balancer", || {
+        let processes = sweep.fleet_processes();
+        let booted = processes.iter().any(|(_, line)| line.contains(" lb "));
+        let server = processes.into_iter().find(|(_, line)| line.contains("--store"));
+        server.filter(|_| booted)
+    });
+    until("the sweep to be under way", || sweep.out().join("machine.json").exists().then_some(()));
+    signal(victim.0.unsigned_abs(), "KILL");
+    let output = running.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.contains("icici-") && last.contains("log"), "{said}");
+    assert_eq!(sweep.fleet_processes(), []);
+}
+
+#[test]
+fn a_payments_sweep_moves_real_money() {
+    let plan = PLAN
+        .replace("kind = \"bank\"", "kind = \"payments\"")
+        .replace("rates = [400]", "rates = [40]")
+        .replace("banks = 1", "banks = 2")
+        .replace("policies = [\"pick_first\", \"round_robin\"]", "policies = [\"round_robin\"]");
+    let sweep = Sweep::new(&plan);
+    let output = sweep.run();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("as before") && said.contains("nothing in doubt"), "{said}");
+    let endpoints = sweep.rows("endpoints.csv");
+    let pools: std::collections::BTreeSet<_> =
+        endpoints.iter().map(|row| row["pool"].as_str()).collect();
+    assert_eq!(pools, ["bank.icici", "bank.sbi", "gateway"].into());
+    assert!(Path::new(&sweep.out().join("charts/distribution-payments.png")).exists());
+}
