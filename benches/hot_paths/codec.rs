@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::Criterion;
 use prost::Message;
 use strife_proto::{
-    bank::v1::{CommandBatch, PrepareLeg, PrepareRequest, command, Command},
+    bank::v1::{Command, CommandBatch, PrepareLeg, PrepareRequest, command},
     common::v1::Money,
     gateway::v1::{AccountRef, PaymentRequest},
 };

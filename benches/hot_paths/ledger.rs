@@ -75,16 +75,21 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ledger");
     group.throughput(criterion::Throughput::Elements(1000));
     let mut round = 0;
-    for (name, make) in
-        [("1000 transfers", transfers as fn(u64) -> Vec<Command>), ("1000 prepares and commits", debits)]
-    {
+    for (name, make) in [
+        ("1000 transfers", transfers as fn(u64) -> Vec<Command>),
+        ("1000 prepares and commits", debits),
+    ] {
         let mut state = bank();
         group.bench_function(name, |bencher| {
             let fresh = || {
                 round += 1;
                 make(round)
             };
-            bencher.iter_batched(fresh, |commands| do_all(&mut state, &commands), BatchSize::LargeInput);
+            bencher.iter_batched(
+                fresh,
+                |commands| do_all(&mut state, &commands),
+                BatchSize::LargeInput,
+            );
         });
     }
     group.finish();

@@ -14,7 +14,7 @@ pub enum LbError {
     NoPool,
     /// Not `NAME=ADDR,ADDR…`.
     #[error(
-        "`{0}` is not a pool; write NAME=ADDR,ADDR with a name of letters, digits, `.`, `-`, `_`"
+        "--pool `{0}` is not a pool; write NAME=ADDR,ADDR with a name of letters, digits, `.`, `-`, `_`"
     )]
     MalformedPool(String),
     /// `NAME=` with nothing behind it.

@@ -22,7 +22,10 @@ fn the_balancer_refuses_what_it_cannot_balance() {
         refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), 2, expected);
     };
     let pool = ["--pool", "default=127.0.0.1:9101"];
-    check(&[&pool[..], &["--policy", "fastest"]].concat(), &["fastest", "round_robin", "least_load"]);
+    check(
+        &[&pool[..], &["--policy", "fastest"]].concat(),
+        &["fastest", "round_robin", "least_load"],
+    );
     check(&["--pool", "default="], &["default"]);
     check(&["--pool", "default"], &["--pool", "NAME=ADDR"]);
     check(&[], &["--pool"]);
@@ -35,7 +38,13 @@ fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let arguments = [
-        "lb", "--listen", &address, "--control", "127.0.0.1:0", "--pool", "default=127.0.0.1:9101",
+        "lb",
+        "--listen",
+        &address,
+        "--control",
+        "127.0.0.1:0",
+        "--pool",
+        "default=127.0.0.1:9101",
         "--plaintext",
     ];
     refused(&arguments, 1, &[&address, "in use", "--listen"]);
@@ -80,8 +89,16 @@ fn malformed_accounts_are_refused_with_file_and_line_and_leave_no_store() {
         let file = dir.path().join(name);
         fs::write(&file, content).unwrap();
         let arguments = [
-            "bank", "--bank-name", "icici", "--port", "0", "--plaintext", "--data", &text(&data),
-            "--accounts", &text(&file),
+            "bank",
+            "--bank-name",
+            "icici",
+            "--port",
+            "0",
+            "--plaintext",
+            "--data",
+            &text(&data),
+            "--accounts",
+            &text(&file),
         ];
         refused(&arguments, 2, &[&[name], expected].concat());
         let left = fs::read_dir(&data).map_or(0, |entries| {
@@ -116,7 +133,8 @@ async fn a_corrupt_store_is_refused_and_left_as_it_is() {
 #[test]
 fn plot_and_load_say_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
-    refused(&["plot", &text(dir.path())], 2, &["summary.csv"]);
-    let unreachable = ["load", "127.0.0.1:1", "--call", "a.B/C", "-d", "{}", "--plaintext", "-z", "1s"];
+    refused(&["plot", &text(dir.path())], 1, &["holds no runs", "strife sweep"]);
+    let unreachable =
+        ["load", "127.0.0.1:1", "--call", "a.B/C", "-d", "{}", "--plaintext", "-z", "1s"];
     refused(&unreachable, 1, &["127.0.0.1:1"]);
 }

@@ -75,11 +75,17 @@ async fn round_robin_is_even_and_pick_first_sticks() {
         bank.validate_account(request.clone()).await.unwrap();
     }
     let after = calls_by_server(&booted).await;
-    let shares: Vec<u64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+    let shares: Vec<u64> =
+        after.iter().zip(&before).map(|(after, before)| after - before).collect();
     assert_eq!(shares, [100; 4]);
 
     let admin = [
-        "admin", "policy", "pick_first", "--control", booted.fleet.control(), "--certs",
+        "admin",
+        "policy",
+        "pick_first",
+        "--control",
+        booted.fleet.control(),
+        "--certs",
         &booted.fleet.spec().certs().display().to_string(),
     ];
     let output = strife(&admin);

@@ -10,7 +10,8 @@ use std::{
 
 use futures_util::future::join_all;
 use strife_proto::gateway::v1::{
-    AccountRef, BalanceRequest, HistoryRequest, PaymentState, payment_gateway_client::PaymentGatewayClient,
+    AccountRef, BalanceRequest, HistoryRequest, PaymentState,
+    payment_gateway_client::PaymentGatewayClient,
 };
 use strife_runtime::{Role, connect};
 use tonic::Code;
@@ -60,7 +61,8 @@ async fn kill_amid_payments(victims: &[&str]) {
     let booted = Arc::new(tokio::sync::RwLock::new(boot(|_| {}).await));
     let before = booted.read().await.fleet.totals().await.unwrap();
     let done = Arc::new(AtomicBool::new(false));
-    let payers = (0..PAYERS).map(|payer| tokio::spawn(pay_until(payer, booted.clone(), done.clone())));
+    let payers =
+        (0..PAYERS).map(|payer| tokio::spawn(pay_until(payer, booted.clone(), done.clone())));
     let payers: Vec<_> = payers.collect();
     for victim in victims {
         let mut booted = booted.write().await;
@@ -122,7 +124,8 @@ async fn users_reach_their_own_accounts_only_and_history_shows_both_sides() {
     let booted = boot(|spec| spec.users = vec![]).await;
     let (from, to) = (booted.account("icici", 0).clone(), booted.account("sbi", 3).clone());
     let certs = booted.fleet.spec().certs();
-    let wanted = strife_runtime::certs::Wanted::for_fleet(&[], std::slice::from_ref(&from.user), &[]);
+    let wanted =
+        strife_runtime::certs::Wanted::for_fleet(&[], std::slice::from_ref(&from.user), &[]);
     strife_runtime::certs::init(&certs, &wanted).unwrap();
     let security = booted.security(Role::Client, &from.user);
     let channel = connect::channel(booted.fleet.balancer(), "gateway", &security).unwrap();

@@ -71,7 +71,9 @@ impl Sweep {
     }
 
     fn rows(&self, file: &str) -> Vec<BTreeMap<String, String>> {
-        let Ok(mut reader) = csv::Reader::from_path(self.out().join(file)) else { return Vec::new() };
+        let Ok(mut reader) = csv::Reader::from_path(self.out().join(file)) else {
+            return Vec::new();
+        };
         reader.deserialize().map(|row| row.unwrap()).collect()
     }
 
@@ -101,7 +103,8 @@ fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    let status =
+        Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(status.success());
 }
 

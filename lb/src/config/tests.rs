@@ -1,3 +1,5 @@
+//! Which flags make a configuration, and what is said of the others.
+
 use clap::Parser;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! `strife load` against a bank in this process.
+
 use std::{fs, time::Duration};
 
 use clap::Parser;

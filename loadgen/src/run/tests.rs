@@ -1,3 +1,5 @@
+//! Runs against targets that answer, stall, fail and die.
+
 use std::{io::Read, net::TcpListener};
 
 use strife_runtime::Security;

@@ -1,3 +1,5 @@
+//! Every call is counted once, in the histograms it belongs to.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Laws of the schedules: rate, gaps, determinism.
+
 use proptest::prelude::*;
 
 use super::*;

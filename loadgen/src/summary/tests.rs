@@ -1,3 +1,5 @@
+//! Percentiles, fairness and every rule of the verdict.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -145,7 +145,7 @@ impl Plan {
     /// Reads and checks a plan; `source` names it in errors.
     pub fn parse(text: &str, source: &str) -> Result<Self, Failure> {
         let plan: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             Failure::usage(format!("{source}, line {line}: {}", error.message().replace('\n', " ")))
         })?;
         plan.check().map_err(|reason| Failure::usage(format!("{source}: {reason}")))?;

@@ -35,7 +35,8 @@ impl Session {
     pub(super) fn open(dir: ResultDir, plan: &Plan, fresh: bool) -> Result<Self, Failure> {
         let text = plan.to_toml()?;
         let shown = dir.path().display().to_string();
-        if fresh {
+        let is_ours = dir.plan().exists();
+        if fresh && is_ours {
             remove_results(&dir).map_err(|error| Failure::new(format!("{shown}: {error}")))?;
         }
         match fs::read_to_string(dir.plan()) {
@@ -46,7 +47,7 @@ impl Session {
                 )));
             }
             Ok(_) => {}
-            Err(_) if !is_empty(&dir) => {
+            Err(_) if !is_ours && !is_empty(&dir) => {
                 return Err(Failure::usage(format!(
                     "{shown} is not empty and holds no plan.toml; choose an empty directory with --out"
                 )));

@@ -1,3 +1,5 @@
+//! Account files, mixes, and ids that never repeat.
+
 use std::{collections::HashSet, fs, path::Path};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What least_load prefers, endpoint by endpoint.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

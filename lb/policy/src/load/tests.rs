@@ -1,3 +1,5 @@
+//! What an endpoint's load is after calls, reports and leases.
+
 use proptest::prelude::*;
 
 use super::*;
