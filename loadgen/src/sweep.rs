@@ -1,7 +1,7 @@
 //! The main job: boot a fleet, drive it under every cell of a plan, write what was measured, draw it.
 //!
-//! [`plan`] says what is wanted, [`cells`] in which order, [`session`] what is already there;
-//! [`measure`] does one run on a booted fleet. A sweep that was stopped goes on where it stopped, and
+//! `plan` says what is wanted, `cells` in which order, `session` what is already there;
+//! `measure` does one run on a booted fleet. A sweep that was stopped goes on where it stopped, and
 //! after every fleet the money in its banks is counted.
 
 mod cells;
