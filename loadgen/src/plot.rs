@@ -1,7 +1,7 @@
 //! Charts and the report of a sweep, made from the files of its results directory alone.
 //!
-//! [`draw`] reads the files ([`data`]), computes what they say ([`findings`]), draws each chart once
-//! for SVG and once for PNG (a [`Figure`] on a [`canvas`]), and writes `report.html`, which holds the
+//! [`draw`] reads the files (`data`), computes what they say (`findings`), draws each chart once
+//! for SVG and once for PNG (a `Figure` on a `canvas`), and writes `report.html`, which holds the
 //! charts, the table and the findings and needs nothing else.
 
 use std::{
