@@ -11,7 +11,7 @@ pub struct Rule {
     pub roles: &'static [Role],
 }
 
-/// The rules of one server. A method no rule names is denied, but for [`OPEN`].
+/// The rules of one server. A method no rule names is denied, but for health and reflection.
 pub type AccessTable = &'static [Rule];
 
 /// Services that any authenticated identity may call on any server.
