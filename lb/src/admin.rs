@@ -13,7 +13,7 @@ use tonic::{Code, Status, transport::Channel};
 /// The name in the operator's certificate.
 const NAME: &str = "1";
 
-/// Flags of `strife admin`.
+/// Look into a running balancer, or switch its policies
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  strife admin status --plaintext\n  \
     strife admin policy round_robin --control 127.0.0.1:7001\n  \

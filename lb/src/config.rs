@@ -11,10 +11,13 @@ use crate::error::LbError;
 /// The pool that takes the calls of every authority no other pool is named after.
 pub const DEFAULT_POOL: &str = "default";
 
-/// Flags of `strife lb`.
+/// Balance gRPC calls over pools of servers
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  strife lb --listen 127.0.0.1:7000 \
-    --pool default=127.0.0.1:9101,127.0.0.1:9102 --policy round_robin --threads 1 --plaintext")]
+#[command(after_help = "Examples:
+  strife lb --pool default=127.0.0.1:9101,127.0.0.1:9102 --plaintext
+  strife lb --listen 127.0.0.1:7000 --policy round_robin --threads 1 --plaintext \\
+            --pool default=127.0.0.1:9101,127.0.0.1:9102
+  strife lb --pool gateway=127.0.0.1:8080 --pool bank.icici=127.0.0.1:8091,127.0.0.1:8092")]
 pub struct LbArgs {
     /// Where clients connect. Port 0 takes any free port.
     #[arg(long, default_value = "127.0.0.1:7000", value_name = "ADDR")]

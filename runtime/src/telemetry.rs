@@ -16,12 +16,27 @@ pub enum LogFormat {
 
 /// Flags every long-running command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logging")]
 pub struct LogArgs {
     /// Log format.
-    #[arg(long, value_enum, default_value = "text", global = true, value_name = "FORMAT")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        global = true,
+        value_name = "FORMAT",
+        display_order = 1000
+    )]
     pub log: LogFormat,
     /// Log filter: error, warn, info, debug, or a tracing filter such as `warn,strife_lb=debug`.
-    #[arg(long, default_value = "info", global = true, env = "STRIFE_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        default_value = "info",
+        global = true,
+        env = "STRIFE_LOG",
+        value_name = "FILTER",
+        display_order = 1001
+    )]
     pub log_level: String,
 }
 

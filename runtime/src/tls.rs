@@ -39,10 +39,16 @@ const ALPN: &[u8] = b"h2";
 #[derive(Debug, Clone, Args)]
 pub struct TlsArgs {
     /// Directory of certificates, as made by `strife certs init DIR`.
-    #[arg(long, default_value = "certs", env = "STRIFE_CERTS", value_name = "DIR")]
+    #[arg(
+        long,
+        help_heading = "Security",
+        default_value = "certs",
+        env = "STRIFE_CERTS",
+        value_name = "DIR"
+    )]
     pub certs: PathBuf,
     /// No TLS and no identities: for measurements on one machine only.
-    #[arg(long)]
+    #[arg(long, help_heading = "Security")]
     pub plaintext: bool,
 }
 

@@ -21,7 +21,7 @@ use crate::{
     store::{Embedded, Store},
 };
 
-/// Serves a bank: its accounts, and its part in payments between banks.
+/// Serve a bank: its accounts, and its part in payments between banks.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   strife accounts generate --banks 2 --accounts 1000 --out accounts

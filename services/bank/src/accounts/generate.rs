@@ -16,7 +16,7 @@ const BANK_NAMES: [&str; 4] = ["icici", "sbi", "hdfc", "axis"];
 /// The file of users, beside the banks' files.
 pub const USERS_FILE: &str = "users.csv";
 
-/// Account files.
+/// Make account files for banks and gateway
 #[derive(Debug, Args)]
 pub struct AccountsArgs {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ enum AccountsCommand {
     Generate(GenerateArgs),
 }
 
-/// Makes one account file per bank and the file of the users who hold the accounts.
+/// Make one account file per bank and the file of the users who hold the accounts.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:
   strife accounts generate --banks 4 --accounts 10000 --out accounts
