@@ -11,6 +11,7 @@ mod error;
 mod fleet;
 mod member;
 mod ports;
+mod recipes;
 mod spec;
 mod up;
 

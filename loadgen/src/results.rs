@@ -12,6 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
+pub use dir::ResultDir;
+
+mod dir;
+
 /// One cell of a sweep in one trial: the headline numbers. Response times count from the intended
 /// send time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,10 +137,6 @@ pub struct Machine {
     pub fsync_us_p99: u64,
 }
 
-/// Where the files of a sweep stand.
-#[derive(Debug, Clone)]
-pub struct ResultDir(PathBuf);
-
 /// A results directory cannot be read or written.
 #[derive(Debug, Error)]
 pub enum ResultsError {
@@ -166,68 +166,6 @@ pub enum ResultsError {
     },
 }
 
-impl ResultDir {
-    /// The directory `path`, existing or not.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
-    }
-
-    /// The directory itself.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// `plan.toml`: complete enough to run the sweep again.
-    pub fn plan(&self) -> PathBuf {
-        self.0.join("plan.toml")
-    }
-
-    /// `machine.json`.
-    pub fn machine(&self) -> PathBuf {
-        self.0.join("machine.json")
-    }
-
-    /// `summary.csv`, rows of [`SummaryRow`].
-    pub fn summary(&self) -> PathBuf {
-        self.0.join("summary.csv")
-    }
-
-    /// `servers.csv`, rows of [`ServerRow`].
-    pub fn servers(&self) -> PathBuf {
-        self.0.join("servers.csv")
-    }
-
-    /// `endpoints.csv`, rows of [`EndpointRow`].
-    pub fn endpoints(&self) -> PathBuf {
-        self.0.join("endpoints.csv")
-    }
-
-    /// `timeline.csv`, rows of [`TimelineRow`].
-    pub fn timeline(&self) -> PathBuf {
-        self.0.join("timeline.csv")
-    }
-
-    /// `histograms/`, HdrHistogram's percentile text, `.hgrm`.
-    pub fn histograms(&self) -> PathBuf {
-        self.0.join("histograms")
-    }
-
-    /// The histogram of one kind (`response`, `service`, `send_lag`) of one run.
-    pub fn histogram(&self, run: &RunKey, kind: &str) -> PathBuf {
-        self.histograms().join(format!("{}.{kind}.hgrm", run.stem()))
-    }
-
-    /// `charts/`, each chart as SVG and PNG.
-    pub fn charts(&self) -> PathBuf {
-        self.0.join("charts")
-    }
-
-    /// `report.html`.
-    pub fn report(&self) -> PathBuf {
-        self.0.join("report.html")
-    }
-}
-
 /// Names one run of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -242,7 +180,7 @@ pub struct RunKey {
 }
 
 impl RunKey {
-    fn stem(&self) -> String {
+    pub(super) fn stem(&self) -> String {
         let Self { workload, policy, clients, servers, rate, trial } = self;
         format!("{workload}-{policy}-{clients}c-{servers}s-{rate}rps-t{trial}")
     }

@@ -1,0 +1,88 @@
+//! How each member of a fleet is started: the command lines, and nothing else.
+
+use strife_runtime::{TlsArgs, parse::format_duration};
+
+use crate::{
+    BankSpec, Fleet, FleetError,
+    fleet::{BALANCER, GATEWAY},
+    member::Recipe,
+};
+
+impl Fleet {
+    fn recipe(&self, name: &str, arguments: Vec<String>) -> Recipe {
+        let spec = self.spec();
+        let mut all = arguments;
+        all.extend(["--log-level".to_owned(), spec.log_level.clone()]);
+        all.extend(TlsArgs { certs: spec.certs(), plaintext: spec.plaintext }.to_flags());
+        Recipe {
+            name: name.to_owned(),
+            program: spec.program.clone(),
+            arguments: all,
+            log: spec.dir.join("logs").join(format!("{name}.log")),
+            output: spec.output,
+            niceness: spec.niceness,
+        }
+    }
+
+    pub(crate) fn owner(&self, bank: &BankSpec) -> Recipe {
+        let name = &bank.name;
+        let data = self.spec().dir.join("data").join(name).display().to_string();
+        let accounts = self.spec().accounts().join(format!("{name}.csv")).display().to_string();
+        let mut arguments = flags(&["bank", "--bank-name", name, "--port", "0"]);
+        arguments.extend(flags(&["--data", &data, "--accounts", &accounts]));
+        if self.spec().gateway {
+            arguments.extend(flags(&["--gateway", self.balancer()]));
+        }
+        self.recipe(name, arguments)
+    }
+
+    pub(crate) fn server(&self, bank: &BankSpec, number: u32, owner: &str) -> Recipe {
+        let interval = format_duration(self.spec().report_interval);
+        let seed = (self.spec().seed.wrapping_mul(1000) + u64::from(number)).to_string();
+        let mut arguments = flags(&["bank", "--bank-name", &bank.name, "--port", "0"]);
+        arguments.extend(flags(&["--store", owner, "--balancer", self.control()]));
+        arguments.extend(flags(&["--report-interval", &interval, "--seed", &seed]));
+        if bank.slots > 0 {
+            arguments.extend(flags(&["--slots", &bank.slots.to_string()]));
+        }
+        if let Some(service_time) = &bank.service_time {
+            arguments.extend(flags(&["--service-time", service_time]));
+        }
+        if let Some(factor) = bank.slow.get(&number) {
+            arguments.extend(flags(&["--slow", &factor.to_string()]));
+        }
+        self.recipe(&format!("{}-{number}", bank.name), arguments)
+    }
+
+    pub(crate) fn gateway(&self) -> Recipe {
+        let data = self.spec().dir.join("data").join(GATEWAY).display().to_string();
+        let users = self.spec().accounts().join("users.csv").display().to_string();
+        let timeout = format_duration(self.spec().payment_timeout);
+        let mut arguments = flags(&["gateway", "--port", "0", "--data", &data, "--users", &users]);
+        arguments.extend(flags(&["--balancer", self.balancer(), "--control", self.control()]));
+        arguments.extend(flags(&["--payment-timeout", &timeout]));
+        self.recipe(GATEWAY, arguments)
+    }
+
+    pub(crate) fn balancer_recipe(&self) -> Result<Recipe, FleetError> {
+        let mut arguments =
+            flags(&["lb", "--listen", self.balancer(), "--control", self.control()]);
+        let threads = self.spec().balancer_threads.to_string();
+        arguments.extend(flags(&["--policy", &self.spec().policy, "--threads", &threads]));
+        for bank in &self.spec().banks {
+            let servers = (1..=bank.servers)
+                .map(|number| self.address(&format!("{}-{number}", bank.name)))
+                .collect::<Result<Vec<_>, _>>()?;
+            let pool = format!("{}={}", bank.pool(), servers.join(","));
+            arguments.extend(flags(&["--pool", &pool]));
+        }
+        if self.spec().gateway {
+            arguments.extend(flags(&["--pool", &format!("gateway={}", self.address(GATEWAY)?)]));
+        }
+        Ok(self.recipe(BALANCER, arguments))
+    }
+}
+
+fn flags(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
