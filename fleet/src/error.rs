@@ -54,6 +54,17 @@ pub enum FleetError {
         /// Where to look.
         log: PathBuf,
     },
+    /// The directory was made for a fleet of fewer banks.
+    #[error(
+        "{} was made for a fleet without the bank {bank}; ask for the banks it was made for, or choose another directory",
+        dir.display()
+    )]
+    OtherBanks {
+        /// Which.
+        dir: PathBuf,
+        /// The first bank that is not in it.
+        bank: String,
+    },
     /// No member has this name.
     #[error("the fleet has no member `{0}`")]
     UnknownMember(String),

@@ -216,7 +216,12 @@ async fn prepare(spec: &FleetSpec) -> Result<(), FleetError> {
     if !spec.plaintext {
         certs::init(&spec.certs(), &certs::Wanted::for_fleet(&names, &spec.users, &[]))?;
     }
-    if !spec.accounts().join("users.csv").exists() {
+    let missing = |name: &&String| !spec.accounts().join(format!("{name}.csv")).exists();
+    if spec.accounts().join("users.csv").exists() {
+        if let Some(bank) = names.iter().find(missing) {
+            return Err(FleetError::OtherBanks { dir: spec.dir.clone(), bank: bank.clone() });
+        }
+    } else {
         generate_accounts(spec, &names).await?;
     }
     Ok(())

@@ -166,9 +166,11 @@ fn last_word(recipe: &Recipe) -> String {
         return "its own words stand above".to_owned();
     }
     let text = fs::read_to_string(&recipe.log).unwrap_or_default();
-    let line = text.lines().rev().find(|line| !line.trim().is_empty());
+    let said = |line: &&str| line.starts_with("strife: ") || line.starts_with("error: ");
+    let any = |line: &&str| !line.trim().is_empty();
+    let line = text.lines().rev().find(said).or_else(|| text.lines().rev().find(any));
     line.map_or_else(
         || "it said nothing".to_owned(),
-        |line| line.trim_start_matches("strife: ").to_owned(),
+        |line| line.trim_start_matches("strife: ").trim_start_matches("error: ").to_owned(),
     )
 }

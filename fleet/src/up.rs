@@ -1,9 +1,13 @@
 //! `strife up`: the whole system in the foreground until Ctrl-C.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
-use strife_runtime::{Failure, Shutdown, executor, identity};
+use strife_runtime::{Failure, Shutdown, executor, identity, service_time::ServiceTime};
 
 use crate::{BankSpec, Fleet, FleetSpec, Output};
 
@@ -32,13 +36,13 @@ pub struct UpArgs {
     #[arg(long, default_value_t = 1000)]
     accounts: u32,
     /// Every pool's policy: pick_first, round_robin or least_load.
-    #[arg(long, default_value = "least_load")]
+    #[arg(long, default_value = "least_load", value_parser = known_policy)]
     policy: String,
     /// Calls a bank server serves at once; 0 for no limit.
     #[arg(long, default_value_t = 0)]
     slots: u32,
     /// Service time of the bank servers, such as lognormal:5ms:0.5.
-    #[arg(long, value_name = "DISTRIBUTION")]
+    #[arg(long, value_name = "DISTRIBUTION", value_parser = known_service_time)]
     service_time: Option<String>,
     /// The balancer's port; its control port is the next one.
     #[arg(long, default_value_t = 7000, value_parser = clap::value_parser!(u16).range(1..65535))]
@@ -63,6 +67,7 @@ pub fn run_up(args: UpArgs) -> Result<(), Failure> {
     }
     executor::block_on(1, async {
         let shutdown = Shutdown::on_signals().map_err(|error| Failure::new(error.to_string()))?;
+        check_ports(args.port)?;
         eprintln!("booting {} banks of {} servers ...", args.banks, args.servers);
         let mut fleet = tokio::select! {
             fleet = Fleet::boot(spec(&args)?) => fleet?,
@@ -74,6 +79,26 @@ pub fn run_up(args: UpArgs) -> Result<(), Failure> {
         fleet.stop().await;
         outcome
     })
+}
+
+fn known_policy(name: &str) -> Result<String, String> {
+    strife_policy::by_name(name).map(|_| name.to_owned()).map_err(|unknown| unknown.to_string())
+}
+
+fn known_service_time(text: &str) -> Result<String, String> {
+    text.parse::<ServiceTime>().map(|_| text.to_owned())
+}
+
+/// Says which port is taken before anything is started.
+fn check_ports(port: u16) -> Result<(), Failure> {
+    for port in [port, port + 1] {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+            Failure::new(format!(
+                "127.0.0.1:{port} cannot be listened on ({error}); stop what uses it, or choose other ports with --port"
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 fn spec(args: &UpArgs) -> Result<FleetSpec, Failure> {

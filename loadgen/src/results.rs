@@ -59,6 +59,8 @@ pub struct SummaryRow {
     pub cpu: f64,
     /// Why the run is invalid or saturated; empty otherwise.
     pub why: String,
+    /// How often the run was made until its measurement was valid, or given up.
+    pub attempts: u32,
 }
 
 /// Calls by the server that answered them, as the responses say.

@@ -146,6 +146,7 @@ pub fn summary_row(
         send_lag_p99_us: send_lag.p99,
         cpu,
         why: verdict.why(),
+        attempts: 1,
     }
 }
 

@@ -132,23 +132,27 @@ fn authority(
     Ok(Issuer::new(params, key))
 }
 
+/// Those whom nobody connects to get neither host names nor the right to serve: a user's
+/// certificate is no bank's.
 fn identity_params(
     identity: &Identity,
     hosts: &[String],
     extra: &[String],
 ) -> Result<CertificateParams, rcgen::Error> {
-    let names = ["localhost", "127.0.0.1", "::1"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain(hosts.iter().cloned())
-        .chain(extra.iter().cloned());
+    let (names, usages) = if identity.role.is_server() {
+        let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let names = own.into_iter().chain(hosts.iter().cloned()).chain(extra.iter().cloned());
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        (names.collect(), usages)
+    } else {
+        (Vec::new(), vec![ExtendedKeyUsagePurpose::ClientAuth])
+    };
     // `new` tells addresses from names.
-    let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
+    let mut params = CertificateParams::new(names)?;
     params.subject_alt_names.push(SanType::URI(identity.to_string().try_into()?));
     params.distinguished_name.push(DnType::CommonName, identity.file_stem());
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = usages;
     params.use_authority_key_identifier_extension = true;
     valid_for_years(&mut params, IDENTITY_YEARS);
     Ok(params)

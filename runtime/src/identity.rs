@@ -38,6 +38,14 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, name)| name)
     }
+
+    /// Whether anybody ever connects to it. The others' certificates cannot serve.
+    pub fn is_server(self) -> bool {
+        match self {
+            Self::Lb | Self::Bank | Self::Gateway => true,
+            Self::Client | Self::Loadgen | Self::Admin => false,
+        }
+    }
 }
 
 /// A role and the name of the one who plays it.

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod load;
 pub mod parse;
 pub mod server;
+pub mod service_time;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

@@ -15,7 +15,10 @@ use std::{
 use strife_proto::lb::v1::{LoadReport, load_balancer_client::LoadBalancerClient};
 use tracing::{debug, warn};
 
-use crate::{Failure, Shutdown, connect, tls::Security};
+use crate::{
+    Failure, Shutdown, connect,
+    tls::{Expected, Security},
+};
 
 /// Weight of the newest call in the moving average of service times.
 const SERVICE_TIME_WEIGHT: f64 = 0.05;
@@ -135,7 +138,7 @@ impl Reporter {
         security: &Security,
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
-        let channel = connect::direct(&self.balancer, security)?;
+        let channel = connect::direct(&self.balancer, Expected::LB, security)?;
         tokio::spawn(async move {
             tokio::select! {
                 () = self.run(LoadBalancerClient::new(channel), &tracker) => {}

@@ -2,15 +2,16 @@
 //!
 //! [`Security`] is read once from [`TlsArgs`] and passed down. A server side asks it to accept, a
 //! client side to connect; either way the peer is signed by our authority, and what it is stands in
-//! its certificate ([`peer_identity`]).
+//! its certificate ([`peer_identity`]). A client says whom it [`Expected`] and talks to nobody else.
+
+mod expected;
+mod stream;
 
 use std::{
     fs::File,
     io::{self, BufReader},
     path::{Path, PathBuf},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
 };
 
 use clap::Args;
@@ -20,10 +21,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
@@ -31,6 +29,8 @@ use crate::{
     Failure, certs,
     identity::{Identity, Role},
 };
+
+pub use self::{expected::Expected, stream::Stream};
 
 /// HTTP/2, the only protocol gRPC speaks.
 const ALPN: &[u8] = b"h2";
@@ -123,8 +123,9 @@ impl Security {
         }
     }
 
-    /// The client's side: connects to `address` (`host:port`) and proves who we are.
-    pub async fn connect(&self, address: &str) -> io::Result<Stream> {
+    /// The client's side: connects to `address` (`host:port`) and proves who we are. Whoever
+    /// answers and is not `expected` is left before a byte of ours is sent.
+    pub async fn connect(&self, address: &str, expected: &Expected) -> io::Result<Stream> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         match self {
@@ -134,6 +135,9 @@ impl Security {
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(host).map_err(io::Error::other)?;
                 let stream = mutual.connector.connect(name, stream).await?;
+                let chain = stream.get_ref().1.peer_certificates();
+                let identity = chain.and_then(|chain| peer_identity(chain.first()?));
+                expected.check(address, identity.as_ref())?;
                 Ok(Stream::Client(Box::new(stream)))
             }
         }
@@ -227,70 +231,6 @@ pub fn peer_identity(certificate: &CertificateDer<'_>) -> Option<Identity> {
         GeneralName::URI(uri) => uri.parse().ok(),
         _ => None,
     })
-}
-
-/// A connection, secured or not.
-pub enum Stream {
-    /// In the clear.
-    Plain(TcpStream),
-    /// We accepted it.
-    Server(Box<tokio_rustls::server::TlsStream<TcpStream>>),
-    /// We made it.
-    Client(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-macro_rules! each {
-    ($self:expr, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Stream::Plain($stream) => $call,
-            Stream::Server($stream) => $call,
-            Stream::Client($stream) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Server(stream) => stream.is_write_vectored(),
-            Self::Client(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
-    }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn malformed_plans_start_nothing() {
 fn malformed_accounts_are_refused_with_file_and_line_and_leave_no_store() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let check = |name: &str, content: &str, expected: &[&str]| {
+    let check = |name: &str, content: &[u8], expected: &[&str]| {
         let file = dir.path().join(name);
         fs::write(&file, content).unwrap();
         let arguments = [
@@ -106,12 +106,13 @@ fn malformed_accounts_are_refused_with_file_and_line_and_leave_no_store() {
         });
         assert_eq!(left, 0, "nothing is half-loaded");
     };
-    check("a.csv", "account_id,currency,balance\na,INR,1\nb,INR,lots\n", &["line 3"]);
-    check("b.csv", "account_id,currency,balance\na,INR,1\na,INR,1\n", &["line 3"]);
-    check("c.csv", "account_id,balance\na,1\n", &["currency"]);
-    check("d.csv", "account_id,currency,balance\na,INR,-1\n", &["line 2"]);
-    check("e.json", "[{\"account_id\": \"a\", \"currency\": \"INR\"}]", &["balance"]);
-    check("f.json", "[{\"account_id\": \"a\"", &["line 1"]);
+    check("a.csv", b"account_id,currency,balance\na,INR,1\nb,INR,lots\n", &["line 3"]);
+    check("b.csv", b"account_id,currency,balance\na,INR,1\na,INR,1\n", &["line 3"]);
+    check("c.csv", b"account_id,balance\na,1\n", &["currency"]);
+    check("d.csv", b"account_id,currency,balance\na,INR,-1\n", &["line 2"]);
+    check("e.json", b"[{\"account_id\": \"a\", \"currency\": \"INR\"}]", &["balance"]);
+    check("g.csv", b"account_id,currency,balance\na,INR,1\n\xff,INR,1\n", &["line 3", "UTF-8"]);
+    check("f.json", b"[{\"account_id\": \"a\"", &["line 1"]);
 }
 
 #[tokio::test]

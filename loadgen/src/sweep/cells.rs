@@ -4,6 +4,8 @@
 //! block of all its cells in a random order; in one block every policy meets the same schedule seed,
 //! so that policies are compared under the same arrivals.
 
+use std::collections::HashSet;
+
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::plan::{Plan, WorkloadPlan};
@@ -51,13 +53,29 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group<'_>> {
         .collect()
 }
 
+/// Every run must have a key of its own: runs that share one would share their files.
+pub(super) fn check_distinct(plan: &Plan) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for run in groups(plan).into_iter().flat_map(|group| group.runs) {
+        let RunKey { workload, clients, servers, rate, .. } = &run.key;
+        let what = format!("{workload}, {clients} clients, {servers} servers, {rate} calls/s");
+        if !seen.insert(run.key) {
+            return Err(format!(
+                "two cells cannot be told apart ({what}); give one of the workloads another name = \"...\", or \
+                 rates that differ by 1 call/s at least"
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn block(plan: &Plan, workload: &WorkloadPlan, servers: u32, trial: u32) -> Vec<Run> {
     let mut runs = Vec::new();
     for rate in workload.offered() {
         for clients in &plan.clients {
             for policy in &plan.policies {
                 let key = RunKey {
-                    workload: workload.kind.as_str().to_owned(),
+                    workload: workload.label().to_owned(),
                     policy: policy.clone(),
                     clients: *clients,
                     servers: servers * workload.banks,
@@ -74,8 +92,6 @@ fn block(plan: &Plan, workload: &WorkloadPlan, servers: u32, trial: u32) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]

@@ -29,9 +29,9 @@ pub(super) async fn drive(
     bar: &Bar,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let kind = group.workload.kind.as_str();
+    let label = group.workload.label();
     let banks = group.workload.banks;
-    bar.doing(&format!("booting {banks} banks of {} servers ({kind})", group.servers));
+    bar.doing(&format!("booting {banks} banks of {} servers ({label})", group.servers));
     let spec = spec(plan, group, session, index)?;
     let accounts = spec.accounts();
     let mut fleet = tokio::select! {
@@ -51,7 +51,7 @@ pub(super) async fn drive(
         bar.doing("counting the money");
         fleet.until_idle(SETTLE_TIMEOUT).await?;
         let books = fleet.settled_totals(SETTLE_TIMEOUT).await?.check_against(&before)?;
-        session.add_books(format!("{kind}: {books}"));
+        session.add_books(format!("{label}: {books}"));
         Ok(())
     };
     let outcome = outcome.await;
@@ -77,7 +77,8 @@ async fn one_run(
         let measured = measure::measure(plan, run, target, fleet, shutdown, |elapsed, progress| {
             bar.update(done, run, elapsed, progress);
         });
-        let Some(measured) = measured.await? else { return Err(stopped(session, plan)) };
+        let Some(mut measured) = measured.await? else { return Err(stopped(session, plan)) };
+        measured.summary.attempts = repeat + 1;
         bar.finished(run, &measured.summary);
         if measured.summary.valid || repeat == REPEATS {
             return session.add(&run.key, measured);

@@ -4,7 +4,13 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use strife_fleet::BankSpec;
-use strife_runtime::{Failure, identity, parse::duration_text};
+use strife_runtime::{
+    Failure, identity,
+    parse::duration_text,
+    service_time::{self, ServiceTime},
+};
+
+use super::cells;
 
 /// The plan that runs when none is named: about a minute and a half.
 pub const DEFAULT: &str = include_str!("../../plans/default.toml");
@@ -61,6 +67,10 @@ pub struct Plan {
 pub struct WorkloadPlan {
     /// What is called.
     pub kind: WorkloadKind,
+    /// Names the workload in every file and chart; its kind by default. Two workloads of one kind need
+    /// names to tell them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Offered calls per second, one cell each. Empty: closed loop.
     #[serde(default)]
     pub rates: Vec<f64>,
@@ -180,7 +190,7 @@ impl Plan {
         }
         self.workloads.iter().try_for_each(WorkloadPlan::check)?;
         match self.runs() {
-            0..=MAX_RUNS => Ok(()),
+            0..=MAX_RUNS => cells::check_distinct(self),
             runs => Err(format!("{runs} runs are more than {MAX_RUNS}")),
         }
     }
@@ -203,8 +213,24 @@ fn check_list<T: PartialEq + std::fmt::Debug>(name: &str, list: &[T]) -> Result<
 }
 
 impl WorkloadPlan {
+    /// What the workload is called in every file and chart.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.kind.as_str())
+    }
+
     fn check(&self) -> Result<(), String> {
         check_list("servers", &self.servers)?;
+        if !identity::is_name(self.label()) {
+            return Err(format!(
+                "workload name `{}` is not 1 to 64 of a-z, 0-9, _ and -",
+                self.label()
+            ));
+        }
+        if let Some(service_time) = &self.service_time {
+            service_time
+                .parse::<ServiceTime>()
+                .map_err(|error| format!("service_time: {error}"))?;
+        }
         if self.banks == 0 || self.servers.contains(&0) {
             return Err("banks and servers must be more than zero".to_owned());
         }
@@ -227,8 +253,10 @@ impl WorkloadPlan {
             if !server.parse().is_ok_and(|number: u32| (1..=most).contains(&number)) {
                 return Err(format!("slow server `{server}` is not a number from 1 to {most}"));
             }
-            if !(factor.is_finite() && *factor > 0.0) {
-                return Err(format!("slow server `{server}`: factor {factor} is not above zero"));
+            if !service_time::is_slow_factor(*factor) {
+                return Err(format!(
+                    "slow server `{server}`: factor {factor} is not between 0.01 and 1000"
+                ));
             }
         }
         Ok(())
@@ -298,6 +326,19 @@ servers = [2]
         check(("\"small\"", "\"../small\""), "is not 1 to 64");
         check(("banks = 1", "banks = 1\nslow = { 3 = 2.0 }"), "slow server `3`");
         check(("banks = 1", "banks = 300"), "900 bank processes");
+        check(("banks = 1", "banks = 1\nservice_time = \"5 parsecs\""), "is not a service time");
+        check(("banks = 1", "banks = 1\nslow = { 1 = 5000.0 }"), "between 0.01 and 1000");
+        check(("[100]", "[0.3, 0.4]"), "cannot be told apart");
+    }
+
+    #[test]
+    fn workloads_of_one_kind_need_names() {
+        let second = &SMALL[SMALL.find("[[workloads]]").expect("there is one")..];
+        let twice = format!("{SMALL}{second}service_time = \"constant:9ms\"\n");
+        let error = Plan::parse(&twice, "p.toml").expect_err("the same cell twice").to_string();
+        assert!(error.contains("name = "), "{error}");
+        let plan = Plan::parse(&format!("{twice}name = \"slower\"\n"), "p.toml").expect("distinct");
+        assert_eq!(plan.workloads[1].label(), "slower");
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! A results directory while a sweep writes it: what is already there, what is added, what is kept.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{
+    collections::HashSet,
+    fs::{self, File, TryLockError},
+    path::PathBuf,
+};
 
 use strife_runtime::Failure;
 
@@ -10,6 +14,9 @@ use crate::results::{
     TimelineRow, read_rows, write_rows, write_whole,
 };
 
+/// Stands in the directory while a sweep writes to it.
+const LOCK_FILE: &str = ".sweep.lock";
+
 /// Everything measured so far, on disk and in memory alike.
 pub(super) struct Session {
     dir: ResultDir,
@@ -18,6 +25,8 @@ pub(super) struct Session {
     endpoints: Vec<EndpointRow>,
     timeline: Vec<TimelineRow>,
     books: Vec<String>,
+    /// Held while we write, so that a second sweep into the same place is refused.
+    _lock: File,
 }
 
 /// What one run adds.
@@ -35,6 +44,7 @@ impl Session {
     pub(super) fn open(dir: ResultDir, plan: &Plan, fresh: bool) -> Result<Self, Failure> {
         let text = plan.to_toml()?;
         let shown = dir.path().display().to_string();
+        let lock = lock(&dir)?;
         let is_ours = dir.plan().exists();
         if fresh && is_ours {
             remove_results(&dir).map_err(|error| Failure::new(format!("{shown}: {error}")))?;
@@ -63,6 +73,7 @@ impl Session {
             endpoints: read_rows(&dir.endpoints()).map_err(unreadable)?,
             timeline: read_rows(&dir.timeline()).map_err(unreadable)?,
             books: Vec::new(),
+            _lock: lock,
             dir,
         };
         session.keep_whole_runs();
@@ -137,6 +148,7 @@ impl Session {
     pub(super) fn clean_up(&self) {
         // A leftover is only untidy.
         let _ = fs::remove_dir_all(self.dir.path().join("fleet"));
+        let _ = fs::remove_file(self.dir.path().join(LOCK_FILE));
     }
 }
 
@@ -144,8 +156,26 @@ fn unwritable(error: ResultsError) -> Failure {
     Failure::new(format!("{error}; choose a writable place with --out"))
 }
 
+/// Makes the directory and takes it for this process; the kernel lets go when the process ends.
+fn lock(dir: &ResultDir) -> Result<File, Failure> {
+    let shown = dir.path().display();
+    let unwritable = |error: std::io::Error| {
+        Failure::new(format!("{shown}: {error}; choose a writable place with --out"))
+    };
+    fs::create_dir_all(dir.path()).map_err(unwritable)?;
+    let file = File::create(dir.path().join(LOCK_FILE)).map_err(unwritable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
+            "another sweep is writing to {shown}; wait for it, or choose another place with --out"
+        ))),
+        Err(TryLockError::Error(error)) => Err(unwritable(error)),
+    }
+}
+
 fn is_empty(dir: &ResultDir) -> bool {
-    fs::read_dir(dir.path()).map_or(true, |mut entries| entries.next().is_none())
+    let entries = fs::read_dir(dir.path()).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name() != LOCK_FILE).count() == 0
 }
 
 /// Removes what a sweep writes, and nothing else: the directory may be anybody's.

@@ -44,6 +44,7 @@ pub(super) fn row(trial: u32) -> SummaryRow {
         send_lag_p99_us: Some(100),
         cpu: 0.2,
         why: String::new(),
+        attempts: 1,
     }
 }
 
@@ -82,6 +83,9 @@ fn a_second_session_knows_what_the_first_measured() {
     let mut first = open().unwrap();
     assert!(!first.has(&key));
     first.add(&key, measured(1)).unwrap();
+    let error = open().err().unwrap().to_string();
+    assert!(error.contains("another sweep"), "{error}");
+    drop(first);
     let second = open().unwrap();
     assert!(second.has(&key));
     assert!(!second.has(&row(2).key()));
@@ -95,6 +99,7 @@ fn a_run_that_was_half_written_is_made_again() {
     let mut first = Session::open(out.clone(), &plan(), false).unwrap();
     first.add(&row(1).key(), measured(1)).unwrap();
     first.add(&row(2).key(), measured(2)).unwrap();
+    drop(first);
     // As if the process had died between servers.csv and summary.csv.
     crate::results::write_rows(&out.summary(), &[row(1)]).unwrap();
     let mut second = Session::open(out.clone(), &plan(), false).unwrap();

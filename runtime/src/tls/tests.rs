@@ -26,6 +26,14 @@ async fn meet(
     server: Security,
     client: Security,
 ) -> (io::Result<Option<Identity>>, io::Result<()>) {
+    meet_expecting(Expected::AnyServer, server, client).await
+}
+
+async fn meet_expecting(
+    expected: Expected,
+    server: Security,
+    client: Security,
+) -> (io::Result<Option<Identity>>, io::Result<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let accepting = async {
@@ -36,7 +44,7 @@ async fn meet(
         Ok(identity)
     };
     let connecting = async {
-        let mut stream = client.connect(&address).await?;
+        let mut stream = client.connect(&address, &expected).await?;
         let mut greeting = [0; 5];
         stream.read_exact(&mut greeting).await?;
         assert_eq!(&greeting, b"hello");
@@ -61,6 +69,55 @@ async fn a_foreign_authority_is_refused_by_both_sides() {
     let server = load(ours.path(), Role::Bank, "icici");
     let (accepted, connected) = meet(server, load(theirs.path(), Role::Gateway, "1")).await;
     assert!(accepted.is_err() && connected.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_the_expected_one_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let banks = ["icici".to_owned(), "sbi".to_owned()];
+    init(dir.path(), &Wanted::for_fleet(&banks, &[], &[])).unwrap();
+    let check = async |expected: Expected, role: Role, name: &str, refused: Option<&str>| {
+        let (server, client) = (load(dir.path(), role, name), load(dir.path(), Role::Admin, "1"));
+        let (_, connected) = meet_expecting(expected.clone(), server, client).await;
+        let error = connected.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(refused.unwrap_or_default()), "{error}");
+        assert_eq!(error.is_empty(), refused.is_none(), "{expected} at {role:?} {name}: {error}");
+    };
+    check(Expected::bank("ICICI"), Role::Bank, "icici", None).await;
+    let is_sbi = "is spiffe://strife/bank/sbi, not bank icici";
+    check(Expected::bank("icici"), Role::Bank, "sbi", Some(is_sbi)).await;
+    check(Expected::bank("icici"), Role::Gateway, "1", Some("not bank icici")).await;
+    check(Expected::LB, Role::Lb, "1", None).await;
+    check(Expected::LB, Role::Bank, "sbi", Some("not lb")).await;
+    check(Expected::LB_OR_GATEWAY, Role::Gateway, "1", None).await;
+    check(Expected::LB_OR_GATEWAY, Role::Bank, "sbi", Some("not lb or gateway")).await;
+    check(Expected::AnyServer, Role::Bank, "sbi", None).await;
+}
+
+#[tokio::test]
+async fn the_certificate_of_who_never_serves_cannot_serve() {
+    let dir = certificates();
+    for (role, name) in [(Role::Client, "john_doe"), (Role::Loadgen, "1"), (Role::Admin, "1")] {
+        let (server, client) = (load(dir.path(), role, name), load(dir.path(), Role::Gateway, "1"));
+        let (accepted, connected) = meet(server, client).await;
+        assert!(accepted.is_err() && connected.is_err(), "{role:?}");
+    }
+}
+
+#[test]
+fn whoever_is_never_a_server_is_not_any_server() {
+    // Certificates made elsewhere may allow more than ours.
+    let john = Identity::new(Role::Client, "john_doe");
+    assert!(Expected::AnyServer.check("localhost:1", Some(&john)).is_err());
+    assert!(Expected::AnyServer.check("localhost:1", None).is_ok());
+    assert!(Expected::LB.check("localhost:1", None).is_err());
+}
+
+#[test]
+fn a_pools_name_says_who_its_servers_are() {
+    assert_eq!(Expected::of_pool("bank.icici"), Expected::bank("icici"));
+    assert_eq!(Expected::of_pool("gateway"), Expected::GATEWAY);
+    assert_eq!(Expected::of_pool("default"), Expected::AnyServer);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use strife_runtime::{
     Failure, Role, Security, Server, Services, Shutdown, TlsArgs, executor,
     identity::is_name,
     load::{LoadTracker, Reporter},
-    parse, server,
+    parse, server, service_time,
 };
 use strife_store::StoreError;
 use tracing::{info, warn};
@@ -78,7 +78,7 @@ pub struct BankArgs {
     #[arg(long, default_value = "none", value_name = "DISTRIBUTION")]
     pub service_time: ServiceTime,
     /// Multiply service times by this.
-    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = slow_factor)]
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = service_time::slow_factor)]
     pub slow: f64,
     /// Seed of the service times; give each server its own.
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -218,13 +218,6 @@ fn bank_name(text: &str) -> Result<String, String> {
         return Ok(name);
     }
     Err("a bank's name has 1 to 64 of a-z 0-9 _ -".to_owned())
-}
-
-fn slow_factor(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(factor) if (0.01..=1000.0).contains(&factor) => Ok(factor),
-        _ => Err("a factor lies between 0.01 and 1000".to_owned()),
-    }
 }
 
 fn report_interval(text: &str) -> Result<Duration, String> {

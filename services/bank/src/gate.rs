@@ -6,16 +6,14 @@
 //! one machine. tokio's timer counts whole milliseconds and rounds up: a sleep takes on average
 //! about half a millisecond to one more than drawn.
 
-mod service_time;
-
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-pub use service_time::ServiceTime;
 use strife_runtime::load::LoadTracker;
+pub use strife_runtime::service_time::ServiceTime;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,

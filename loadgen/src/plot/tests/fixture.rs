@@ -56,6 +56,7 @@ pub(super) fn workload_rows(workload: &str, policies: &[&str], clients: u32) -> 
             send_lag_p99_us: Some(200),
             cpu: 0.4,
             why: String::new(),
+            attempts: 1,
         }
     };
     let trials = |policy: &&str| (1..=3).map(|trial| row(policy, trial)).collect::<Vec<_>>();

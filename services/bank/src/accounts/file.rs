@@ -31,23 +31,29 @@ struct Malformed {
 /// All accounts in the file, `.csv` or `.json`, or the first thing that is wrong with it. `bank` is
 /// for the advice given when there is no such file.
 pub fn read(path: &Path, bank: &str) -> Result<Vec<OpenAccount>, BankError> {
-    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+    let bytes = fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => BankError::NoAccounts {
             bank: bank.to_owned(),
             why: format!("there is no file {}", path.display()),
         },
         _ => BankError::File { path: path.into(), source },
     })?;
-    let rows = match path.extension().and_then(|extension| extension.to_str()) {
-        Some(extension) if extension.eq_ignore_ascii_case("csv") => csv::rows(&text),
-        Some(extension) if extension.eq_ignore_ascii_case("json") => json::rows(&text),
-        _ => Err(Malformed { line: 1, reason: "the name must end in .csv or .json".to_owned() }),
-    };
-    rows.and_then(check).map_err(|Malformed { line, reason }| BankError::MalformedAccounts {
+    let malformed = |Malformed { line, reason }| BankError::MalformedAccounts {
         path: path.into(),
         line,
         reason,
-    })
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
+        malformed(Malformed { line, reason: "the text is not UTF-8".to_owned() })
+    })?;
+    let rows = match path.extension().and_then(|extension| extension.to_str()) {
+        Some(extension) if extension.eq_ignore_ascii_case("csv") => csv::rows(text),
+        Some(extension) if extension.eq_ignore_ascii_case("json") => json::rows(text),
+        _ => Err(Malformed { line: 1, reason: "the name must end in .csv or .json".to_owned() }),
+    };
+    rows.and_then(check).map_err(malformed)
 }
 
 fn check(rows: Vec<Row>) -> Result<Vec<OpenAccount>, Malformed> {

@@ -1,9 +1,10 @@
-//! Distributions of service times, drawn from a random source that is handed in.
+//! Virtual servers: the distributions of service times that bank servers, plans and the simulator
+//! share, drawn from a random source that is handed in.
 
 use std::{f64::consts::TAU, str::FromStr, time::Duration};
 
+use crate::parse;
 use rand::{Rng, RngExt};
-use strife_runtime::parse;
 
 /// Longest service time ever drawn: a heavy tail must not occupy a slot for ever.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -38,6 +39,19 @@ impl ServiceTime {
         };
         Duration::try_from_secs_f64(mean.as_secs_f64() * factor).unwrap_or(LONGEST).min(LONGEST)
     }
+}
+
+/// Reads the factor by which a server is slower (or, below 1, faster) than its distribution says.
+pub fn slow_factor(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|factor| is_slow_factor(*factor))
+        .ok_or_else(|| format!("`{text}` is not a factor between 0.01 and 1000"))
+}
+
+/// Whether a server can be made slower by this factor.
+pub fn is_slow_factor(factor: f64) -> bool {
+    (0.01..=1000.0).contains(&factor)
 }
 
 /// Evenly from (0, 1]: its logarithm is finite.
