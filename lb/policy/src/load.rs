@@ -67,7 +67,8 @@ pub struct Report {
     pub completed: u64,
     /// Rises by one a report.
     pub sequence: u64,
-    /// Rises with every start of the server.
+    /// Rises with every start of the server; a lower one counts once the last report is no longer
+    /// trusted (the server's clock was set back).
     pub epoch: u64,
 }
 
@@ -109,7 +110,7 @@ impl EndpointLoad {
         self.failures.record(now, outcome == Outcome::Failed);
     }
 
-    /// A report arrived. One that is older than what is known changes nothing.
+    /// A report arrived. One that is older than what is known changes nothing while that is trusted.
     pub fn report(&self, now: Duration, report: &Report) -> Result<Reported, InvalidReport> {
         let cpu = report.cpu_utilization;
         if !cpu.is_finite() || cpu < 0.0 {

@@ -30,7 +30,7 @@ const INTERVAL_WEIGHT: f64 = 0.2;
 pub enum Reported {
     /// It is now what is known.
     Accepted,
-    /// Not newer than what was known already: dropped.
+    /// Not newer than what was known already, and that is still trusted: dropped.
     OutOfSequence,
 }
 
@@ -98,7 +98,7 @@ impl Reports {
     ) -> (Reported, u64) {
         let known = self.known.load(Relaxed);
         let last = (self.epoch.load(Relaxed), self.sequence.load(Relaxed));
-        if known && (report.epoch, report.sequence) <= last {
+        if known && (report.epoch, report.sequence) <= last && !self.is_earlier_start(now, report) {
             return (Reported::OutOfSequence, 0);
         }
         let arrived = report.completed.saturating_add(u64::from(report.in_flight));
@@ -120,6 +120,13 @@ impl Reports {
         self.received_at_ns.store(nanoseconds(now), Relaxed);
         self.known.store(true, Release);
         (Reported::Accepted, strangers)
+    }
+
+    /// A server that restarts after its clock was set back has a lower epoch than before. It is
+    /// believed once the last report no longer is: by then, no report of that start is under way.
+    fn is_earlier_start(&self, now: Duration, report: &Report) -> bool {
+        report.epoch < self.epoch.load(Relaxed)
+            && self.last().is_some_and(|last| last.trust(now) == 0.0)
     }
 
     /// Reports that were lost on the way do not make the interval longer.

@@ -29,6 +29,22 @@ fn an_older_report_changes_nothing() {
 }
 
 #[test]
+fn after_a_clock_step_back_a_restarted_server_is_believed_again() {
+    let load = EndpointLoad::new();
+    let check = |now, epoch, sequence, expected| {
+        assert_eq!(load.report(now, &report(epoch, sequence)), Ok(expected));
+    };
+    check(ms(0), 9, 50, Reported::Accepted);
+    check(ms(499), 3, 1, Reported::OutOfSequence);
+    // Same start, older report: never.
+    check(ms(500), 9, 49, Reported::OutOfSequence);
+    check(ms(500), 3, 2, Reported::Accepted);
+    check(ms(600), 3, 3, Reported::Accepted);
+    check(ms(600), 2, 4, Reported::OutOfSequence);
+    assert_eq!(load.last_report().unwrap().in_flight, 3);
+}
+
+#[test]
 fn numbers_that_are_none_are_refused() {
     let load = EndpointLoad::new();
     for cpu_utilization in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.01] {
