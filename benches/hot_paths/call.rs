@@ -4,7 +4,7 @@
 use criterion::Criterion;
 use strife_fleet::{BankSpec, Fleet, FleetSpec};
 use strife_proto::bank::v1::{AccountRequest, bank_service_client::BankServiceClient};
-use strife_runtime::{Role, Security, TlsArgs, connect};
+use strife_runtime::{Role, Security, TlsArgs, connect, tls::Expected};
 use tonic::transport::Channel;
 
 fn spec(dir: &std::path::Path) -> FleetSpec {
@@ -31,7 +31,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("call");
     for (name, address) in [("direct", server), ("proxied", fleet.balancer())] {
         let _runtime = runtime.enter();
-        let channel = connect::channel(address, "bank.icici", &security);
+        let channel = connect::channel(address, "bank.icici", Expected::AnyServer, &security);
         let bank = BankServiceClient::new(channel.unwrap_or_else(|e| panic!("{e}")));
         group.bench_function(name, |b| b.iter(|| runtime.block_on(call(bank.clone()))));
     }

@@ -10,7 +10,7 @@ use strife_proto::{
         load_balancer_admin_client::LoadBalancerAdminClient,
     },
 };
-use strife_runtime::connect;
+use strife_runtime::{connect, tls::Expected};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
@@ -97,7 +97,8 @@ impl Fleet {
     pub async fn totals(&self) -> Result<Totals, FleetError> {
         let mut totals = Totals::default();
         for bank in &self.spec().banks {
-            let channel = connect::direct(self.address(&bank.name)?, self.security())?;
+            let (address, expected) = (self.address(&bank.name)?, Expected::bank(&bank.name));
+            let channel = connect::direct(address, expected, self.security())?;
             let answer = BankAdminClient::new(channel).get_totals(TotalsRequest {}).await;
             totals.add(answer.map_err(|status| call(&bank.name, &status))?.into_inner());
         }
@@ -117,7 +118,8 @@ impl Fleet {
     }
 
     fn admin(&self) -> Result<LoadBalancerAdminClient<Channel>, FleetError> {
-        Ok(LoadBalancerAdminClient::new(connect::direct(self.control(), self.security())?))
+        let channel = connect::direct(self.control(), Expected::LB, self.security())?;
+        Ok(LoadBalancerAdminClient::new(channel))
     }
 
     async fn until(

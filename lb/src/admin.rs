@@ -7,7 +7,7 @@ use strife_proto::lb::v1::{
     SetPolicyRequest, StatusRequest, StatusResponse,
     load_balancer_admin_client::LoadBalancerAdminClient,
 };
-use strife_runtime::{Failure, Role, Security, TlsArgs, connect, executor};
+use strife_runtime::{Failure, Role, Security, TlsArgs, connect, executor, tls::Expected};
 use tonic::{Code, Status, transport::Channel};
 
 /// The name in the operator's certificate.
@@ -76,7 +76,7 @@ pub fn run_admin(args: AdminArgs) -> Result<(), Failure> {
 impl Target {
     fn client(&self) -> Result<LoadBalancerAdminClient<Channel>, Failure> {
         let security = Security::load(&self.tls, Role::Admin, NAME)?;
-        Ok(LoadBalancerAdminClient::new(connect::direct(&self.control, &security)?))
+        Ok(LoadBalancerAdminClient::new(connect::direct(&self.control, Expected::LB, &security)?))
     }
 
     async fn status(&self) -> Result<StatusResponse, Failure> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strife_policy::EndpointLoad;
+use strife_runtime::tls::Expected;
 use tokio::sync::Notify;
 
 /// What the data plane, the health task and the control server share of a server.
@@ -12,15 +13,18 @@ pub(crate) struct Endpoint {
     pub(crate) number: usize,
     /// `host:port`, as configured.
     pub(crate) address: String,
+    /// Who has to answer there, so that nobody else gets its calls.
+    pub(crate) expected: Expected,
     pub(crate) load: Arc<EndpointLoad>,
     suspected: Notify,
 }
 
 impl Endpoint {
-    pub(crate) fn new(number: usize, address: &str) -> Arc<Self> {
+    pub(crate) fn new(number: usize, address: &str, expected: Expected) -> Arc<Self> {
         Arc::new(Self {
             number,
             address: address.to_owned(),
+            expected,
             load: Arc::default(),
             suspected: Notify::new(),
         })

@@ -45,7 +45,8 @@ impl HealthTask {
         let mut backoff = BACKOFF_FIRST;
         self.tell(State::Connecting, "connecting").await;
         loop {
-            let why = match Link::open(&self.endpoint.address, &self.security, &self.limits).await {
+            let Endpoint { address, expected, .. } = &*self.endpoint;
+            let why = match Link::open(address, expected, &self.security, &self.limits).await {
                 Ok(link) => {
                     let (was_ready, why) = self.watch(&link).await;
                     if was_ready {

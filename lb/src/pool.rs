@@ -13,6 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use strife_policy::{EndpointLoad, PickContext, Policy, Regime, UnknownPolicy, by_name};
+use strife_runtime::tls::Expected;
 use tokio::sync::watch;
 
 use crate::{
@@ -42,7 +43,7 @@ impl Pool {
     /// `first_number`: of the pool's first endpoint; the others follow.
     pub(crate) fn new(config: &PoolConfig, first_number: usize) -> Result<Self, UnknownPolicy> {
         let member = |(index, address): (usize, &String)| Member {
-            endpoint: Endpoint::new(first_number + index, address),
+            endpoint: Endpoint::new(first_number + index, address, Expected::of_pool(&config.name)),
             state: State::Idle,
             why: "not tried yet".to_owned(),
         };

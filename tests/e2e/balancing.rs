@@ -7,7 +7,7 @@ use std::sync::{
 
 use strife_fleet::{BankSpec, PoolCalls};
 use strife_proto::lb::v1::{ServerRequest, load_balancer_client::LoadBalancerClient};
-use strife_runtime::connect;
+use strife_runtime::{connect, tls::Expected};
 
 use crate::support::{Booted, boot, may_ask_again, strife, validate};
 
@@ -127,7 +127,8 @@ async fn a_dead_server_is_avoided_and_comes_back() {
 #[tokio::test]
 async fn look_aside_picks_name_servers_of_the_pool() {
     let booted = one_bank_of_four().await;
-    let channel = connect::direct(booted.fleet.control(), booted.fleet.security()).unwrap();
+    let (control, security) = (booted.fleet.control(), booted.fleet.security());
+    let channel = connect::direct(control, Expected::LB, security).unwrap();
     let mut balancer = LoadBalancerClient::new(channel);
     let request = ServerRequest { pool: "bank.icici".to_owned() };
     let mut picked = Vec::new();

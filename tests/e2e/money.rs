@@ -13,7 +13,7 @@ use strife_proto::gateway::v1::{
     AccountRef, BalanceRequest, HistoryRequest, PaymentState,
     payment_gateway_client::PaymentGatewayClient,
 };
-use strife_runtime::{Role, connect};
+use strife_runtime::{Role, connect, tls::Expected};
 use tonic::Code;
 
 use crate::support::{Booted, PATIENCE, PAYMENT, boot};
@@ -128,7 +128,8 @@ async fn users_reach_their_own_accounts_only_and_history_shows_both_sides() {
         strife_runtime::certs::Wanted::for_fleet(&[], std::slice::from_ref(&from.user), &[]);
     strife_runtime::certs::init(&certs, &wanted).unwrap();
     let security = booted.security(Role::Client, &from.user);
-    let channel = connect::channel(booted.fleet.balancer(), "gateway", &security).unwrap();
+    let channel =
+        connect::channel(booted.fleet.balancer(), "gateway", Expected::LB, &security).unwrap();
     let mut own = PaymentGatewayClient::new(channel);
 
     let mut request = booted.payment("own", &from, &to);
@@ -148,7 +149,8 @@ async fn users_reach_their_own_accounts_only_and_history_shows_both_sides() {
         assert_eq!(ids, HashSet::from(["own"]), "{user}");
     }
     // A bank is not for clients: the same certificate is turned away there.
-    let channel = connect::channel(booted.fleet.balancer(), "bank.icici", &security).unwrap();
+    let balancer = booted.fleet.balancer();
+    let channel = connect::channel(balancer, "bank.icici", Expected::LB, &security).unwrap();
     let mut bank = strife_proto::bank::v1::bank_service_client::BankServiceClient::new(channel);
     let status = bank.validate_account(crate::support::validate(&from)).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);

@@ -14,7 +14,7 @@ use strife_proto::{
         AccountRef, PaymentRequest, PaymentResponse, payment_gateway_client::PaymentGatewayClient,
     },
 };
-use strife_runtime::{Role, Security, TlsArgs, connect};
+use strife_runtime::{Role, Security, TlsArgs, connect, tls::Expected};
 use tempfile::TempDir;
 use tonic::{Status, transport::Channel};
 
@@ -76,7 +76,7 @@ impl Booted {
     /// A channel through the balancer to the pool `authority`, as the load generator.
     pub(crate) fn channel(&self, authority: &str) -> Channel {
         let security = self.security(Role::Loadgen, "1");
-        connect::channel(self.fleet.balancer(), authority, &security).unwrap()
+        connect::channel(self.fleet.balancer(), authority, Expected::LB, &security).unwrap()
     }
 
     pub(crate) fn gateway(&self) -> PaymentGatewayClient<Channel> {

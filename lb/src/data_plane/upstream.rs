@@ -144,7 +144,7 @@ impl Worker {
 
     async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Connection, String> {
         let timeout = self.limits.connect_timeout;
-        let connecting = self.security.connect(&endpoint.address);
+        let connecting = self.security.connect(&endpoint.address, &endpoint.expected);
         let stream = tokio::time::timeout(timeout, connecting)
             .await
             .map_err(|_| format!("no connection in {timeout:?}"))?

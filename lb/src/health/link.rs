@@ -11,7 +11,10 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use strife_runtime::{Security, tls::Stream};
+use strife_runtime::{
+    Security,
+    tls::{Expected, Stream},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
@@ -31,10 +34,11 @@ impl Link {
     /// Connects, TLS included, or says why not.
     pub(crate) async fn open(
         address: &str,
+        expected: &Expected,
         security: &Security,
         limits: &Limits,
     ) -> Result<Self, String> {
-        let connecting = security.connect(address);
+        let connecting = security.connect(address, expected);
         let stream = tokio::time::timeout(limits.connect_timeout, connecting)
             .await
             .map_err(|_| format!("no connection in {:?}", limits.connect_timeout))?

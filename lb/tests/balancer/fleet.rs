@@ -15,7 +15,7 @@ use strife_proto::{
         load_balancer_client::LoadBalancerClient,
     },
 };
-use strife_runtime::{Failure, Security, Shutdown, connect};
+use strife_runtime::{Failure, Security, Shutdown, connect, tls::Expected};
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Response, Status, transport::Channel};
 
@@ -64,7 +64,8 @@ impl Fleet {
 
     /// A connection of its own through the balancer.
     pub(crate) fn channel(&self, authority: &str, security: &Security) -> Channel {
-        connect::channel(&self.listen.to_string(), authority, security).expect("an authority")
+        connect::channel(&self.listen.to_string(), authority, Expected::LB, security)
+            .expect("an authority")
     }
 
     pub(crate) fn bank(&self) -> BankServiceClient<Channel> {
@@ -77,12 +78,15 @@ impl Fleet {
 
     pub(crate) fn look_aside(&self, security: &Security) -> LoadBalancerClient<Channel> {
         let control = self.control.to_string();
-        LoadBalancerClient::new(connect::direct(&control, security).expect("an address"))
+        LoadBalancerClient::new(
+            connect::direct(&control, Expected::LB, security).expect("an address"),
+        )
     }
 
     pub(crate) fn admin(&self) -> LoadBalancerAdminClient<Channel> {
         let control = self.control.to_string();
-        LoadBalancerAdminClient::new(connect::direct(&control, &self.security).expect("an address"))
+        let channel = connect::direct(&control, Expected::LB, &self.security);
+        LoadBalancerAdminClient::new(channel.expect("an address"))
     }
 
     pub(crate) async fn set_policy(&self, policy: &str) {

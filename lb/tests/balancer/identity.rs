@@ -4,12 +4,13 @@ use std::path::Path;
 
 use strife_proto::{
     bank::v1::bank_service_client::BankServiceClient,
-    lb::v1::{LoadReport, SetPolicyRequest},
+    lb::v1::{EndpointState, LoadReport, SetPolicyRequest},
 };
 use strife_runtime::{
     Role, Security, TlsArgs,
     calls::{FORWARDED_ADDRESS, FORWARDED_IDENTITY},
     certs,
+    tls::Expected,
 };
 use tonic::{Code, Request};
 
@@ -90,6 +91,18 @@ async fn the_callers_identity_crosses_the_balancer() {
 }
 
 #[tokio::test]
+async fn a_server_of_another_bank_is_never_ready() {
+    let secure = Secure::start("bank.sbi").await;
+    secure.fleet.wait_for_state(0, EndpointState::TransientFailure).await;
+    let pool = secure.fleet.pool().await;
+    let why = &pool.endpoints[0].last_error;
+    assert!(why.contains("is spiffe://strife/bank/icici, not bank sbi"), "{why}");
+    let channel = secure.fleet.channel("bank.sbi", &secure.identity(Role::Gateway, "1"));
+    let refused = BankServiceClient::new(channel).validate_account(account("a")).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
 async fn a_client_without_a_certificate_is_refused() {
     let secure = Secure::start("default").await;
     let channel = secure.fleet.channel("localhost", &Security::Plaintext);
@@ -123,7 +136,7 @@ async fn only_operators_switch_policies() {
     let request = || SetPolicyRequest { pool: String::new(), policy: "pick_first".to_owned() };
     let john = secure.identity(Role::Client, "john");
     let control = secure.fleet.control.to_string();
-    let channel = strife_runtime::connect::direct(&control, &john).unwrap();
+    let channel = strife_runtime::connect::direct(&control, Expected::LB, &john).unwrap();
     let mut client =
         strife_proto::lb::v1::load_balancer_admin_client::LoadBalancerAdminClient::new(channel);
     let denied = client.set_policy(request()).await.unwrap_err();

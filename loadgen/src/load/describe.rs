@@ -17,7 +17,7 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, MethodDescriptor, ServiceDescriptor,
     prost_types::FileDescriptorProto,
 };
-use strife_runtime::{Failure, Security, connect};
+use strife_runtime::{Failure, Security, connect, tls::Expected};
 use tonic::{Code, Status, transport::Channel};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
@@ -65,10 +65,8 @@ pub(super) async fn by_reflection(
     authority: &str,
     security: &Security,
 ) -> Result<MethodDescriptor, Failure> {
-    let mut server = Reflection {
-        client: ServerReflectionClient::new(connect::channel(target, authority, security)?),
-        target,
-    };
+    let channel = connect::channel(target, authority, Expected::AnyServer, security)?;
+    let mut server = Reflection { client: ServerReflectionClient::new(channel), target };
     let described = tokio::time::timeout(REFLECTION_TIMEOUT, server.describe(method)).await;
     described.map_err(|_| {
         Failure::new(format!(

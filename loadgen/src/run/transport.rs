@@ -12,7 +12,11 @@ use h2::{
     client::{Connection as H2Connection, ResponseFuture, SendRequest},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use strife_runtime::{Security, connect::CONNECT_TIMEOUT, tls::Stream};
+use strife_runtime::{
+    Security,
+    connect::CONNECT_TIMEOUT,
+    tls::{Expected, Stream},
+};
 use tokio::sync::watch;
 
 use super::{RunConfig, RunError};
@@ -213,7 +217,7 @@ struct Dialled {
 /// TCP, TLS, HTTP/2, and one ping to see that the peer takes part.
 async fn dial(target: &str, security: &Security) -> io::Result<Dialled> {
     let dialling = async {
-        let stream = security.connect(target).await?;
+        let stream = security.connect(target, &Expected::AnyServer).await?;
         let (sender, mut connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)

@@ -9,7 +9,7 @@ use std::{
 use strife_proto::gateway::v1::{
     Decision as WireDecision, DecisionRequest, decision_service_client::DecisionServiceClient,
 };
-use strife_runtime::{Failure, Security, connect};
+use strife_runtime::{Failure, Security, connect, tls::Expected};
 use tonic::transport::Channel;
 
 use crate::resolver::{Coordinators, Decision};
@@ -42,7 +42,8 @@ impl DecisionClient {
         if clients.len() == MAX_COORDINATORS {
             clients.clear();
         }
-        let channel = connect::channel(&self.gateway, coordinator, &self.security)?;
+        let expected = Expected::LB_OR_GATEWAY;
+        let channel = connect::channel(&self.gateway, coordinator, expected, &self.security)?;
         let client = DecisionServiceClient::new(channel);
         clients.insert(coordinator.to_owned(), client.clone());
         Ok(client)

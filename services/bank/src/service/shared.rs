@@ -12,7 +12,7 @@ use std::time::Duration;
 use strife_proto::bank::v1::{
     AccountRecord, AccountRequest, AccountState as WireState, bank_store_client::BankStoreClient,
 };
-use strife_runtime::{Failure, Security, connect};
+use strife_runtime::{Failure, Security, connect, tls::Expected};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
@@ -50,7 +50,8 @@ struct Remote {
 impl Shared {
     /// Links up with the owner at `owner` (`host:port`), trying for a few seconds.
     pub async fn connect(owner: &str, bank: &str, security: &Security) -> Result<Self, Failure> {
-        let client = BankStoreClient::new(connect::direct(owner, security)?);
+        let channel = connect::direct(owner, Expected::bank(bank), security)?;
+        let client = BankStoreClient::new(channel);
         let remote = Remote { owner: owner.to_owned(), bank: bank.to_owned(), client };
         let (queue, waiting) = mpsc::channel(QUEUE);
         let link = Link::open(remote.clone(), waiting).await;

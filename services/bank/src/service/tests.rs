@@ -10,7 +10,7 @@ use strife_proto::{
     },
     common::v1::Money,
 };
-use strife_runtime::{Identity, Security, Server, TlsArgs, certs, connect};
+use strife_runtime::{Identity, Security, Server, TlsArgs, certs, connect, tls::Expected};
 use tempfile::TempDir;
 use tonic::{Code, transport::Channel};
 
@@ -58,7 +58,7 @@ pub(crate) async fn serve(security: &Security) -> Served {
 }
 
 fn plain(served: &Served) -> Channel {
-    connect::direct(&served.address, &Security::Plaintext).unwrap()
+    connect::direct(&served.address, Expected::AnyServer, &Security::Plaintext).unwrap()
 }
 
 fn rupees(minor_units: i64) -> Option<Money> {
@@ -261,7 +261,9 @@ async fn everyone_may_call_what_the_table_says_and_nothing_else() {
             Code::PermissionDenied,
         ),
     ] {
-        let channel = connect::direct(&served.address, &authority.security(role, name)).unwrap();
+        let security = authority.security(role, name);
+        let expected = Expected::bank("icici");
+        let channel = connect::direct(&served.address, expected, &security).unwrap();
         let code = |status: Option<Status>| status.map_or(Code::Ok, |status| status.code());
         let account = || AccountRequest { account_id: "a".to_owned() };
         let answer = BankServiceClient::new(channel.clone()).validate_account(account()).await;

@@ -10,7 +10,7 @@ use strife_proto::bank::v1::{
     BalanceRequest, FinishRequest, PrepareRequest, Refusal, TransactionRequest,
     bank_participant_client::BankParticipantClient, bank_service_client::BankServiceClient,
 };
-use strife_runtime::{Failure, Security, connect, identity::is_name};
+use strife_runtime::{Failure, Security, connect, identity::is_name, tls::Expected};
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::convert::{abort_from_wire, money_from_wire, money_to_wire};
@@ -83,13 +83,15 @@ impl BankClients {
 
 impl Client {
     fn new(bank: &str, routes: &BankRoutes, security: &Security) -> Result<Self, Failure> {
-        let address = routes.direct.get(bank).or(routes.balancer.as_ref()).ok_or_else(|| {
+        let direct = routes.direct.get(bank).map(|address| (address, Expected::bank(bank)));
+        let balanced = || routes.balancer.as_ref().map(|address| (address, Expected::LB));
+        let (address, expected) = direct.or_else(balanced).ok_or_else(|| {
             Failure::usage(format!(
                 "no way leads to bank {bank}: name the balancer with --balancer HOST:PORT, or the \
                  bank with --bank {bank}=HOST:PORT"
             ))
         })?;
-        let channel = connect::channel(address, &format!("bank.{bank}"), security)?;
+        let channel = connect::channel(address, &format!("bank.{bank}"), expected, security)?;
         Ok(Self {
             participant: BankParticipantClient::new(channel.clone()),
             service: BankServiceClient::new(channel),
@@ -184,7 +186,8 @@ impl Banks for BankClients {
     }
 }
 
-/// One call, with a deadline that the bank is told too.
+/// One call, with a deadline that the bank is told too. It is kept here: tonic's own is over once the
+/// answer's headers are there, and a bank may fall silent after them.
 async fn ask<Q, A, F>(
     bank: &str,
     timeout: Duration,
@@ -196,9 +199,10 @@ where
 {
     let mut request = Request::new(message);
     request.set_timeout(timeout);
-    match call(request).await {
-        Ok(answer) => Ok(answer.into_inner()),
-        Err(status) => Err(call_error(bank, &status)),
+    match tokio::time::timeout(timeout, call(request)).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(call_error(bank, &status)),
+        Err(_) => Err(CallError::NoAnswer(format!("bank {bank}: no answer within {timeout:?}"))),
     }
 }
 

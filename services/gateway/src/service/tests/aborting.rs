@@ -51,7 +51,8 @@ async fn a_bank_that_turns_the_call_away_votes_no() {
 async fn silence_ends_in_a_timeout_and_tombstones() {
     let settings = Settings { payment_timeout: Duration::from_millis(50), ..quick() };
     let plaintext = strife_runtime::Security::Plaintext;
-    let system = System::start_with(settings, plaintext.clone(), plaintext).await;
+    let banks = [plaintext.clone(), plaintext.clone()];
+    let system = System::start_with(settings, plaintext, banks).await;
     system.sbi.set(Method::Prepare(Leg::Credit), Fault::Silent);
     let detail = check_aborted(&system, to_jane("p1", 10), AbortReason::Timeout).await;
     assert_eq!(detail, "the receiving bank gave no vote in time");

@@ -33,8 +33,8 @@ impl Secured {
         let wanted = Wanted::for_fleet(&names(&["icici", "sbi"]), &names(&["john", "jane"]), &[]);
         init(certs.path(), &wanted).unwrap();
         let gateway = security(certs.path(), Role::Gateway, "1");
-        let bank = security(certs.path(), Role::Bank, "icici");
-        Self { system: System::start_with(quick(), gateway, bank).await, certs }
+        let banks = ["icici", "sbi"].map(|name| security(certs.path(), Role::Bank, name));
+        Self { system: System::start_with(quick(), gateway, banks).await, certs }
     }
 
     async fn pay_as(&self, role: Role, name: &str, request: PaymentRequest) -> Code {

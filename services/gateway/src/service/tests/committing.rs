@@ -122,7 +122,8 @@ async fn a_client_in_a_hurry_is_told_to_ask_again() {
 async fn no_more_payments_than_may_be_are_under_way() {
     let settings = crate::coordinator::Settings { payments_max: 1, ..super::system::quick() };
     let plaintext = strife_runtime::Security::Plaintext;
-    let system = System::start_with(settings, plaintext.clone(), plaintext).await;
+    let banks = [plaintext.clone(), plaintext.clone()];
+    let system = System::start_with(settings, plaintext, banks).await;
     system.sbi.set(Method::Prepare(Leg::Credit), Fault::Silent);
     let mut client = system.client();
     let first = tokio::spawn(async move { client.process_payment(to_jane("p1", 10)).await });

@@ -10,7 +10,7 @@ use strife_proto::{
         payment_gateway_client::PaymentGatewayClient,
     },
 };
-use strife_runtime::{Security, Server, Shutdown, connect, load::LoadTracker};
+use strife_runtime::{Security, Server, Shutdown, connect, load::LoadTracker, tls::Expected};
 use strife_store::{Limits, StoreError};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -63,17 +63,18 @@ pub(super) fn quick() -> Settings {
 
 impl System {
     pub(super) async fn start() -> Self {
-        Self::start_with(quick(), Security::Plaintext, Security::Plaintext).await
+        let plain = || Security::Plaintext;
+        Self::start_with(quick(), plain(), [plain(), plain()]).await
     }
 
     pub(super) async fn start_with(
         settings: Settings,
         security: Security,
-        bank_security: Security,
+        bank_securities: [Security; 2],
     ) -> Self {
         let accounts = [("J1", 1_000), ("J2", 0), ("A2", 0)];
-        let icici = FakeBank::start(&accounts, &bank_security).await;
-        let sbi = FakeBank::start(&[("J3", 0), ("A1", 500)], &bank_security).await;
+        let icici = FakeBank::start(&accounts, &bank_securities[0]).await;
+        let sbi = FakeBank::start(&[("J3", 0), ("A1", 500)], &bank_securities[1]).await;
         let directory = TempDir::new().unwrap();
         let mut system = Self { icici, sbi, settings, security, directory, gateway: None };
         system.boot().await;
@@ -150,7 +151,7 @@ impl System {
     }
 
     pub(super) fn channel_as(&self, security: &Security) -> Channel {
-        connect::direct(&self.gateway().address, security).unwrap()
+        connect::direct(&self.gateway().address, Expected::GATEWAY, security).unwrap()
     }
 
     pub(super) async fn pay(&self, request: PaymentRequest) -> Result<PaymentResponse, Status> {
