@@ -5,6 +5,7 @@ mod aborting;
 mod access;
 mod committing;
 mod fake_bank;
+mod hanging;
 mod reading;
 mod restarting;
 mod resting;
