@@ -61,6 +61,12 @@ pub struct GatewayArgs {
     #[arg(long, default_value_t = 10_000, value_name = "N",
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_payments: usize,
+    /// Most payments that wait for one bank at once; further ones of that bank are refused with
+    /// RESOURCE_EXHAUSTED, so that a bank that is away does not stop the others [default: half of
+    /// --max-payments].
+    #[arg(long, value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub max_payments_per_bank: Option<usize>,
     /// Threads to serve on.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
@@ -92,6 +98,9 @@ impl GatewayArgs {
         Settings {
             payment_timeout: self.payment_timeout,
             payments_max: self.max_payments,
+            payments_per_bank_max: self
+                .max_payments_per_bank
+                .unwrap_or(self.max_payments.div_ceil(2)),
             ..Settings::default()
         }
     }

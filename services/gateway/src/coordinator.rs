@@ -39,12 +39,14 @@ use crate::{
 use active::Active;
 use job::{Job, Origin};
 use phase_two::PhaseTwo;
+use places::Places;
 pub use settings::Settings;
 use tasks::Tasks;
 
 mod active;
 mod job;
 mod phase_two;
+mod places;
 mod recovery;
 mod same_bank;
 mod settings;
@@ -94,6 +96,7 @@ struct Shared<B> {
     banks: B,
     settings: Settings,
     active: Mutex<Active>,
+    places: Places,
     phase_two: PhaseTwo,
     tasks: Tasks,
 }
@@ -103,6 +106,7 @@ impl<B: Banks> Coordinator<B> {
     pub async fn start(store: Store, banks: B, settings: Settings) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             active: Mutex::new(Active::new(store.run().first_sequence())),
+            places: Places::default(),
             phase_two: PhaseTwo::new(settings.phase_two_max),
             tasks: Tasks::default(),
             store,
@@ -136,6 +140,10 @@ impl<B: Banks> Coordinator<B> {
         let limit = shared.settings.payments_max;
         if active.len() >= limit {
             return Err(GatewayError::TooManyPayments { limit });
+        }
+        let limit = shared.settings.payments_per_bank_max;
+        if let Some(bank) = shared.places.full(&order, limit) {
+            return Err(GatewayError::BankBehind { bank: bank.to_owned(), limit });
         }
         let id = shared.store.run().transaction(active.next_sequence());
         let state = State::Initiated;
@@ -249,10 +257,11 @@ impl<B: Banks> Shared<B> {
         let (decision, told) = watch::channel(None);
         let admitted = Admitted::running(active.insert(record.clone(), told));
         let transaction_id = record.id.to_string();
+        let waiting = self.places.take(&record.order);
         let job = Job { shared: self.clone(), record, transaction_id, decision, origin };
         let counted = self.tasks.start();
         tokio::spawn(async move {
-            if let Err(why) = job.run(payment, actions).await {
+            if let Err(why) = job.run(payment, actions, waiting).await {
                 error!(transaction_id = job.transaction_id, %why, "payment cannot be recorded");
             }
             drop(counted);

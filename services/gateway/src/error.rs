@@ -51,6 +51,17 @@ pub enum GatewayError {
         /// The bound.
         limit: usize,
     },
+    /// As many payments as may wait for that bank do.
+    #[error(
+        "{limit} payments wait for bank `{bank}` already; ask again with the same payment_id when it \
+         is back"
+    )]
+    BankBehind {
+        /// The bank.
+        bank: String,
+        /// The bound.
+        limit: usize,
+    },
     /// No decision yet.
     #[error("payment `{0}` is still under way; ask again with the same payment_id")]
     StillUnderWay(String),

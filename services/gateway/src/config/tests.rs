@@ -27,7 +27,10 @@ fn flags_and_their_defaults() {
     let direct = [("icici", "h:1"), ("sbi", "h:2")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(args.routes().unwrap().direct, direct.into());
     assert_eq!(args.settings().payments_max, 7);
+    assert_eq!(args.settings().payments_per_bank_max, 4, "half, if it is not said");
     assert_eq!(args.settings().payment_timeout, Duration::from_millis(250));
+    let args = parse("--max-payments-per-bank 3").unwrap();
+    assert_eq!(args.settings().payments_per_bank_max, 3);
 }
 
 #[test]
@@ -37,6 +40,7 @@ fn wrong_flags_are_refused() {
         ("--bank =h:1", "`=h:1` is not NAME=HOST:PORT"),
         ("--payment-timeout 10", "not a duration"),
         ("--max-payments 0", "0 is not in"),
+        ("--max-payments-per-bank 0", "0 is not in"),
     ] {
         let refused = parse(flags).unwrap_err();
         assert!(refused.contains(expected), "{refused}");

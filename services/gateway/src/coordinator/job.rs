@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::Shared;
+use super::{Shared, places::Waiting};
 use crate::{
     banks::Banks,
     order::Route,
@@ -46,6 +46,7 @@ impl<B: Banks> Job<B> {
         &self,
         mut payment: Payment,
         mut actions: Vec<Action>,
+        mut waiting: Waiting,
     ) -> Result<(), StoreError> {
         let mut steps: FuturesUnordered<Step<'_>> = FuturesUnordered::new();
         if self.record.order.route() == Route::TwoBanks {
@@ -57,6 +58,8 @@ impl<B: Banks> Job<B> {
         }
         loop {
             if let Some((Action::Answer(decision), legs)) = actions.split_first() {
+                // Whoever is told may ask for the place at once.
+                drop(waiting);
                 self.answer(decision);
                 self.shared.phase_two(&self.record, legs);
                 return Ok(());
@@ -65,7 +68,11 @@ impl<B: Banks> Job<B> {
                 actions.into_iter().map(|action| -> Step<'_> { Box::pin(self.step(action)) }),
             );
             let Some(input) = steps.next().await else { return Ok(()) };
-            actions = payment.on(input?);
+            let input = input?;
+            if let Input::Voted(leg, _) = &input {
+                waiting.answered(*leg);
+            }
+            actions = payment.on(input);
         }
     }
 

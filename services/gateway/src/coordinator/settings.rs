@@ -15,6 +15,8 @@ pub struct Settings {
     pub backoff: Backoff,
     /// Most payments under way at once.
     pub payments_max: usize,
+    /// Most payments that wait for an answer of one bank at once.
+    pub payments_per_bank_max: usize,
     /// Most payments whose banks are being told of the decision at once; of each kind.
     pub phase_two_max: usize,
     /// How often a bank is told before others get their turn. A commit comes up again, for ever; an
@@ -31,6 +33,7 @@ impl Default for Settings {
             attempt_timeout: Duration::from_secs(2),
             backoff: Backoff { first: Duration::from_millis(10), most: Duration::from_secs(1) },
             payments_max: 10_000,
+            payments_per_bank_max: 5_000,
             phase_two_max: 1_024,
             phase_two_attempts: 5,
             sweep_interval: Duration::from_secs(1),

@@ -26,7 +26,9 @@ fn code(error: &GatewayError) -> Code {
             Code::PermissionDenied
         }
         GatewayError::Conflict(_) => Code::AlreadyExists,
-        GatewayError::TooManyPayments { .. } => Code::ResourceExhausted,
+        GatewayError::TooManyPayments { .. } | GatewayError::BankBehind { .. } => {
+            Code::ResourceExhausted
+        }
         GatewayError::StillUnderWay(_) => Code::DeadlineExceeded,
         GatewayError::ForeignTransaction(_) | GatewayError::TransactionNotMade(_) => {
             Code::FailedPrecondition

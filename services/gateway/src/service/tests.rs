@@ -3,6 +3,7 @@
 
 mod aborting;
 mod access;
+mod away;
 mod committing;
 mod fake_bank;
 mod hanging;

@@ -55,6 +55,7 @@ pub(super) fn quick() -> Settings {
         attempt_timeout: Duration::from_millis(500),
         backoff: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(5) },
         payments_max: 100,
+        payments_per_bank_max: 50,
         phase_two_max: 100,
         phase_two_attempts: 2,
         sweep_interval: Duration::from_millis(5),
