@@ -2,7 +2,8 @@
 //!
 //! `DIR/ca.pem` and `DIR/ca-key.pem` are the authority; `DIR/STEM.pem` and `DIR/STEM-key.pem` an
 //! identity, the stem being [`Identity::file_stem`]. Keys are readable by their owner only. Nothing
-//! is ever overwritten: an existing authority is used to sign what is missing.
+//! is ever overwritten: an existing authority is used to sign what is missing, and half of a pair,
+//! or one that has expired, is the user's to decide about.
 
 use std::{
     fs::{self, OpenOptions},
@@ -15,7 +16,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
+use x509_parser::{
+    certificate::X509Certificate,
+    prelude::{ASN1Time, FromDer},
+};
 
 use crate::identity::{Identity, Role};
 
@@ -24,6 +30,8 @@ pub const CA_FILE: &str = "ca.pem";
 const CA_KEY_FILE: &str = "ca-key.pem";
 const CA_YEARS: i32 = 10;
 const IDENTITY_YEARS: i32 = 1;
+/// What is left to do when an authority is of no more use.
+const START_ANEW: &str = "make new certificates with `strife certs init NEWDIR`";
 
 /// What a certificate directory should hold.
 #[derive(Debug, Clone)]
@@ -66,6 +74,30 @@ pub enum CertsError {
         /// Why.
         source: io::Error,
     },
+    /// A certificate without its key, or the other way round. Neither is made anew by itself: what
+    /// is missing may be elsewhere, and a new authority would make every certificate worthless.
+    #[error(
+        "{} is there without {}; put the missing file back, or {remedy}",
+        present.display(), missing.display()
+    )]
+    HalfPresent {
+        /// The file that is there.
+        present: PathBuf,
+        /// The file that is not.
+        missing: PathBuf,
+        /// What else can be done.
+        remedy: String,
+    },
+    /// A certificate whose time is over.
+    #[error("{} expired on {day}; {remedy}", path.display())]
+    Expired {
+        /// The certificate.
+        path: PathBuf,
+        /// Its last day, UTC.
+        day: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The existing authority is not usable, or a host name cannot stand in a certificate.
     #[error("certificates in {}: {source}", dir.display())]
     Certificate {
@@ -86,7 +118,9 @@ pub fn init(dir: &Path, wanted: &Wanted) -> Result<Vec<PathBuf>, CertsError> {
     for identity in &wanted.identities {
         let stem = identity.file_stem();
         let (cert_path, key_path) = paths(dir, &stem);
-        if cert_path.exists() && key_path.exists() {
+        let remedy = || format!("remove the other and run `{}`", command(dir, identity));
+        if is_pair(&cert_path, &key_path, remedy)? {
+            check_identity_unexpired(dir, identity)?;
             continue;
         }
         let extra = if identity.role == Role::Lb { pools.as_slice() } else { &[] };
@@ -105,13 +139,64 @@ pub fn paths(dir: &Path, stem: &str) -> (PathBuf, PathBuf) {
     (dir.join(format!("{stem}.pem")), dir.join(format!("{stem}-key.pem")))
 }
 
+/// The command that makes an identity's files.
+pub(crate) fn command(dir: &Path, identity: &Identity) -> String {
+    let flag = match identity.role {
+        Role::Bank => format!(" --bank {}", identity.name),
+        Role::Client => format!(" --user {}", identity.name),
+        _ => String::new(),
+    };
+    format!("strife certs init {}{flag}", dir.display())
+}
+
+/// Refuses an identity whose certificate in `dir` has expired, and says how to renew it.
+pub(crate) fn check_identity_unexpired(dir: &Path, identity: &Identity) -> Result<(), CertsError> {
+    let (cert_path, key_path) = paths(dir, &identity.file_stem());
+    check_unexpired(&cert_path, || {
+        let command = command(dir, identity);
+        format!("remove it and {} and run `{command}` to renew", key_path.display())
+    })
+}
+
+/// Refuses an authority in `dir` that has expired.
+pub(crate) fn check_authority_unexpired(dir: &Path) -> Result<(), CertsError> {
+    check_unexpired(&dir.join(CA_FILE), || START_ANEW.to_owned())
+}
+
+/// A file that is no certificate passes: whoever reads it for use says so.
+fn check_unexpired(path: &Path, remedy: impl FnOnce() -> String) -> Result<(), CertsError> {
+    let Ok(certificate) = CertificateDer::from_pem_file(path) else { return Ok(()) };
+    let Ok((_, parsed)) = X509Certificate::from_der(&certificate) else { return Ok(()) };
+    let end = parsed.validity().not_after;
+    if ASN1Time::now() <= end {
+        return Ok(());
+    }
+    let (path, day) = (path.to_owned(), end.to_datetime().date().to_string());
+    Err(CertsError::Expired { path, day, remedy: remedy() })
+}
+
+/// Whether both files are there; neither is `false`, one of them an error.
+fn is_pair(
+    cert_path: &Path,
+    key_path: &Path,
+    remedy: impl FnOnce() -> String,
+) -> Result<bool, CertsError> {
+    let (present, missing) = match (cert_path.exists(), key_path.exists()) {
+        (true, false) => (cert_path.to_owned(), key_path.to_owned()),
+        (false, true) => (key_path.to_owned(), cert_path.to_owned()),
+        (both, _) => return Ok(both),
+    };
+    Err(CertsError::HalfPresent { present, missing, remedy: remedy() })
+}
+
 fn authority(
     dir: &Path,
     written: &mut Vec<PathBuf>,
 ) -> Result<Issuer<'static, KeyPair>, CertsError> {
     let certificate = |source| CertsError::Certificate { dir: dir.into(), source };
     let (cert_path, key_path) = (dir.join(CA_FILE), dir.join(CA_KEY_FILE));
-    if cert_path.exists() {
+    if is_pair(&cert_path, &key_path, || START_ANEW.to_owned())? {
+        check_authority_unexpired(dir)?;
         let read = |path: &Path| {
             fs::read_to_string(path)
                 .map_err(|source| CertsError::File { path: path.into(), source })
@@ -168,15 +253,10 @@ fn valid_for_years(params: &mut CertificateParams, years: i32) {
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
     let file = |source| CertsError::File { path: path.into(), source };
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)
-        .map_err(file)?;
+    let mut out =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(file)?;
     out.write_all(text.as_bytes()).map_err(file)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

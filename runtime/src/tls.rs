@@ -157,6 +157,9 @@ impl Mutual {
                 path.display()
             ))
         };
+        let expired = |error: certs::CertsError| Failure::usage(error.to_string());
+        certs::check_authority_unexpired(dir).map_err(expired)?;
+        certs::check_identity_unexpired(dir, &identity).map_err(expired)?;
         let authority = read_certificates(&ca_path).map_err(|e| unusable(&ca_path, &e))?;
         let chain = read_certificates(&cert_path).map_err(|e| unusable(&cert_path, &e))?;
         let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|e| unusable(&key_path, &e))?;
@@ -173,16 +176,11 @@ impl Mutual {
 fn check_readable(path: &Path, dir: &Path, identity: &Identity) -> Result<(), Failure> {
     File::open(path).map(drop).map_err(|error| {
         let role = identity.role.as_str();
-        let flag = match identity.role {
-            Role::Bank => format!(" --bank {}", identity.name),
-            Role::Client => format!(" --user {}", identity.name),
-            _ => String::new(),
-        };
         Failure::usage(format!(
-            "cannot read {} ({error}); make it with `strife certs init {}{flag}`, name another \
-             directory with --certs, or run the {role} with --plaintext",
+            "cannot read {} ({error}); make it with `{}`, name another directory with --certs, or \
+             run the {role} with --plaintext",
             path.display(),
-            dir.display(),
+            certs::command(dir, identity),
         ))
     })
 }

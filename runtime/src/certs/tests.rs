@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// Puts a certificate that ended years ago in the place of an identity's; its key stays.
+pub(crate) fn expire(dir: &Path, identity: &Identity) {
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let authority_key = KeyPair::from_pem(&read(&dir.join(CA_KEY_FILE))).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&read(&dir.join(CA_FILE)), authority_key).unwrap();
+    let (cert_path, key_path) = paths(dir, &identity.file_stem());
+    let mut params = identity_params(identity, &[], &[]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 2, 29);
+    let key = KeyPair::from_pem(&read(&key_path)).unwrap();
+    fs::write(cert_path, params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+}
+
 fn wanted(banks: &[&str]) -> Wanted {
     let banks: Vec<String> = banks.iter().map(|bank| (*bank).to_owned()).collect();
     Wanted::for_fleet(&banks, &["john_doe".to_owned()], &[])
@@ -39,4 +52,59 @@ fn a_broken_authority_is_named_and_kept() {
     let error = init(dir.path(), &wanted(&["sbi"])).unwrap_err().to_string();
     assert!(error.contains(&dir.path().display().to_string()), "{error}");
     assert_eq!(fs::read(dir.path().join(CA_FILE)).unwrap(), b"not a certificate");
+}
+
+#[test]
+fn half_an_authority_is_not_made_whole() {
+    for (missing, present) in [(CA_FILE, CA_KEY_FILE), (CA_KEY_FILE, CA_FILE)] {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &wanted(&["icici"])).unwrap();
+        fs::remove_file(dir.path().join(missing)).unwrap();
+        let kept = fs::read(dir.path().join(present)).unwrap();
+        let error = init(dir.path(), &wanted(&["icici", "sbi"])).unwrap_err().to_string();
+        assert!(error.contains(missing) && error.contains("strife certs init NEWDIR"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+        assert_eq!(fs::read(dir.path().join(present)).unwrap(), kept);
+        assert!(!dir.path().join(missing).exists() && !dir.path().join("bank-sbi.pem").exists());
+    }
+}
+
+#[test]
+fn half_an_identity_is_not_made_whole() {
+    for (missing, present) in
+        [("bank-icici.pem", "bank-icici-key.pem"), ("bank-icici-key.pem", "bank-icici.pem")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &wanted(&["icici"])).unwrap();
+        fs::remove_file(dir.path().join(missing)).unwrap();
+        let kept = fs::read(dir.path().join(present)).unwrap();
+        let error = init(dir.path(), &wanted(&["icici"])).unwrap_err().to_string();
+        assert!(error.contains(missing) && error.contains("--bank icici`"), "{error}");
+        assert_eq!(fs::read(dir.path().join(present)).unwrap(), kept);
+        fs::remove_file(dir.path().join(present)).unwrap();
+        assert_eq!(init(dir.path(), &wanted(&["icici"])).unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn what_is_there_is_never_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bank-icici-key.pem");
+    fs::write(&path, "precious").unwrap();
+    assert!(write(&path, "new", 0o600).is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn an_expired_certificate_is_named_and_can_be_renewed() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path(), &wanted(&["icici"])).unwrap();
+    expire(dir.path(), &Identity::new(Role::Bank, "icici"));
+    let error = init(dir.path(), &wanted(&["icici"])).unwrap_err().to_string();
+    assert!(error.contains("bank-icici.pem expired on 2020-02-29"), "{error}");
+    assert!(error.contains("--bank icici` to renew") && !error.contains('\n'), "{error}");
+    let (cert_path, key_path) = paths(dir.path(), "bank-icici");
+    fs::remove_file(&cert_path).unwrap();
+    fs::remove_file(&key_path).unwrap();
+    assert_eq!(init(dir.path(), &wanted(&["icici"])).unwrap(), [cert_path, key_path]);
 }

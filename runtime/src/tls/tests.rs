@@ -156,3 +156,14 @@ fn a_key_of_another_certificate_is_refused() {
     let args = TlsArgs { certs: dir.path().into(), plaintext: false };
     assert!(Security::load(&args, Role::Bank, "icici").is_err());
 }
+
+#[test]
+fn an_expired_certificate_says_how_to_renew_it() {
+    let dir = certificates();
+    crate::certs::tests::expire(dir.path(), &Identity::new(Role::Bank, "icici"));
+    let args = TlsArgs { certs: dir.path().into(), plaintext: false };
+    let error = Security::load(&args, Role::Bank, "icici").err().unwrap().to_string();
+    assert!(error.contains("bank-icici.pem expired on 2020-02-29; remove it and"), "{error}");
+    assert!(error.contains("strife certs init") && !error.contains('\n'), "{error}");
+    assert!(Security::load(&args, Role::Lb, "1").is_ok());
+}
