@@ -59,7 +59,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     telemetry::init(&cli.log)?;
     match cli.command {
         Command::Sweep(args) => strife_loadgen::run_sweep(args),
-        Command::Up(args) => strife_fleet::run_up(args),
+        Command::Up(args) => strife_fleet::run_up(args, &cli.log),
         Command::Lb(args) => strife_lb::run(args),
         Command::Bank(args) => strife_bank::run(args),
         Command::Gateway(args) => strife_gateway::run(args),

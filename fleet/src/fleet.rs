@@ -158,6 +158,19 @@ impl Fleet {
         Ok(())
     }
 
+    /// Starts every member that has ended by itself, where it was; returns their names.
+    pub async fn restart_ended(&mut self) -> Result<Vec<String>, FleetError> {
+        let ended = self
+            .members
+            .iter_mut()
+            .filter_map(|(name, member)| member.ended().map(|_| name.clone()));
+        let ended: Vec<String> = ended.collect();
+        for name in &ended {
+            self.restart(name).await?;
+        }
+        Ok(ended)
+    }
+
     /// An error naming a member that has ended by itself, if there is one.
     pub fn check_alive(&mut self) -> Result<(), FleetError> {
         for (name, member) in &mut self.members {
@@ -234,6 +247,9 @@ async fn generate_accounts(spec: &FleetSpec, banks: &[String]) -> Result<(), Fle
     command.args(["--seed", &spec.seed.to_string()]);
     for bank in banks {
         command.args(["--bank-name", bank]);
+    }
+    for user in &spec.users {
+        command.args(["--user", user]);
     }
     let output = command
         .output()

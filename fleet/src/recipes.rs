@@ -12,7 +12,7 @@ impl Fleet {
     fn recipe(&self, name: &str, arguments: Vec<String>) -> Recipe {
         let spec = self.spec();
         let mut all = arguments;
-        all.extend(["--log-level".to_owned(), spec.log_level.clone()]);
+        all.extend(spec.log.to_flags());
         all.extend(TlsArgs { certs: spec.certs(), plaintext: spec.plaintext }.to_flags());
         Recipe {
             name: name.to_owned(),

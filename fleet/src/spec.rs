@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use strife_runtime::telemetry::{LogArgs, LogFormat};
+
 /// A whole system: banks, and, if payments are wanted, a gateway, behind one balancer.
 #[derive(Debug, Clone)]
 pub struct FleetSpec {
@@ -32,8 +34,8 @@ pub struct FleetSpec {
     pub balancer_threads: usize,
     /// Seeds accounts and service times.
     pub seed: u64,
-    /// `--log-level` of every member.
-    pub log_level: String,
+    /// `--log` and `--log-level` of every member.
+    pub log: LogArgs,
     /// Where members' logs go.
     pub output: Output,
     /// Added to the members' niceness, so that whoever measures them is scheduled first.
@@ -93,7 +95,7 @@ impl FleetSpec {
             balancer_ports: None,
             balancer_threads: 1,
             seed: 1,
-            log_level: "warn".to_owned(),
+            log: LogArgs { log: LogFormat::Text, log_level: "warn".to_owned() },
             output: Output::Files,
             niceness: 0,
         }

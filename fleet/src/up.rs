@@ -7,12 +7,16 @@ use std::{
 };
 
 use clap::Args;
-use strife_runtime::{Failure, Shutdown, executor, identity, service_time::ServiceTime};
+use strife_runtime::{
+    Failure, Shutdown, executor, identity, service_time::ServiceTime, telemetry::LogArgs,
+};
 
 use crate::{BankSpec, Fleet, FleetSpec, Output};
 
 /// How often the foreground looks whether every process still lives.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// How many processes may end by themselves before `up` gives up.
+const MAX_RESTARTS: u32 = 100;
 /// Names for as many banks as are asked for; further ones are numbered.
 const BANK_NAMES: [&str; 4] = ["icici", "sbi", "hdfc", "axis"];
 
@@ -59,7 +63,7 @@ pub struct UpArgs {
 }
 
 /// Boots, prints what to type next, and waits for Ctrl-C or the end of a process.
-pub fn run_up(args: UpArgs) -> Result<(), Failure> {
+pub fn run_up(args: UpArgs, log: &LogArgs) -> Result<(), Failure> {
     if let Some(user) = args.users.iter().find(|user| !identity::is_name(user)) {
         return Err(Failure::usage(format!(
             "--user `{user}`: a username is 1 to 64 of a-z, 0-9, _ and -"
@@ -68,9 +72,9 @@ pub fn run_up(args: UpArgs) -> Result<(), Failure> {
     executor::block_on(1, async {
         let shutdown = Shutdown::on_signals().map_err(|error| Failure::new(error.to_string()))?;
         check_ports(args.port)?;
-        eprintln!("booting {} banks of {} servers ...", args.banks, args.servers);
+        eprintln!("booting {} bank(s) of {} server(s) each ...", args.banks, args.servers);
         let mut fleet = tokio::select! {
-            fleet = Fleet::boot(spec(&args)?) => fleet?,
+            fleet = Fleet::boot(spec(&args, log)?) => fleet?,
             () = shutdown.requested() => return Ok(()),
         };
         print!("{}", next_steps(&fleet, &args));
@@ -101,7 +105,7 @@ fn check_ports(port: u16) -> Result<(), Failure> {
     Ok(())
 }
 
-fn spec(args: &UpArgs) -> Result<FleetSpec, Failure> {
+fn spec(args: &UpArgs, log: &LogArgs) -> Result<FleetSpec, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("cannot find the strife program: {error}")))?;
     let mut spec = FleetSpec::new(program, &args.dir);
@@ -122,16 +126,28 @@ fn spec(args: &UpArgs) -> Result<FleetSpec, Failure> {
     spec.policy = args.policy.clone();
     spec.plaintext = args.plaintext;
     spec.balancer_ports = Some((args.port, args.port + 1));
-    spec.log_level = "info".to_owned();
+    spec.log = log.clone();
     spec.output = if args.logs { Output::Inherit } else { Output::Files };
     Ok(spec)
 }
 
+/// Keeps every process alive until shutdown: one that is killed is started again where it was.
 async fn watch(fleet: &mut Fleet, shutdown: &Shutdown) -> Result<(), Failure> {
+    let mut restarts = 0;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(WATCH_INTERVAL) => fleet.check_alive()?,
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
             () = shutdown.requested() => return Ok(()),
+        }
+        for name in fleet.restart_ended().await? {
+            restarts += 1;
+            eprintln!("{name} ended by itself and was started again");
+            if restarts > MAX_RESTARTS {
+                return Err(Failure::new(format!(
+                    "processes ended {restarts} times; look into {}/logs",
+                    fleet.spec().dir.display()
+                )));
+            }
         }
     }
 }
@@ -143,6 +159,13 @@ fn next_steps(fleet: &Fleet, args: &UpArgs) -> String {
         if args.plaintext { "--plaintext".to_owned() } else { format!("--certs {dir}/certs") };
     let pools = fleet.spec().banks.iter().map(BankSpec::pool);
     let pools = pools.chain(["gateway".to_owned()]).collect::<Vec<_>>().join(", ");
+    let strife = std::env::args().next().unwrap_or_else(|| "strife".to_owned());
+    let pay = match args.users.first().filter(|_| !args.plaintext) {
+        Some(user) => format!(
+            "\n  python3 docs/examples/pay.py {balancer} {dir}/certs {user} 250   (pip install grpcio grpcio-reflection)"
+        ),
+        None => String::new(),
+    };
     let logs = if args.logs { "here".to_owned() } else { format!("{dir}/logs") };
     format!(
         "
@@ -153,11 +176,12 @@ fn next_steps(fleet: &Fleet, args: &UpArgs) -> String {
   logs       {logs}
 
 Type next, in another terminal:
-  strife admin status --control {control} {tls}
-  strife admin policy round_robin --control {control} {tls}
-  strife load {balancer} --workload payments --accounts {dir}/accounts {tls} -c 128 -r 200 -z 10s
-  strife load {balancer} --workload bank --accounts {dir}/accounts {tls} -c 128 -r 2000 -z 10s
+  {strife} admin status --control {control} {tls}
+  {strife} admin policy round_robin --control {control} {tls}
+  {strife} load {balancer} --workload payments --accounts {dir}/accounts {tls} -c 128 -r 100 -z 10s
+  {strife} load {balancer} --workload bank --accounts {dir}/accounts {tls} -c 128 -r 1000 -z 10s{pay}
 
+kill -9 any of the processes: it is started again, and no money is lost.
 Ctrl-C stops everything; the money stays in {dir}/data.
 "
     )
@@ -166,6 +190,7 @@ Ctrl-C stops everything; the money stays in {dir}/data.
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use strife_runtime::telemetry::LogFormat;
 
     use super::*;
 
@@ -180,7 +205,8 @@ mod tests {
         let command = Command::try_parse_from(["up", "--banks", "5", "--port", "0"]);
         assert!(command.is_err(), "port 0 has no next port");
         let command = Command::parse_from(["up", "--banks", "5", "--servers", "2"]);
-        let spec = spec(&command.up).expect("the flags are sound");
+        let log = LogArgs { log: LogFormat::Text, log_level: "info".to_owned() };
+        let spec = spec(&command.up, &log).expect("the flags are sound");
         let names: Vec<_> = spec.banks.iter().map(|bank| bank.name.as_str()).collect();
         assert_eq!(names, ["icici", "sbi", "hdfc", "axis", "bank5"]);
         assert!(spec.banks.iter().all(|bank| bank.servers == 2));

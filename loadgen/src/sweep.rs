@@ -29,7 +29,7 @@ const REPEATS: u32 = 2;
 /// Compare policies: boot a fleet, drive it under each, write CSV files, charts and a report.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
-  strife sweep                                    the default plan, about a minute and a half
+  strife sweep                                    the default plan, about two minutes
   strife sweep loadgen/plans/clients.toml         100 to 1,000 clients
   strife sweep my-plan.toml --out results/mine    results elsewhere; run again to resume
 
@@ -66,7 +66,7 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         let shutdown = Shutdown::on_signals().map_err(|error| Failure::new(error.to_string()))?;
         sweep(&plan, &mut session, &shutdown).await
     });
-    let drawn = report(&session);
+    let drawn = report(&session, &plan);
     match outcome {
         Ok(()) => drawn.and_then(|()| verdict(&session)),
         Err(failure) => Err(failure),
@@ -100,11 +100,11 @@ fn open_runs(session: &Session, group: &Group<'_>) -> usize {
 }
 
 /// Draws and prints what has been measured, if anything has.
-fn report(session: &Session) -> Result<(), Failure> {
+fn report(session: &Session, plan: &Plan) -> Result<(), Failure> {
     if session.summary().is_empty() {
         return Ok(());
     }
-    println!("\n{}", table::table(session.summary()));
+    println!("\n{}", table::table(session.summary(), &plan.policies));
     let drawn = plot::draw(session.dir()).map_err(|error| Failure::new(error.to_string()))?;
     for headline in &drawn.headlines {
         println!("{headline}");
@@ -112,7 +112,11 @@ fn report(session: &Session) -> Result<(), Failure> {
     for line in session.books() {
         println!("{line}");
     }
-    println!("\n{} charts in {}", drawn.charts.len(), session.dir().charts().display());
+    println!(
+        "\n{} files of charts (SVG and PNG) in {}",
+        drawn.charts.len(),
+        session.dir().charts().display()
+    );
     println!("report: {}", drawn.report.display());
     Ok(())
 }

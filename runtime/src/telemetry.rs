@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Dispatch;
+use tracing_subscriber::{
+    EnvFilter, fmt, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// How logs look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,19 +43,38 @@ pub struct LogArgs {
     pub log_level: String,
 }
 
+impl LogArgs {
+    /// The same flags, to hand to a child process.
+    pub fn to_flags(&self) -> Vec<String> {
+        let format = match self.log {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        ["--log", format, "--log-level", &self.log_level].map(str::to_owned).to_vec()
+    }
+}
+
 /// Installs the process's only subscriber. An unreadable filter is named in the error.
 pub fn init(args: &LogArgs) -> Result<(), crate::Failure> {
+    let subscriber = subscriber(args, std::io::stderr, std::io::stderr().is_terminal())?;
+    // A second call (two commands in one test process) keeps the first subscriber.
+    let _ = subscriber.try_init();
+    Ok(())
+}
+
+/// What [`init`] installs, writing to `writer`.
+pub(crate) fn subscriber(
+    args: &LogArgs,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    coloured: bool,
+) -> Result<Dispatch, crate::Failure> {
     let filter = EnvFilter::try_new(&args.log_level).map_err(|error| {
         crate::Failure::usage(format!("--log-level `{}`: {error}", args.log_level))
     })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
-    // A second call (two commands in one test process) keeps the first subscriber.
-    let _ = match args.log {
-        LogFormat::Text => {
-            registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init()
-        }
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
-    };
-    Ok(())
+    let layer = fmt::layer().with_writer(writer).with_target(false);
+    Ok(match args.log {
+        LogFormat::Text => registry.with(layer.with_ansi(coloured)).into(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).into(),
+    })
 }

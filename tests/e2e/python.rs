@@ -3,15 +3,18 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::Mutex,
 };
 
 use strife_fleet::BankSpec;
 
-use crate::support::boot;
+use crate::support::{Booted, PATIENCE, boot};
 
 /// A Python with `tests/python/requirements.txt` installed. `None` where there is no python3, which
 /// only a newcomer's machine may lack: with `CI` set it fails instead.
 fn python() -> Option<PathBuf> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = INSTALLING.lock();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpcio");
     let python = environment.join("bin/python");
@@ -36,6 +39,36 @@ fn python() -> Option<PathBuf> {
     Some(python)
 }
 
+/// Runs a script against a fleet's balancer by its host name, as certificates are checked by name.
+async fn run(python: &Path, booted: &Booted, script: &str, more: &[&str]) -> String {
+    let (_, port) = booted.fleet.balancer().rsplit_once(':').unwrap();
+    let output = tokio::process::Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+        .arg(format!("localhost:{port}"))
+        .arg(booted.fleet.spec().certs())
+        .args(more)
+        .output()
+        .await
+        .unwrap();
+    let (said, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{errors}");
+    said.into_owned()
+}
+
+#[tokio::test]
+async fn a_user_pays_with_nothing_but_grpcio() {
+    let Some(python) = python() else {
+        eprintln!("NOT RUN: install python3 with venv to run the grpcio test");
+        return;
+    };
+    let booted = boot(|spec| spec.users = vec!["john_doe".to_owned()]).await;
+    let before = booted.fleet.totals().await.unwrap();
+    let said = run(&python, &booted, "docs/examples/pay.py", &["john_doe", "250"]).await;
+    assert!(said.contains("PAYMENT_STATE_COMMITTED"), "{said}");
+    booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
+}
+
 #[tokio::test]
 async fn grpcio_calls_through_the_balancer_unchanged() {
     let Some(python) = python() else {
@@ -48,17 +81,7 @@ async fn grpcio_calls_through_the_balancer_unchanged() {
         spec.policy = "round_robin".to_owned();
     })
     .await;
-    let (_, port) = booted.fleet.balancer().rsplit_once(':').unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/client.py");
-    let output = tokio::process::Command::new(python)
-        .arg(script)
-        .arg(format!("localhost:{port}"))
-        .arg(booted.fleet.spec().certs())
-        .arg(&booted.account("icici", 0).account)
-        .output()
-        .await
-        .unwrap();
-    let (said, errors) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.starts_with("ok"), "{said}{errors}");
+    let account = booted.account("icici", 0).account.clone();
+    let said = run(&python, &booted, "tests/python/client.py", &[&account]).await;
+    assert!(said.starts_with("ok"), "{said}");
 }

@@ -31,7 +31,7 @@ pub(super) async fn drive(
 ) -> Result<(), Failure> {
     let label = group.workload.label();
     let banks = group.workload.banks;
-    bar.doing(&format!("booting {banks} banks of {} servers ({label})", group.servers));
+    bar.doing(&format!("booting the fleet: {banks} x {} bank servers ({label})", group.servers));
     let spec = spec(plan, group, session, index)?;
     let accounts = spec.accounts();
     let mut fleet = tokio::select! {

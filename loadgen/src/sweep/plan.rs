@@ -12,7 +12,7 @@ use strife_runtime::{
 
 use super::cells;
 
-/// The plan that runs when none is named: about a minute and a half.
+/// The plan that runs when none is named: about two minutes.
 pub const DEFAULT: &str = include_str!("../../plans/default.toml");
 
 /// Names of the banks, in order; further ones are numbered.

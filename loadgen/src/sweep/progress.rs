@@ -25,8 +25,9 @@ impl Bar {
         if !is_terminal {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let style =
-            ProgressStyle::with_template("{bar:32.cyan/blue} {percent:>3}% {eta:>4} left  {msg}");
+        let style = ProgressStyle::with_template(
+            "{bar:16.cyan/blue} {percent:>3}% {eta:>4} left {wide_msg}",
+        );
         bar.set_style(style.expect("the template is a constant"));
         bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar, steps_per_run, is_terminal }
@@ -65,7 +66,7 @@ impl Bar {
         let ms =
             |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{:.1}", us as f64 / 1e3));
         let mut line = format!(
-            "{:<28} trial {}  {:>7.0}/s  p50 {:>6} ms  p99 {:>7} ms  {} errors",
+            "{:<33} trial {}  {:>7.0}/s  p50 {:>6} ms  p99 {:>7} ms  {} errors",
             name(run),
             run.key.trial,
             row.achieved_rps,
@@ -87,5 +88,5 @@ impl Bar {
 
 fn name(run: &Run) -> String {
     let key = &run.key;
-    format!("{} {} {}c", key.workload, key.policy, key.clients)
+    format!("{} {} {}c {}s", key.workload, key.policy, key.clients, key.servers)
 }

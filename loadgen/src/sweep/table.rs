@@ -2,10 +2,11 @@
 
 use crate::results::{RunRow, SummaryRow};
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "workload",
     "policy",
     "clients",
+    "servers",
     "offered/s",
     "achieved/s",
     "p50 ms",
@@ -14,8 +15,8 @@ const HEAD: [&str; 9] = [
     "jain",
 ];
 
-/// The table, ready to print; empty without rows.
-pub(super) fn table(rows: &[SummaryRow]) -> String {
+/// The table, ready to print, policies in the plan's order; empty without rows.
+pub(super) fn table(rows: &[SummaryRow], policies: &[String]) -> String {
     let mut cells: Vec<(&SummaryRow, Vec<&SummaryRow>)> = Vec::new();
     for row in rows {
         let same = |cell: &SummaryRow| {
@@ -30,7 +31,8 @@ pub(super) fn table(rows: &[SummaryRow]) -> String {
     }
     cells.sort_by_key(|(cell, _)| {
         let key = cell.key();
-        (key.workload, key.servers, key.rate, key.clients)
+        let policy = policies.iter().position(|policy| *policy == key.policy);
+        (key.workload, key.servers, key.rate, key.clients, policy)
     });
     if cells.is_empty() {
         return String::new();
@@ -56,7 +58,12 @@ fn line(cell: &SummaryRow, trials: &[&SummaryRow]) -> Vec<String> {
         cell.workload.clone(),
         cell.policy.clone(),
         cell.clients.to_string(),
-        spread(&of(|row| Some(row.offered_rps)), 0),
+        cell.servers.to_string(),
+        if cell.offered_rps > 0.0 {
+            format!("{:.0}", cell.offered_rps)
+        } else {
+            "closed".to_owned()
+        },
         spread(&of(|row| Some(row.achieved_rps)), 0),
         spread(&of(|row| row.p50_us.map(|us| us as f64 / 1000.0)), 1),
         spread(&of(|row| row.p99_us.map(|us| us as f64 / 1000.0)), 1),
@@ -103,7 +110,9 @@ mod tests {
             p99_us: Some(p99_us),
             ..crate::sweep::tests::row(trial)
         };
-        let text = table(&[row("a", 1, 5000), row("b", 1, 9000), row("a", 2, 7000)]);
+        let policies = ["b", "a"].map(str::to_owned);
+        let text = table(&[row("a", 1, 5000), row("b", 1, 9000), row("a", 2, 7000)], &policies);
+        assert!(text.lines().nth(1).is_some_and(|line| line.contains("9.0")), "{text}");
         assert_eq!(text.lines().count(), 3, "{text}");
         assert!(text.contains("7.0 (5.0-7.0)") && text.contains("9.0"), "{text}");
     }

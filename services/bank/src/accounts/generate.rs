@@ -48,6 +48,9 @@ pub struct GenerateArgs {
     /// with one at every bank.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub users: Option<u32>,
+    /// Name of a user, instead of user-000001, user-000002, ... Repeat it for more users.
+    #[arg(long = "user", value_name = "NAME")]
+    pub user_names: Vec<String>,
     /// Directory to write to.
     #[arg(long, default_value = "accounts", value_name = "DIR")]
     pub out: PathBuf,
@@ -90,6 +93,10 @@ pub fn generate(args: &GenerateArgs) -> Result<Vec<PathBuf>, BankError> {
     if let Some(taken) = paths.iter().find(|path| !args.force && path.exists()) {
         return Err(BankError::WouldOverwrite(taken.clone()));
     }
+    if let Some(name) = args.user_names.iter().find(|name| !is_name(name)) {
+        let why = format!("`{name}` cannot be a username (1 to 64 of a-z 0-9 _ -)");
+        return Err(invalid(&args.out, &why));
+    }
     let (per_bank, users) = contents(args, &banks);
     let file = |path: &Path| {
         let path = path.to_owned();
@@ -118,10 +125,15 @@ fn contents(args: &GenerateArgs, banks: &[String]) -> (Vec<String>, String) {
             let balance = random.random_range(least..=most);
             text.push_str(&format!("{account_id},{},{balance}\n", args.currency));
             let holder = holder(args, banks.len(), index, bank);
-            users.push_str(&format!("user-{:06},{name},{account_id}\n", holder + 1));
+            users.push_str(&format!("{},{name},{account_id}\n", username(args, holder)));
         }
     }
     (per_bank, users)
+}
+
+fn username(args: &GenerateArgs, holder: u64) -> String {
+    let named = usize::try_from(holder).ok().and_then(|holder| args.user_names.get(holder));
+    named.cloned().unwrap_or_else(|| format!("user-{:06}", holder + 1))
 }
 
 /// The user who holds account `index` of the bank numbered `bank`: with no more users than accounts
