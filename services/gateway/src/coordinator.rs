@@ -119,13 +119,14 @@ impl<B: Banks> Coordinator<B> {
         Ok(Self { shared, _sweeper: sweeper })
     }
 
-    /// Takes a payment on, or finds it if it was taken on before. The order was checked. Its time is
-    /// `now_ms`, milliseconds since the Unix epoch.
+    /// Takes a payment on, or finds it if it was taken on before, by the same user: to anybody else
+    /// nothing is said of it. The order was checked. Its time is `now_ms`, milliseconds since the Unix
+    /// epoch. `authorize` says whether a new payment may be made, and who is paid if it is known.
     pub fn pay(
         &self,
         order: Order,
-        payee: Option<String>,
         now_ms: i64,
+        authorize: impl FnOnce(&Order) -> Result<Option<String>, GatewayError>,
     ) -> Result<Admitted, GatewayError> {
         let shared = &self.shared;
         let mut active = shared.active();
@@ -137,6 +138,7 @@ impl<B: Banks> Coordinator<B> {
             record.order.check_same(&order)?;
             return Admitted::decided(record);
         }
+        let payee = authorize(&order)?;
         let limit = shared.settings.payments_max;
         if active.len() >= limit {
             return Err(GatewayError::TooManyPayments { limit });

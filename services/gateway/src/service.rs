@@ -72,28 +72,23 @@ impl<B: Banks> GatewayService<B> {
         Self { coordinator, users }
     }
 
-    /// Whom the caller acts for: `named`, or who he is. The load generator and operators act for
-    /// anybody, everyone else for himself; where TLS is off nobody is anybody.
+    /// The user the caller acts for, who must be known.
     fn user(&self, caller: &Caller, named: &str) -> Result<String, GatewayError> {
-        let user = match &caller.identity {
-            Some(identity) if identity.role == Role::Client => {
-                if !named.is_empty() && named != identity.name {
-                    let (identity, user) = (identity.to_string(), named.to_owned());
-                    return Err(GatewayError::NotThatUser { identity, user });
-                }
-                identity.name.as_str()
-            }
-            _ if named.is_empty() => return Err(GatewayError::UserMissing),
-            _ => named,
-        };
+        let user = acts_for(caller, named)?;
+        self.check_known(user)?;
+        Ok(user.to_owned())
+    }
+
+    fn check_known(&self, user: &str) -> Result<(), GatewayError> {
         match self.users.accounts_of(user) {
-            Some(_) => Ok(user.to_owned()),
+            Some(_) => Ok(()),
             None => Err(GatewayError::UnknownUser(user.to_owned())),
         }
     }
 
     /// Whether the user may pay this, to a bank that can be reached.
     fn authorize(&self, order: &Order) -> Result<(), GatewayError> {
+        self.check_known(&order.user)?;
         if self.users.owner_of(&order.from) != Some(&order.user) {
             let (user, account) = (order.user.clone(), order.from.clone());
             return Err(GatewayError::NotTheirAccount { user, account });
@@ -106,23 +101,24 @@ impl<B: Banks> GatewayService<B> {
         Ok(())
     }
 
-    /// Waits for as long as the client does, but no longer than a payment may take.
+    /// Waits for as long as the client does, but no longer than a payment may take. Only a new payment
+    /// is held against the users file and the banks of today: one that was taken on keeps its answer.
     async fn pay(
         &self,
         caller: &Caller,
         mut order: Order,
         deadline: Option<Duration>,
     ) -> Result<Receipt, GatewayError> {
-        let authorized = self.user(caller, &order.user).and_then(|user| {
-            order.user = user;
-            self.authorize(&order)
-        });
-        authorized.inspect_err(|why| log_denial(caller, why))?;
+        let user = acts_for(caller, &order.user).map(str::to_owned);
+        order.user = user.inspect_err(|why| log_denial(caller, why))?;
         let payment_id = order.payment_id.clone();
-        let payee = self.users.owner_of(&order.to).map(str::to_owned);
+        let authorize = |order: &Order| {
+            self.authorize(order)?;
+            Ok(self.users.owner_of(&order.to).map(str::to_owned))
+        };
         let patience_max = self.coordinator.settings().payment_timeout.saturating_add(GRACE);
-        let admitted = self.coordinator.pay(order, payee, now_ms())?;
-        let receipt = admitted.receipt();
+        let admitted = self.coordinator.pay(order, now_ms(), authorize);
+        let receipt = admitted.inspect_err(|why| log_denial(caller, why))?.receipt();
         let receipt = tokio::time::timeout(patience(deadline, patience_max), receipt).await;
         receipt.map_err(|_| GatewayError::StillUnderWay(payment_id))?
     }
@@ -209,6 +205,22 @@ impl<B: Banks> DecisionService for GatewayService<B> {
             Standing::StillActive => wire::Decision::StillActive,
         };
         Ok(Response::new(wire::DecisionResponse { decision: decision.into() }))
+    }
+}
+
+/// Whom the caller acts for: `named`, or who he is. The load generator and operators act for anybody,
+/// everyone else for himself; where TLS is off nobody is anybody.
+fn acts_for<'n>(caller: &'n Caller, named: &'n str) -> Result<&'n str, GatewayError> {
+    match &caller.identity {
+        Some(identity) if identity.role == Role::Client => {
+            if !named.is_empty() && named != identity.name {
+                let (identity, user) = (identity.to_string(), named.to_owned());
+                return Err(GatewayError::NotThatUser { identity, user });
+            }
+            Ok(&identity.name)
+        }
+        _ if named.is_empty() => Err(GatewayError::UserMissing),
+        _ => Ok(named),
     }
 }
 

@@ -7,6 +7,7 @@ mod away;
 mod committing;
 mod fake_bank;
 mod hanging;
+mod leaving;
 mod reading;
 mod restarting;
 mod resting;

@@ -66,6 +66,25 @@ async fn a_client_pays_from_its_own_accounts() {
     assert_eq!(pay("john", hers).await, Code::PermissionDenied);
 }
 
+/// Of a payment that is another's nothing is said but that the id is taken.
+#[tokio::test]
+async fn an_id_tells_nobody_else_about_its_payment() {
+    let secured = Secured::start().await;
+    assert_eq!(secured.pay_as(Role::Client, "john", johns("p1", "")).await, Code::Ok);
+    let jane = security(secured.certs.path(), Role::Client, "jane");
+    let mut jane = secured.system.client_as(&jane);
+    let hers = payment("p1", "", ("sbi", "A1"), ("icici", "J1"), 10);
+    for request in [johns("p1", ""), hers] {
+        let refused = jane.process_payment(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+        let expected = "payment_id `p1` was used before for another payment; choose a new id";
+        assert_eq!(refused.message(), expected);
+    }
+    let refused = jane.process_payment(johns("p1", "john")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(refused.message(), "spiffe://strife/client/jane may not act for user `john`");
+}
+
 #[tokio::test]
 async fn only_those_who_may_act_for_anybody() {
     let secured = Secured::start().await;

@@ -29,7 +29,7 @@ use crate::{
     users::Users,
 };
 
-const USERS: &str = "username,bank,account_id\n\
+pub(super) const USERS: &str = "username,bank,account_id\n\
     john,icici,J1\njohn,icici,J2\njohn,sbi,J3\njane,sbi,A1\njane,icici,A2\n";
 
 /// Everything a test needs.
@@ -37,6 +37,8 @@ pub(super) struct System {
     pub(super) icici: FakeBank,
     pub(super) sbi: FakeBank,
     pub(super) settings: Settings,
+    /// The users file, read at every boot.
+    pub(super) users: String,
     pub(super) security: Security,
     directory: TempDir,
     gateway: Option<Gateway>,
@@ -77,13 +79,14 @@ impl System {
         let icici = FakeBank::start(&accounts, &bank_securities[0]).await;
         let sbi = FakeBank::start(&[("J3", 0), ("A1", 500)], &bank_securities[1]).await;
         let directory = TempDir::new().unwrap();
-        let mut system = Self { icici, sbi, settings, security, directory, gateway: None };
+        let users = USERS.to_owned();
+        let mut system = Self { icici, sbi, settings, users, security, directory, gateway: None };
         system.boot().await;
         system
     }
 
     async fn boot(&mut self) {
-        let (routes, settings) = (self.routes(), self.settings);
+        let (routes, settings, users) = (self.routes(), self.settings, self.users.clone());
         let (security, directory) = (self.security.clone(), self.directory.path().to_owned());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -92,7 +95,7 @@ impl System {
             .unwrap();
         let booted = runtime.spawn(async move {
             let path = directory.join("users.csv");
-            std::fs::write(&path, USERS).unwrap();
+            std::fs::write(&path, users).unwrap();
             let users = Users::read(&path).unwrap();
             let banks = BankClients::new(users.banks(), routes, &security).unwrap();
             let store = open(&directory).await;
