@@ -79,6 +79,12 @@ impl LoadTracker {
         self.service_time_us.store(next.to_bits(), Relaxed);
     }
 
+    /// Calls under way, and calls that ended.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (u32, u64) {
+        (self.in_flight.load(Relaxed), self.completed.load(Relaxed))
+    }
+
     fn report(&self) -> LoadReport {
         LoadReport {
             in_flight: self.in_flight.load(Relaxed),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tower::{ServiceExt, service_fn};
 
 use super::*;
-use crate::access::Rule;
+use crate::{Role, Rule};
 
 const TABLE: AccessTable = &[Rule { path: "/a.S/", roles: &[Role::Client] }];
 

@@ -30,7 +30,7 @@ use crate::{
     money::Amount,
     service::{
         admin::Admin,
-        convert::{check_id, money, positive, status},
+        convert::{check_id, format_money, money, positive, status},
         owner::Owner,
     },
     store::{Embedded, Store},
@@ -129,11 +129,12 @@ impl<S: Store> BankService for Bank<S> {
         request: Request<TransactionRequest>,
     ) -> Result<Response<TransactionResponse>, Status> {
         let caller = Caller::of(&request);
-        let transfer = transfer(request.into_inner())?;
+        let request = request.into_inner();
+        caller.note(|| format_transfer(&request));
+        let transfer = transfer(request)?;
         let transaction_id = transfer.transaction_id.clone();
-        let subject = format_transfer(&transfer);
         let verdict = self.apply(Command::Transfer(transfer)).await;
-        caller.note(|| with_outcome(subject, &verdict));
+        note_refusal(&caller, &verdict);
         let (available, refusal) = match verdict? {
             Ok(Receipt::Transferred { available }) => (Some(money(available)), None),
             Ok(Receipt::Done) => (None, None),
@@ -175,16 +176,17 @@ fn transfer(request: TransactionRequest) -> Result<Transfer, Status> {
     Ok(Transfer { transaction_id, from: from_account_id, to: to_account_id, amount })
 }
 
-fn format_transfer(transfer: &Transfer) -> String {
-    let Transfer { transaction_id, from, to, amount } = transfer;
-    format!("{transaction_id}: {amount} {from} -> {to}")
+/// For the log: as it was asked for, be it well-formed or not.
+fn format_transfer(request: &TransactionRequest) -> String {
+    let TransactionRequest { transaction_id, from_account_id, to_account_id, amount } = request;
+    let amount = format_money(amount.as_ref());
+    format!("{transaction_id}: {amount} {from_account_id} -> {to_account_id}")
 }
 
-/// The subject of a log line, with the refusal if it came to one.
-fn with_outcome(subject: String, verdict: &Result<Verdict, Status>) -> String {
-    match verdict {
-        Ok(Err(refusal)) => format!("{subject}, refused: {refusal}"),
-        _ => subject,
+/// Puts the refusal on the call's log line if it came to one.
+fn note_refusal(caller: &Caller, verdict: &Result<Verdict, Status>) {
+    if let Ok(Err(refusal)) = verdict {
+        caller.outcome(|| format!("refused: {refusal}"));
     }
 }
 

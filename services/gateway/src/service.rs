@@ -137,14 +137,14 @@ impl<B: Banks> PaymentGateway for GatewayService<B> {
     ) -> Result<Response<wire::PaymentResponse>, Status> {
         let caller = Caller::of(&request);
         let deadline = deadline::of(request.metadata());
-        let order = convert::order_from_wire(request.into_inner())?;
+        let request = request.into_inner();
+        caller.note(|| convert::format_payment(&request));
+        let order = convert::order_from_wire(request)?;
         order.check().map_err(GatewayError::from)?;
-        let subject = format!("{} from {} to {}", order.amount, order.from, order.to);
         let receipt = self.pay(&caller, order, deadline).await;
-        caller.note(|| match &receipt {
-            Ok(receipt) => format!("{subject}: {}", receipt.decision),
-            Err(_) => subject,
-        });
+        if let Ok(receipt) = &receipt {
+            caller.outcome(|| receipt.decision.to_string());
+        }
         Ok(Response::new(convert::receipt_to_wire(receipt?)))
     }
 
@@ -155,9 +155,9 @@ impl<B: Banks> PaymentGateway for GatewayService<B> {
         let caller = Caller::of(&request);
         let timeout_max = self.coordinator.settings().attempt_timeout;
         let timeout = patience(deadline::of(request.metadata()), timeout_max);
-        let user = self.user(&caller, &request.get_ref().user);
-        let user = user.inspect_err(|why| log_denial(&caller, why))?;
-        caller.note(|| format!("balance of {user}"));
+        let named = &request.get_ref().user;
+        caller.note(|| format!("balance of {}", whom(named)));
+        let user = self.user(&caller, named).inspect_err(|why| log_denial(&caller, why))?;
         let accounts = self.users.accounts_of(&user).unwrap_or_default().to_vec();
         let asked = accounts.into_iter().map(|account| self.balance(account, timeout));
         let accounts = stream::iter(asked).buffered(BALANCES_AT_ONCE).collect().await;
@@ -170,8 +170,8 @@ impl<B: Banks> PaymentGateway for GatewayService<B> {
     ) -> Result<Response<wire::HistoryResponse>, Status> {
         let caller = Caller::of(&request);
         let wire::HistoryRequest { user, page_size, page_token } = request.into_inner();
+        caller.note(|| format!("history of {}", whom(&user)));
         let user = self.user(&caller, &user).inspect_err(|why| log_denial(&caller, why))?;
-        caller.note(|| format!("history of {user}"));
         let before = parse_page_token(&page_token)?;
         let limit = match page_size as usize {
             0 => PAGE_SIZE.0,
@@ -197,8 +197,9 @@ impl<B: Banks> DecisionService for GatewayService<B> {
     ) -> Result<Response<wire::DecisionResponse>, Status> {
         let caller = Caller::of(&request);
         let transaction_id = &request.get_ref().transaction_id;
+        caller.note(|| transaction_id.clone());
         let standing = self.coordinator.decision(transaction_id)?;
-        caller.note(|| format!("{transaction_id}: {standing:?}"));
+        caller.outcome(|| format!("{standing:?}"));
         let decision = match standing {
             Standing::Commit => wire::Decision::Commit,
             Standing::Abort => wire::Decision::Abort,
@@ -222,6 +223,11 @@ fn acts_for<'n>(caller: &'n Caller, named: &'n str) -> Result<&'n str, GatewayEr
         _ if named.is_empty() => Err(GatewayError::UserMissing),
         _ => Ok(named),
     }
+}
+
+/// For the log: the user that a request names.
+fn whom(named: &str) -> &str {
+    if named.is_empty() { "the caller" } else { named }
 }
 
 fn log_denial(caller: &Caller, why: &GatewayError) {

@@ -49,6 +49,14 @@ fn amount(amount: Option<Money>) -> Result<Amount, Status> {
     Ok(Amount { minor_units: amount.minor_units, currency })
 }
 
+/// For the log: an amount as it was asked for, in minor units.
+pub(super) fn format_money(amount: Option<&Money>) -> String {
+    match amount {
+        Some(Money { minor_units, currency }) => format!("{minor_units} {currency}"),
+        None => "no amount".to_owned(),
+    }
+}
+
 pub(super) fn money(amount: Amount) -> Money {
     Money { minor_units: amount.minor_units, currency: amount.currency.to_string() }
 }

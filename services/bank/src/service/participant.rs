@@ -8,7 +8,7 @@ use strife_runtime::Caller;
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
-use super::{Bank, convert, with_outcome};
+use super::{Bank, convert, note_refusal};
 use crate::{
     clock,
     ledger::{Command, Leg, LegKey, Refusal},
@@ -22,15 +22,16 @@ impl<S: Store> Bank<S> {
         request: Request<PrepareRequest>,
     ) -> Result<Response<PrepareResponse>, Status> {
         let caller = Caller::of(&request);
-        let prepare = convert::prepare(leg, request.into_inner(), clock::now_ms())?;
-        let subject =
-            format!("{}: {} {}", prepare.key, prepare.body.amount, prepare.body.account_id);
+        let request = request.into_inner();
+        let subject = format_prepare(leg, &request);
+        caller.note(|| subject.clone());
+        let prepare = convert::prepare(leg, request, clock::now_ms())?;
         let verdict = self.apply(Command::Prepare(prepare)).await;
         if matches!(verdict, Ok(Err(Refusal::Conflict))) {
             let client = caller.identity.as_ref().map(ToString::to_string).unwrap_or_default();
             warn!(subject, client, address = caller.address, "prepared before with another body");
         }
-        caller.note(|| with_outcome(subject, &verdict));
+        note_refusal(&caller, &verdict);
         let refusal = verdict?.err().map(convert::refusal);
         Ok(Response::new(PrepareResponse { refusal }))
     }
@@ -42,13 +43,22 @@ impl<S: Store> Bank<S> {
         request: Request<FinishRequest>,
     ) -> Result<Response<FinishResponse>, Status> {
         let caller = Caller::of(&request);
-        let key = convert::leg_key(leg, request.into_inner().transaction_id)?;
-        caller.note(|| key.to_string());
+        let FinishRequest { transaction_id } = request.into_inner();
+        caller.note(|| LegKey { transaction_id: transaction_id.clone(), leg }.to_string());
+        let key = convert::leg_key(leg, transaction_id)?;
         match self.apply(finish(key)).await? {
             Ok(_) => Ok(Response::new(FinishResponse {})),
             Err(refusal) => Err(Status::failed_precondition(refusal.to_string())),
         }
     }
+}
+
+/// For the log: as it was asked for, be it well-formed or not.
+fn format_prepare(leg: Leg, request: &PrepareRequest) -> String {
+    let PrepareRequest { transaction_id, account_id, amount, .. } = request;
+    let amount = convert::format_money(amount.as_ref());
+    let key = LegKey { transaction_id: transaction_id.clone(), leg };
+    format!("{key}: {amount} {account_id}")
 }
 
 #[tonic::async_trait]

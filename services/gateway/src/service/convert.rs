@@ -30,6 +30,19 @@ pub(super) fn order_from_wire(request: wire::PaymentRequest) -> Result<Order, Ga
     })
 }
 
+/// For the log: a payment as it was asked for, be it well-formed or not; amounts in minor units.
+pub(super) fn format_payment(request: &wire::PaymentRequest) -> String {
+    let account = |account: &Option<wire::AccountRef>| match account {
+        Some(wire::AccountRef { bank, account_id }) => format!("{bank}/{account_id}"),
+        None => "nowhere".to_owned(),
+    };
+    let amount = match &request.amount {
+        Some(common::Money { minor_units, currency }) => format!("{minor_units} {currency}"),
+        None => "no amount".to_owned(),
+    };
+    format!("{amount} from {} to {}", account(&request.from), account(&request.to))
+}
+
 pub(super) fn receipt_to_wire(receipt: Receipt) -> wire::PaymentResponse {
     let (state, abort_reason, detail) = state_to_wire(State::Decided(receipt.decision));
     wire::PaymentResponse {
