@@ -61,6 +61,14 @@ pub struct SummaryRow {
     pub why: String,
     /// How often the run was made until its measurement was valid, or given up.
     pub attempts: u32,
+    /// Calls whose intended send time lay in the measured time, as the seed drew them; 0 in files of
+    /// before it was recorded.
+    #[serde(default)]
+    pub due: u64,
+    /// What `errors` consists of, the most frequent first, `cause=calls` joined by spaces: a gRPC status
+    /// code's name, `timeout`, `shed`, or what else befell the call.
+    #[serde(default)]
+    pub errors_by_code: String,
 }
 
 /// Calls by the server that answered them, as the responses say.

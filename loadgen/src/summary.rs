@@ -4,13 +4,13 @@
 //! Pure. [`summarize`] computes a [`Summary`]; [`summary_row`], [`server_rows`] and [`timeline_rows`]
 //! write it down in the columns of [`crate::results`].
 
-use std::{fmt::Write, time::Duration};
+use std::{cmp::Reverse, fmt::Write, time::Duration};
 
 use hdrhistogram::Histogram;
 
 use crate::{
     results::{RunKey, ServerRow, SummaryRow, TimelineRow},
-    samples::{Samples, Slice},
+    samples::{Counters, Samples, Slice},
 };
 
 mod fairness;
@@ -109,7 +109,8 @@ fn calls_by_server<'a>(samples: &'a Samples, known: &'a [String]) -> Vec<(&'a st
     all
 }
 
-/// The run's row of `summary.csv`; a closed loop offers 0 calls a second. `cpu`: of all processes of the run over what the machine has.
+/// The run's row of `summary.csv`; a closed loop offers 0 calls a second. `cpu`: of all processes of
+/// the run over what the machine has.
 pub fn summary_row(
     key: &RunKey,
     seed: u64,
@@ -147,7 +148,22 @@ pub fn summary_row(
         cpu,
         why: verdict.why(),
         attempts: 1,
+        due: samples.counters.due,
+        errors_by_code: errors_by_code(&samples.counters),
     }
+}
+
+/// `UNAVAILABLE=4666 timeout=538`, the most frequent first.
+fn errors_by_code(counters: &Counters) -> String {
+    let failed =
+        counters.errors.iter().map(|(kind, calls)| (kind.to_string().replace(' ', "_"), *calls));
+    let lost = [("timeout".to_owned(), counters.timeouts), ("shed".to_owned(), counters.shed)];
+    let mut causes: Vec<(String, u64)> =
+        failed.chain(lost).filter(|(_, calls)| *calls > 0).collect();
+    causes.sort_by_key(|(_, calls)| Reverse(*calls));
+    let pairs: Vec<String> =
+        causes.into_iter().map(|(cause, calls)| format!("{cause}={calls}")).collect();
+    pairs.join(" ")
 }
 
 /// The run's rows of `servers.csv`: every server of `servers` and every other that answered.
@@ -177,10 +193,14 @@ pub fn server_rows(key: &RunKey, samples: &Samples, servers: &[String]) -> Vec<S
 /// The run's rows of `timeline.csv`, one for every slice of the measured time.
 pub fn timeline_rows(key: &RunKey, samples: &Samples) -> Vec<TimelineRow> {
     let slices = samples.wall.as_nanos().div_ceil(samples.slice.as_nanos().max(1)) as usize;
+    // A slice's histogram is coarser than the run's, and its values are the upper ends of its steps.
+    let longest_us = samples.response().max();
     let row = |index: usize| {
         let slice = samples.slices.get(index);
         let at = samples.slice * index as u32;
         let histogram = slice.and_then(|slice| slice.response.as_ref());
+        let at_quantile =
+            |share| histogram.and_then(|it| quantile(it, share)).map(|us| us.min(longest_us));
         TimelineRow {
             workload: key.workload.clone(),
             policy: key.policy.clone(),
@@ -189,8 +209,8 @@ pub fn timeline_rows(key: &RunKey, samples: &Samples) -> Vec<TimelineRow> {
             width_s: samples.slice.min(samples.wall - at).as_secs_f64(),
             calls: slice.map_or(0, |slice| slice.calls),
             errors: slice.map_or(0, |slice| slice.errors),
-            p50_us: histogram.and_then(|histogram| quantile(histogram, 0.5)),
-            p99_us: histogram.and_then(|histogram| quantile(histogram, 0.99)),
+            p50_us: at_quantile(0.5),
+            p99_us: at_quantile(0.99),
             by_server: slice.map(|slice| by_server(samples, slice)).unwrap_or_default(),
             clients: key.clients,
             servers: key.servers,

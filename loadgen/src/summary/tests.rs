@@ -219,6 +219,8 @@ fn the_timeline_has_a_row_for_every_slice() {
     assert_eq!(rows[3].by_server, "a:1=500 a:2=500");
     assert!((rows[10].width_s - 0.4).abs() < 1e-9 && rows[10].calls == 0);
     assert_eq!(rows[10].by_server, "");
+    let longest_us = samples.response().max();
+    assert!(rows.iter().all(|row| row.p99_us.is_none_or(|us| us <= longest_us)), "{longest_us}");
 }
 
 #[test]
@@ -229,6 +231,7 @@ fn errors_of_every_kind_are_in_the_row() {
     samples.counters.shed = 1;
     let summary = summarize(&samples, None, &[]);
     let row = summary_row(&key(), 1, 0.0, &samples, &summary);
-    assert_eq!((row.errors, row.timeouts), (6, 2));
+    assert_eq!((row.errors, row.timeouts, row.due), (6, 2, CALLS));
+    assert_eq!(row.errors_by_code, "connection_lost=3 timeout=2 shed=1");
     assert_eq!(row.key().rate, 0);
 }

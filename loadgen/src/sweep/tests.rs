@@ -45,6 +45,8 @@ pub(super) fn row(trial: u32) -> SummaryRow {
         cpu: 0.2,
         why: String::new(),
         attempts: 1,
+        due: 500,
+        errors_by_code: String::new(),
     }
 }
 

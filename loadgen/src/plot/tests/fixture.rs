@@ -57,6 +57,8 @@ pub(super) fn workload_rows(workload: &str, policies: &[&str], clients: u32) -> 
             cpu: 0.4,
             why: String::new(),
             attempts: 1,
+            due: CALLS,
+            errors_by_code: if only { "UNAVAILABLE=100 timeout=20".into() } else { String::new() },
         }
     };
     let trials = |policy: &&str| (1..=3).map(|trial| row(policy, trial)).collect::<Vec<_>>();
