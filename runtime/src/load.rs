@@ -13,7 +13,7 @@ use std::{
 };
 
 use strife_proto::lb::v1::{LoadReport, load_balancer_client::LoadBalancerClient};
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use crate::{
     Failure, Shutdown, connect,
@@ -22,6 +22,8 @@ use crate::{
 
 /// Weight of the newest call in the moving average of service times.
 const SERVICE_TIME_WEIGHT: f64 = 0.05;
+/// Reports lost in a row before the log says so: servers often start before their balancer.
+const LOST_REPORTS: u64 = 30;
 
 /// Counts one server's calls. Shared by everything that serves them.
 #[derive(Debug, Default)]
@@ -136,8 +138,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Reports until shutdown, in the background. A balancer that cannot be reached is told of once
-    /// in the log and tried again at every interval.
+    /// Reports until shutdown, in the background. A balancer that cannot be reached for long is
+    /// told of once in the log and tried again at every interval.
     pub fn spawn(
         self,
         tracker: Arc<LoadTracker>,
@@ -164,7 +166,7 @@ impl Reporter {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut cpu = CpuMeter::new();
-        let mut reachable = true;
+        let mut lost = 0_u64;
         for sequence in 1.. {
             ticks.tick().await;
             let report = LoadReport {
@@ -182,15 +184,19 @@ impl Reporter {
                 Err(_) => Err("no answer".to_owned()),
             };
             match outcome {
-                Ok(()) if !reachable => {
-                    debug!(balancer = %self.balancer, "load reports arrive again")
+                Ok(()) => {
+                    if lost >= LOST_REPORTS {
+                        info!(balancer = %self.balancer, "load reports arrive again");
+                    }
+                    lost = 0;
                 }
-                Err(ref why) if reachable => {
-                    warn!(balancer = %self.balancer, why, "load reports do not arrive; will keep trying");
+                Err(why) => {
+                    lost += 1;
+                    if lost == LOST_REPORTS {
+                        warn!(balancer = %self.balancer, why, "load reports do not arrive; will keep trying");
+                    }
                 }
-                _ => {}
             }
-            reachable = outcome.is_ok();
         }
     }
 }
