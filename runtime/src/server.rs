@@ -22,6 +22,9 @@ use crate::{
 /// Most TLS handshakes under way at once, and how long one may take.
 const HANDSHAKES: usize = 256;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections a server has at once, handshakes included; further ones are closed at once, so that
+/// whoever opens them looks for another server rather than wait.
+const MAX_CONNECTIONS: usize = 10_000;
 /// Streams a client may have open at once on one connection.
 const MAX_CONCURRENT_STREAMS: u32 = 10_000;
 
@@ -88,6 +91,7 @@ pub struct Server {
     listener: TcpListener,
     security: Security,
     address: SocketAddr,
+    max_connections: usize,
 }
 
 /// Binds, or says which port is in use and which `flag` to change.
@@ -115,7 +119,8 @@ impl Server {
     pub async fn bind(address: &str, flag: &str, security: &Security) -> Result<Self, Failure> {
         let listener = bind(address, flag).await?;
         let bound = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Self { listener, security: security.clone(), address: bound })
+        let (security, max_connections) = (security.clone(), MAX_CONNECTIONS);
+        Ok(Self { listener, security, address: bound, max_connections })
     }
 
     /// Where it listens; the real port if 0 was asked for.
@@ -132,8 +137,9 @@ impl Server {
         for name in &services.names {
             services.health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
         }
-        let incoming = ReceiverStream::new(accept(self.listener, self.security, shutdown.clone()));
-        info!(address = %self.address, services = services.names.join(","), "serving");
+        let address = self.address;
+        let incoming = ReceiverStream::new(accept(self, shutdown.clone()));
+        info!(%address, services = services.names.join(","), "serving");
         let server = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
             .http2_max_pending_accept_reset_streams(Some(MAX_CONCURRENT_STREAMS as usize))
@@ -187,15 +193,14 @@ fn reflection() -> Result<
 }
 
 /// Accepts until shutdown. Handshakes run side by side, bounded in number and time, so that a slow
-/// or silent peer holds up nobody.
-fn accept(
-    listener: TcpListener,
-    security: Security,
-    shutdown: Shutdown,
-) -> mpsc::Receiver<io::Result<Accepted>> {
+/// or silent peer holds up nobody; connections are bounded in number.
+fn accept(server: Server, shutdown: Shutdown) -> mpsc::Receiver<io::Result<Accepted>> {
+    let Server { listener, security, max_connections, .. } = server;
     let (accepted, incoming) = mpsc::channel(HANDSHAKES);
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let places = Arc::new(Semaphore::new(max_connections));
     tokio::spawn(async move {
+        let mut full = false;
         loop {
             let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
             let (stream, address) = tokio::select! {
@@ -210,6 +215,14 @@ fn accept(
                 },
                 () = shutdown.requested() => return,
             };
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                if !full {
+                    warn!(max_connections, "no place for further connections; closing new ones");
+                }
+                full = true;
+                continue;
+            };
+            full = false;
             let (security, accepted) = (security.clone(), accepted.clone());
             tokio::spawn(async move {
                 let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, security.accept(stream));
@@ -217,7 +230,7 @@ fn accept(
                     Ok(Ok((stream, identity))) => {
                         let peer = Peer { identity, address };
                         // Fails only when the server is gone.
-                        let _ = accepted.send(Ok(Accepted { stream, peer })).await;
+                        let _ = accepted.send(Ok(Accepted { stream, peer, _place: place })).await;
                     }
                     Ok(Err(error)) => debug!(%address, %error, "connection refused"),
                     Err(_) => debug!(%address, "handshake took too long"),
@@ -228,3 +241,6 @@ fn accept(
     });
     incoming
 }
+
+#[cfg(test)]
+mod tests;

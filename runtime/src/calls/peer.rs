@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+};
 use tonic::transport::server::Connected;
 
 use crate::{identity::Identity, tls::Stream};
@@ -25,6 +28,8 @@ pub struct Peer {
 pub(crate) struct Accepted {
     pub(crate) stream: Stream,
     pub(crate) peer: Peer,
+    /// The connection's place among the most a server has at once.
+    pub(crate) _place: OwnedSemaphorePermit,
 }
 
 impl Connected for Accepted {
