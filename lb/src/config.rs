@@ -6,7 +6,7 @@ use clap::Args;
 use strife_policy::{DEFAULT_POLICY, by_name};
 use strife_runtime::{TlsArgs, parse};
 
-use crate::error::LbError;
+use crate::{data_plane::MAX_STREAMS, error::LbError};
 
 /// The pool that takes the calls of every authority no other pool is named after.
 pub const DEFAULT_POOL: &str = "default";
@@ -42,8 +42,9 @@ pub struct LbArgs {
     /// Client connections served at once; more wait to be accepted.
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     pub max_connections: usize,
-    /// Calls a client may have under way on one connection.
-    #[arg(long, default_value_t = 4096, value_name = "N")]
+    /// Calls a client may have under way on one connection, 16384 at most; each may hold up to
+    /// 256 KiB here while it is stalled.
+    #[arg(long, default_value_t = 1024, value_name = "N")]
     pub max_streams: u32,
     /// How long connecting to a server may take, TLS included.
     #[arg(long, default_value = "3s", value_parser = parse::duration, value_name = "TIME")]
@@ -54,7 +55,7 @@ pub struct LbArgs {
     /// How long a health check may take before the server counts as down.
     #[arg(long, default_value = "2s", value_parser = parse::duration, value_name = "TIME")]
     pub health_timeout: Duration,
-    /// How long a call waits for a server when none is ready.
+    /// How long a call waits for a server when none is ready or all their streams are in use.
     #[arg(long, default_value = "500ms", value_parser = parse::duration, value_name = "TIME")]
     pub ready_timeout: Duration,
     #[command(flatten)]
@@ -101,7 +102,7 @@ pub struct Limits {
     pub health_interval: Duration,
     /// For one health check.
     pub health_timeout: Duration,
-    /// For a server to become ready when a call finds none.
+    /// For a server to become ready, or a stream to it free, when a call finds none.
     pub ready_timeout: Duration,
 }
 
@@ -143,6 +144,9 @@ impl LbArgs {
         ];
         if let Some((flag, _)) = zeros.iter().find(|(_, is_zero)| *is_zero) {
             return Err(LbError::Zero(flag));
+        }
+        if self.max_streams > MAX_STREAMS {
+            return Err(LbError::TooManyStreams);
         }
         Ok(Limits {
             max_connections: self.max_connections,

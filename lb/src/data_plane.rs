@@ -10,6 +10,7 @@ mod downstream;
 mod forward;
 mod outcome;
 mod upstream;
+mod windows;
 
 use std::{
     io,
@@ -33,6 +34,7 @@ use self::upstream::Upstreams;
 use crate::{balancer::Balancer, config::Limits, endpoint::Endpoint, pool::Pool};
 
 pub use self::forward::ENDPOINT_HEADER;
+pub(crate) use self::windows::MAX_STREAMS;
 
 /// Accepted connections that may wait for their thread.
 const HANDOVER_QUEUE: usize = 256;

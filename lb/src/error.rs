@@ -6,6 +6,8 @@ use strife_policy::{InvalidReport, UnknownPolicy};
 use strife_runtime::{Failure, Identity};
 use thiserror::Error;
 
+use crate::data_plane::MAX_STREAMS;
+
 /// Why the balancer refuses.
 #[derive(Debug, Error)]
 pub enum LbError {
@@ -90,6 +92,12 @@ pub enum LbError {
     /// Every endpoint is down or not connected yet.
     #[error("no server of pool `{0}` is ready; see `strife admin status`")]
     NoReadyEndpoint(String),
+    /// Every connection to it carries as many calls as it may.
+    #[error("server {0} has as many calls under way as it may have; try again later")]
+    NoFreeStream(String),
+    /// Their windows would not fit in that of one connection.
+    #[error("--max-streams must be {MAX_STREAMS} or less; open more connections instead")]
+    TooManyStreams,
 }
 
 impl From<LbError> for Failure {

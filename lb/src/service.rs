@@ -44,6 +44,7 @@ impl From<LbError> for Status {
             }
             LbError::NotItsPool { .. } => Self::permission_denied(message),
             LbError::NoReadyEndpoint(_) => Self::unavailable(message),
+            LbError::NoFreeStream(_) => Self::resource_exhausted(message),
             LbError::NoPoolFor { .. } => Self::unimplemented(message),
             LbError::NoPool
             | LbError::MalformedPool(_)
@@ -53,6 +54,7 @@ impl From<LbError> for Status {
             | LbError::DuplicateAddress { .. }
             | LbError::MalformedPoolPolicy(_)
             | LbError::Zero(_)
+            | LbError::TooManyStreams
             | LbError::UnknownPolicy(_)
             | LbError::InvalidReport(_) => Self::invalid_argument(message),
         }

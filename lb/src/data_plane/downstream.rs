@@ -14,16 +14,14 @@ use strife_runtime::{
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 use tracing::{debug, warn};
 
-use super::{Arrival, Worker, forward::forward};
+use super::{
+    Arrival, Worker,
+    forward::forward,
+    windows::{self, SEND_BUFFER, STREAM_WINDOW},
+};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Request bytes a stream may hold here before its upstream took them, and all streams of a
-/// connection together: a stalled call holds up nobody until hundreds are stalled.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
-/// Answer bytes that wait for the client, per stream.
-const SEND_BUFFER: usize = 256 * 1024;
 /// Headers of one request, decoded.
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// Streams a client may reset before they were looked at; gRPC clients do cancel in bursts. Beyond
@@ -102,7 +100,7 @@ fn builder(max_streams: u32) -> http2::Builder<TokioExecutor> {
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(windows::of_connection(max_streams))
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEADER_LIST)
         .max_concurrent_streams(max_streams)

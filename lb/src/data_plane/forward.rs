@@ -2,7 +2,8 @@
 //!
 //! A call is sent to another endpoint only when it cannot have run: no connection, or the
 //! connection ended before the request was written and gave it back. Everything else the client
-//! must decide.
+//! must decide. An endpoint whose streams are all in use is passed over; the last one tried is
+//! waited for, and the call is refused when no stream is free in time.
 
 use std::{error::Error, sync::Arc};
 
@@ -44,6 +45,11 @@ pub(super) async fn forward(
         let Some(endpoint) = worker.pick(&pool, &tried).await else {
             return Ok(Status::from(LbError::NoReadyEndpoint(pool.name.clone())).into_http());
         };
+        let is_last = tried.len() + 1 >= MAX_ATTEMPTS;
+        if !is_last && worker.is_full(&endpoint) {
+            tried.push(endpoint);
+            continue;
+        }
         let call = SentCall::new(endpoint.clone(), worker.balancer.clock);
         match worker.send(&endpoint, request).await {
             Ok((response, place)) => return Ok(answer(response, call, &endpoint, place)),
@@ -51,15 +57,20 @@ pub(super) async fn forward(
                 call.finish(Outcome::Failed);
                 endpoint.suspect();
                 debug!(endpoint = endpoint.address, why, "no connection");
-                if tried.len() + 1 >= MAX_ATTEMPTS {
+                if is_last {
                     return Ok(unavailable(&endpoint, &why));
                 }
                 request = *unsent;
             }
+            Err(SendError::Full) => {
+                drop(call);
+                let full = LbError::NoFreeStream(endpoint.address.clone());
+                return Ok(Status::from(full).into_http());
+            }
             Err(SendError::Unsent { request: unsent }) => {
                 // The endpoint has not failed the call: it never saw it.
                 drop(call);
-                if tried.len() + 1 >= MAX_ATTEMPTS {
+                if is_last {
                     return Ok(unavailable(&endpoint, "its connections keep ending"));
                 }
                 request = *unsent;

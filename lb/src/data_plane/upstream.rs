@@ -1,12 +1,15 @@
-//! Connections to the endpoints: one per endpoint and thread, more only at the endpoint's stream
-//! limit.
+//! Connections to the endpoints: one per endpoint and thread, more only at a stream limit, the
+//! endpoint's or [`MAX_STREAMS_PER_CONNECTION`]. When they are all full, a call waits for a stream
+//! for a bounded time and is then refused.
+
+mod slot;
 
 use std::{
     future::poll_fn,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -17,19 +20,23 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::Instant;
 use tracing::debug;
 
-use super::Worker;
+use self::slot::{Slot, Stream, Vacancy};
+use super::{
+    Worker,
+    windows::{self, SEND_BUFFER, STREAM_WINDOW},
+};
 use crate::endpoint::Endpoint;
 
-/// Connections per endpoint and thread; at their stream limits, calls wait in the last one.
+pub(super) use self::slot::StreamPlace;
+
+/// Connections per endpoint and thread.
 const MAX_CONNECTIONS: usize = 8;
-/// Answer bytes a stream may hold here before its client took them, and all streams of a
-/// connection together: slow clients stall their own streams, not the connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
-/// Request bytes that wait for the endpoint, per stream.
-const SEND_BUFFER: usize = 256 * 1024;
+/// Streams on one of them, even if the endpoint allows more: the connection is shared by all
+/// clients, and its window must have room for all of them stalled.
+const MAX_STREAMS_PER_CONNECTION: u32 = 1024;
 /// Headers of one answer, decoded.
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// Cancelled streams remembered, so that late frames for them are known for what they are.
@@ -46,27 +53,6 @@ const SETTINGS_POLL: Duration = Duration::from_millis(1);
 /// One thread's connections, by endpoint number.
 pub(super) struct Upstreams(Vec<Slot>);
 
-/// The connections to one endpoint.
-#[derive(Default)]
-struct Slot {
-    connections: Mutex<Vec<Connection>>,
-    /// Held by whoever connects; the others wait for what it gets.
-    connecting: tokio::sync::Mutex<()>,
-    failures: AtomicU64,
-    last_failure: Mutex<String>,
-}
-
-/// One connection and how much of it is in use.
-#[derive(Clone)]
-struct Connection {
-    sender: SendRequest<Incoming>,
-    streams: Arc<AtomicUsize>,
-    max_streams: Arc<AtomicUsize>,
-}
-
-/// A stream in use on a connection; given back when dropped.
-pub(super) struct StreamPlace(Arc<AtomicUsize>);
-
 /// Why there is no answer.
 pub(super) enum SendError {
     /// There was no connection and none could be made.
@@ -75,6 +61,8 @@ pub(super) enum SendError {
         request: Box<Request<Incoming>>,
         why: String,
     },
+    /// No stream was free within the ready timeout.
+    Full,
     /// The connection ended before the request was written.
     Unsent {
         /// As it was.
@@ -82,6 +70,12 @@ pub(super) enum SendError {
     },
     /// The request may have run.
     Broken(hyper::Error),
+}
+
+/// Why there is no stream.
+enum NoStream {
+    Full,
+    Unconnected(String),
 }
 
 impl Upstreams {
@@ -99,7 +93,8 @@ impl Worker {
     ) -> Result<(Response<Incoming>, StreamPlace), SendError> {
         let (mut sender, place) = match self.stream_to(endpoint).await {
             Ok(stream) => stream,
-            Err(why) => {
+            Err(NoStream::Full) => return Err(SendError::Full),
+            Err(NoStream::Unconnected(why)) => {
                 return Err(SendError::Unconnected { request: Box::new(request), why });
             }
         };
@@ -112,37 +107,44 @@ impl Worker {
         }
     }
 
-    async fn stream_to(
-        &self,
-        endpoint: &Arc<Endpoint>,
-    ) -> Result<(SendRequest<Incoming>, StreamPlace), String> {
+    /// A call to it would have to wait for another to end.
+    pub(super) fn is_full(&self, endpoint: &Endpoint) -> bool {
+        self.upstreams.0[endpoint.number].is_full()
+    }
+
+    async fn stream_to(&self, endpoint: &Arc<Endpoint>) -> Result<Stream, NoStream> {
         let slot = &self.upstreams.0[endpoint.number];
-        if let Some(stream) = slot.free_stream() {
-            return Ok(stream);
-        }
-        let failures = slot.failures.load(Relaxed);
-        let _connecting = slot.connecting.lock().await;
-        if let Some(stream) = slot.free_stream() {
-            return Ok(stream);
-        }
-        if slot.failures.load(Relaxed) != failures {
-            return Err(lock(&slot.last_failure).clone());
-        }
-        match self.connect(endpoint).await {
-            Ok(connection) => {
-                let stream = connection.stream();
-                lock(&slot.connections).push(connection);
-                Ok(stream)
+        let deadline = Instant::now() + self.limits.ready_timeout;
+        loop {
+            let vacancy = tokio::time::timeout_at(deadline, slot.stream_or_room()).await;
+            if let Some(stream) = vacancy.map_err(|_| NoStream::Full)? {
+                return Ok(stream);
             }
-            Err(why) => {
-                lock(&slot.last_failure).clone_from(&why);
-                slot.failures.fetch_add(1, Relaxed);
-                Err(why)
+            let failures = slot.failures();
+            let _connecting = slot.connecting.lock().await;
+            match slot.vacancy() {
+                Vacancy::Free(stream) => return Ok(stream),
+                Vacancy::Full => continue,
+                Vacancy::Room => {}
             }
+            if slot.failures() != failures {
+                return Err(NoStream::Unconnected(slot.last_failure()));
+            }
+            return match self.connect(endpoint).await {
+                Ok((sender, max_streams)) => Ok(slot.add(sender, max_streams)),
+                Err(why) => {
+                    slot.note_failure(&why);
+                    Err(NoStream::Unconnected(why))
+                }
+            };
         }
     }
 
-    async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Connection, String> {
+    /// A connection and the number of streams the endpoint allows on it.
+    async fn connect(
+        &self,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<(SendRequest<Incoming>, Arc<AtomicUsize>), String> {
         let timeout = self.limits.connect_timeout;
         let connecting = self.security.connect(&endpoint.address, &endpoint.expected);
         let stream = tokio::time::timeout(timeout, connecting)
@@ -168,7 +170,7 @@ impl Worker {
             }
             endpoint.suspect();
         });
-        Ok(Connection { sender, streams: Arc::default(), max_streams })
+        Ok((sender, max_streams))
     }
 }
 
@@ -188,7 +190,7 @@ fn builder() -> http2::Builder<TokioExecutor> {
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(windows::of_connection(MAX_STREAMS_PER_CONNECTION))
         .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEADER_LIST)
@@ -196,41 +198,4 @@ fn builder() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1);
     builder
-}
-
-impl Slot {
-    /// A stream on a connection that has one free; on the least used one if there may be no more
-    /// connections.
-    fn free_stream(&self) -> Option<(SendRequest<Incoming>, StreamPlace)> {
-        let mut connections = lock(&self.connections);
-        connections.retain(|connection| !connection.sender.is_closed());
-        let free = connections.iter().find(|connection| connection.has_free_stream());
-        let least_used = || {
-            let all = connections.iter().filter(|_| connections.len() >= MAX_CONNECTIONS);
-            all.min_by_key(|connection| connection.streams.load(Relaxed))
-        };
-        free.or_else(least_used).map(Connection::stream)
-    }
-}
-
-impl Connection {
-    fn has_free_stream(&self) -> bool {
-        self.streams.load(Relaxed) < self.max_streams.load(Relaxed)
-    }
-
-    fn stream(&self) -> (SendRequest<Incoming>, StreamPlace) {
-        self.streams.fetch_add(1, Relaxed);
-        (self.sender.clone(), StreamPlace(self.streams.clone()))
-    }
-}
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Every critical section leaves whole data behind.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

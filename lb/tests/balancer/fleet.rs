@@ -43,16 +43,17 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Two threads, any free ports, in the clear, and these flags; waits until it says ready.
+    /// Two threads unless the flags say otherwise, any free ports, in the clear, and these flags;
+    /// waits until it says ready.
     pub(crate) async fn start(flags: &str) -> Self {
         Self::start_with(flags, Security::Plaintext, Security::Plaintext).await
     }
 
     /// `client`: as whom tests administer it.
     pub(crate) async fn start_with(flags: &str, security: Security, client: Security) -> Self {
-        let fixed = "--listen 127.0.0.1:0 --control 127.0.0.1:0 --threads 2";
-        let bound =
-            Bound::bind(config(&format!("{fixed} {flags}")), security).await.expect("free ports");
+        let threads = if flags.contains("--threads") { "" } else { "--threads 2" };
+        let flags = format!("--listen 127.0.0.1:0 --control 127.0.0.1:0 {threads} {flags}");
+        let bound = Bound::bind(config(&flags), security).await.expect("free ports");
         let (listen, control) = (bound.listen_address(), bound.control_address());
         let shutdown = Shutdown::manual();
         let (ready, is_ready) = oneshot::channel();

@@ -8,4 +8,5 @@ mod identity;
 mod lifecycle;
 mod resets;
 mod routing;
+mod stalls;
 mod stub;
