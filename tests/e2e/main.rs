@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod balancing;
+mod logs;
 mod money;
 mod python;
 mod support;
