@@ -17,6 +17,8 @@ use crate::{
     schedule::Arrivals,
 };
 
+mod reflection;
+
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
