@@ -16,14 +16,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
-use x509_parser::{
-    certificate::X509Certificate,
-    prelude::{ASN1Time, FromDer},
-};
 
 use crate::identity::{Identity, Role};
+
+mod check;
+
+pub(crate) use check::{check_authority_unexpired, check_identity_unexpired};
 
 /// The authority's certificate, what peers must be signed by.
 pub const CA_FILE: &str = "ca.pem";
@@ -98,6 +97,16 @@ pub enum CertsError {
         /// What to do.
         remedy: String,
     },
+    /// A server's certificate that does not name a host it should be reached by.
+    #[error("{} is not valid for {host}; {remedy}", path.display())]
+    OtherHosts {
+        /// The certificate.
+        path: PathBuf,
+        /// The first host it does not name.
+        host: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The existing authority is not usable, or a host name cannot stand in a certificate.
     #[error("certificates in {}: {source}", dir.display())]
     Certificate {
@@ -121,6 +130,7 @@ pub fn init(dir: &Path, wanted: &Wanted) -> Result<Vec<PathBuf>, CertsError> {
         let remedy = || format!("remove the other and run `{}`", command(dir, identity));
         if is_pair(&cert_path, &key_path, remedy)? {
             check_identity_unexpired(dir, identity)?;
+            check::check_hosts(dir, identity, &wanted.hosts)?;
             continue;
         }
         let extra = if identity.role == Role::Lb { pools.as_slice() } else { &[] };
@@ -147,32 +157,6 @@ pub(crate) fn command(dir: &Path, identity: &Identity) -> String {
         _ => String::new(),
     };
     format!("strife certs init {}{flag}", dir.display())
-}
-
-/// Refuses an identity whose certificate in `dir` has expired, and says how to renew it.
-pub(crate) fn check_identity_unexpired(dir: &Path, identity: &Identity) -> Result<(), CertsError> {
-    let (cert_path, key_path) = paths(dir, &identity.file_stem());
-    check_unexpired(&cert_path, || {
-        let command = command(dir, identity);
-        format!("remove it and {} and run `{command}` to renew", key_path.display())
-    })
-}
-
-/// Refuses an authority in `dir` that has expired.
-pub(crate) fn check_authority_unexpired(dir: &Path) -> Result<(), CertsError> {
-    check_unexpired(&dir.join(CA_FILE), || START_ANEW.to_owned())
-}
-
-/// A file that is no certificate passes: whoever reads it for use says so.
-fn check_unexpired(path: &Path, remedy: impl FnOnce() -> String) -> Result<(), CertsError> {
-    let Ok(certificate) = CertificateDer::from_pem_file(path) else { return Ok(()) };
-    let Ok((_, parsed)) = X509Certificate::from_der(&certificate) else { return Ok(()) };
-    let end = parsed.validity().not_after;
-    if ASN1Time::now() <= end {
-        return Ok(());
-    }
-    let (path, day) = (path.to_owned(), end.to_datetime().date().to_string());
-    Err(CertsError::Expired { path, day, remedy: remedy() })
 }
 
 /// Whether both files are there; neither is `false`, one of them an error.

@@ -43,18 +43,33 @@ async fn every_call_is_in_the_log_and_no_secret_is() {
     let by_loadgen = format!("client=\"{LOADGEN}\"");
     let common = [pay, by_loadgen.as_str(), "address=\"127.0.0.1", "latency_us="];
     let with = |more: &[&'static str]| [&common[..], more].concat();
-    let accounts = format!("7 INR from icici/{} to sbi/{}: COMMITTED", from.account, to.account);
+    let accounts =
+        format!(": 7 INR minor units from icici/{} to sbi/{}: COMMITTED", from.account, to.account);
     check(&gateway, &[&with(&["result=\"Ok\""])[..], &[accounts.as_str()]].concat());
     check(
         &gateway,
-        &with(&["-77 INR from", "call failed", "result=\"InvalidArgument\"", "error="]),
+        &with(&[
+            ": -77 INR minor units from",
+            "call failed",
+            "result=\"InvalidArgument\"",
+            "error=",
+        ]),
     );
-    check(&gateway, &with(&["4611686018427387903 INR from", "ABORTED (", "result=\"Ok\""]));
+    check(
+        &gateway,
+        &with(&[": 4611686018427387903 INR minor units from", "ABORTED (", "result=\"Ok\""]),
+    );
     let bank = log_of(&logs, "icici-1");
     let prepare = "method=\"/strife.bank.v1.BankParticipant/PrepareDebit\"";
     let by_gateway = "client=\"spiffe://strife/gateway/1\"";
-    check(&bank, &[prepare, by_gateway, "-debit: 7 INR", "result=\"Ok\"", "latency_us="]);
-    check(&bank, &[prepare, by_gateway, "-debit: 4611686018427387903 INR", ": refused: "]);
+    check(
+        &bank,
+        &[prepare, by_gateway, "-debit: 7 INR minor units", "result=\"Ok\"", "latency_us="],
+    );
+    check(
+        &bank,
+        &[prepare, by_gateway, "-debit: 4611686018427387903 INR minor units", ": refused: "],
+    );
 
     for entry in fs::read_dir(&logs).unwrap() {
         let path = entry.unwrap().path();

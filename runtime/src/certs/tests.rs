@@ -34,6 +34,19 @@ fn a_second_init_adds_only_what_is_missing() {
 }
 
 #[test]
+fn a_host_that_a_certificate_does_not_name_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |hosts: &[&str]| {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        init(dir.path(), &Wanted::for_fleet(&[], &[], &hosts))
+    };
+    with(&["lb.example.net", "10.1.2.3"]).unwrap();
+    assert!(with(&["LB.example.net", "10.1.2.3"]).unwrap().is_empty());
+    let error = with(&["10.1.2.4"]).unwrap_err().to_string();
+    assert!(error.contains("lb-1.pem is not valid for 10.1.2.4; remove it"), "{error}");
+}
+
+#[test]
 fn keys_are_their_owners_only() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();

@@ -51,7 +51,7 @@ pub struct Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.minor_units, self.currency)
+        write!(f, "{} {} minor units", self.minor_units, self.currency)
     }
 }
 

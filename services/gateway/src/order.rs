@@ -36,7 +36,7 @@ pub struct Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.minor_units, self.currency)
+        write!(f, "{} {} minor units", self.minor_units, self.currency)
     }
 }
 

@@ -52,7 +52,7 @@ fn amount(amount: Option<Money>) -> Result<Amount, Status> {
 /// For the log: an amount as it was asked for, in minor units.
 pub(super) fn format_money(amount: Option<&Money>) -> String {
     match amount {
-        Some(Money { minor_units, currency }) => format!("{minor_units} {currency}"),
+        Some(Money { minor_units, currency }) => format!("{minor_units} {currency} minor units"),
         None => "no amount".to_owned(),
     }
 }

@@ -37,10 +37,13 @@ pub(super) fn format_payment(request: &wire::PaymentRequest) -> String {
         None => "nowhere".to_owned(),
     };
     let amount = match &request.amount {
-        Some(common::Money { minor_units, currency }) => format!("{minor_units} {currency}"),
+        Some(common::Money { minor_units, currency }) => {
+            format!("{minor_units} {currency} minor units")
+        }
         None => "no amount".to_owned(),
     };
-    format!("{amount} from {} to {}", account(&request.from), account(&request.to))
+    let id = &request.payment_id;
+    format!("{id}: {amount} from {} to {}", account(&request.from), account(&request.to))
 }
 
 pub(super) fn receipt_to_wire(receipt: Receipt) -> wire::PaymentResponse {
