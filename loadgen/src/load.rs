@@ -1,7 +1,7 @@
 //! `strife load`: one run against any gRPC service, told in ghz's words.
 //!
 //! `describe` turns `--call` and `--data` into request bytes, with the server's reflection or a
-//! `.proto` file; `report` writes down what was measured. In between stands [`crate::run`].
+//! `.proto` file; `report` writes down what was measured and `judge` decides how it ends. In between stands [`crate::run`].
 
 use std::{
     sync::Arc,
@@ -23,6 +23,7 @@ use crate::{
 
 mod args;
 mod describe;
+mod judge;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -60,7 +61,8 @@ async fn load(mut args: LoadArgs) -> Result<(), Failure> {
     if let Some(dir) = &args.out {
         report.write(dir)?;
     }
-    judge(&samples, &summary)
+    let lower = if config.offered_rps().is_some() { "-r" } else { "-c" };
+    judge::judge(&samples, &summary.verdict, judge::busy_machine(lower).as_deref())
 }
 
 /// What is called; makes a workload for each thread.
@@ -168,26 +170,4 @@ fn show(bar: &ProgressBar, config: &RunConfig, progress: &Progress) {
     });
     let (done, errors, in_flight) = (progress.done(), progress.errors(), progress.in_flight());
     bar.set_message(format!("{done} calls, {errors} errors, {in_flight} in flight"));
-}
-
-/// A measurement that cannot be trusted, or that measured no answer at all, is not a success.
-fn judge(samples: &Samples, summary: &summary::Summary) -> Result<(), Failure> {
-    let counters = &samples.counters;
-    if samples.stopped_early && counters.due == 0 {
-        return Err(Failure::new("stopped before anything was measured"));
-    }
-    if counters.all_errors() > 0 && counters.ok + counters.refused == 0 {
-        let causes: Vec<String> = report::errors(samples).into_iter().map(|it| it.0).collect();
-        return Err(Failure::new(format!(
-            "no call succeeded ({}); check the target, the authority and the request",
-            causes.join(", ")
-        )));
-    }
-    if !summary.verdict.is_valid() {
-        return Err(Failure::invalid_measurement(format!(
-            "the measurement is not valid: {}; lower the rate, add --threads, or free the machine",
-            summary.verdict.invalid.join("; ")
-        )));
-    }
-    Ok(())
 }

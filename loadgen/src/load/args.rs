@@ -28,7 +28,8 @@ const DEFAULT_WARMUP: Duration = Duration::from_secs(1);
   strife load 127.0.0.1:50051 --call helloworld.Greeter/SayHello --proto hello.proto -n 1000 --plaintext
   strife load 127.0.0.1:7000 --workload payments --accounts accounts -r 500 -z 1m --out results/payments
 
-Exit codes: 0 done, 1 failed, 2 wrong flags or files, 3 the measurement is not valid.")]
+Exit codes: 0 done, 1 failed or more than half of the calls failed, 2 wrong flags or files,
+3 the measurement is not valid.")]
 pub struct LoadArgs {
     /// Server or balancer to load.
     #[arg(value_name = "HOST:PORT")]

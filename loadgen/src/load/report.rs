@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use strife_runtime::{Failure, parse::format_duration};
 
-use super::args::Format;
+use super::{args::Format, judge};
 use crate::{
     results::{ResultDir, ResultsError, RunKey, ServerRow, SummaryRow, write_rows, write_whole},
     run::{Length, Pace, RunConfig},
@@ -30,6 +30,9 @@ pub(super) struct Report<'a> {
 #[derive(Serialize)]
 struct Machine<'a> {
     target: &'a str,
+    /// `open` or `closed`; a closed loop offers no rate, and its `offered_rps` is 0.
+    #[serde(rename = "loop")]
+    loop_kind: &'static str,
     summary: SummaryRow,
     refused: u64,
     errors: std::collections::BTreeMap<String, u64>,
@@ -57,6 +60,10 @@ impl Report<'_> {
             Format::Json => {
                 let report = Machine {
                     target: &self.config.target,
+                    loop_kind: match self.config.pace {
+                        Pace::Open { .. } => "open",
+                        Pace::Closed => "closed",
+                    },
                     summary: self.row(),
                     refused: self.samples.counters.refused,
                     errors: errors(self.samples).into_iter().collect(),
@@ -140,7 +147,11 @@ impl Report<'_> {
     fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counters = &self.samples.counters;
         let achieved = self.summary.achieved_rps;
-        writeln!(f, "\n{:<12}{achieved:>12.1} calls/s", "throughput")?;
+        match self.summary.offered_rps {
+            Some(offered) => writeln!(f, "\n{:<12}{offered:>12.1} calls/s", "offered")?,
+            None => writeln!(f, "\n{:<12}{:>12}", "offered", "closed loop")?,
+        }
+        writeln!(f, "{:<12}{achieved:>12.1} calls/s", "throughput")?;
         for (name, count) in [
             ("due", counters.due),
             ("sent", counters.sent),
@@ -198,9 +209,13 @@ impl Report<'_> {
 
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = &self.summary.verdict;
+        writeln!(f)?;
+        if let Some(failed) = judge::failed_calls(self.samples) {
+            writeln!(f, "{failed}")?;
+        }
         match verdict.is_valid() {
-            true => writeln!(f, "\nVALID")?,
-            false => writeln!(f, "\nINVALID: {}", verdict.invalid.join("; "))?,
+            true => writeln!(f, "measurement valid")?,
+            false => writeln!(f, "measurement INVALID: {}", verdict.invalid.join("; "))?,
         }
         if verdict.is_saturated() {
             writeln!(f, "SATURATED: {}", verdict.saturated.join("; "))?;

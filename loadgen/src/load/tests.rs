@@ -127,7 +127,7 @@ fn a_call_by_proto_file() {
     // The answer hangs, so every call times out and none succeeds: told, and in no time.
     let json = format!(r#"{{"account_id":"{HANGING}"}}"#);
     let flags = ["--call", VALIDATE, "--proto", file, "-d", &json, "-t", "50ms"];
-    failed(load(&stub.target(), &flags), "no call succeeded (timeout)");
+    failed(load(&stub.target(), &flags), "no call succeeded (timeout=100)");
     fs::write(&proto, "syntax = proto9;").unwrap();
     failed(load(&stub.target(), &["--call", VALIDATE, "--proto", file]), "correct the file");
 }
@@ -176,14 +176,20 @@ fn the_table_says_everything_once() {
         summary: &summary,
     };
     let text = report.printed(Format::Text).unwrap();
-    for part in
-        [VALIDATE, "closed loop", "no warm-up", "ok                    50", "p99.9", "s1", "100.0%"]
-    {
+    for part in [
+        VALIDATE,
+        "offered      closed loop",
+        "no warm-up",
+        "ok                    50",
+        "p99.9",
+        "s1",
+        "100.0%",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let json: serde_json::Value =
         serde_json::from_str(&report.printed(Format::Json).unwrap()).unwrap();
-    assert_eq!(json["summary"]["sent"], 50);
+    assert_eq!((&json["summary"]["sent"], &json["loop"]), (&50.into(), &"closed".into()));
     assert_eq!(json["servers"][0]["server"], "s1");
     let csv = report.printed(Format::Csv).unwrap();
     assert!(
