@@ -81,10 +81,15 @@ impl PolicyRuns {
         self.trials.iter().filter(move |trial| trial.summary.valid || !any_valid)
     }
 
-    /// Among the counted trials the one with the median p99; of two the lower.
+    /// Among the counted trials the one with the median p99, of equal ones by throughput; of two the
+    /// better.
     pub(crate) fn median_trial(&self) -> Option<&Trial> {
         let mut counted: Vec<&Trial> = self.counted().collect();
-        counted.sort_by_key(|trial| trial.summary.p99_us.unwrap_or(u64::MAX));
+        counted.sort_by(|one, other| {
+            let p99 = |trial: &Trial| trial.summary.p99_us.unwrap_or(u64::MAX);
+            let achieved = |trial: &Trial| trial.summary.achieved_rps;
+            p99(one).cmp(&p99(other)).then(achieved(other).total_cmp(&achieved(one)))
+        });
         counted.get(counted.len().saturating_sub(1) / 2).copied()
     }
 }

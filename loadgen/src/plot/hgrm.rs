@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use super::PlotError;
 
 /// A percentile is known when at least this many samples lie beyond it.
-pub(crate) const SAMPLES_BEYOND: u64 = 10;
+pub(crate) const SAMPLES_BEYOND: f64 = 10.0;
 
 /// A percentile curve as far as it is known.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -79,13 +79,21 @@ fn row(line: &str) -> Result<[f64; 3], String> {
 }
 
 fn curve(rows: &[[f64; 3]], total: u64) -> Curve {
-    let points = rows
-        .iter()
-        .filter(|[_, _, count]| total.saturating_sub(*count as u64) >= SAMPLES_BEYOND)
-        .map(|[value_ms, percentile, _]| CurvePoint {
-            nines: -(1.0 - percentile).log10(),
-            value_us: value_ms * 1e3,
-        })
-        .collect();
+    // By rank, not by the cumulative count: where many samples tie, the count runs ahead of the
+    // percentile. Rounded, since 1 - 0.99 is a little less than a hundredth.
+    let total_samples = total as f64;
+    let beyond = |percentile: f64| (total_samples * (1.0 - percentile) * 1e6).round() / 1e6;
+    let known = || rows.iter().filter(|[_, percentile, _]| beyond(*percentile) >= SAMPLES_BEYOND);
+    let point = |value_ms: f64, percentile: f64| CurvePoint {
+        nines: -(1.0 - percentile).log10(),
+        value_us: value_ms * 1e3,
+    };
+    let mut points: Vec<CurvePoint> =
+        known().map(|[value_ms, percentile, _]| point(*value_ms, *percentile)).collect();
+    // The file has one row for all that tie with the longest, which may begin far from the end.
+    let end = 1.0 - SAMPLES_BEYOND / total_samples;
+    let tied =
+        known().next_back().filter(|[_, at, count]| *at < end && *count >= end * total_samples);
+    points.extend(tied.map(|[value_ms, ..]| point(*value_ms, end)));
     Curve { total, points }
 }

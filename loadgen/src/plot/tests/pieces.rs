@@ -29,6 +29,16 @@ fn a_histogram_is_read_as_far_as_it_is_known() {
 }
 
 #[test]
+fn ties_do_not_end_a_curve() {
+    let mut histogram = hdrhistogram::Histogram::<u64>::new(3).unwrap();
+    histogram.record_n(1_000, 200).unwrap();
+    histogram.record_n(2_000_000, 9_800).unwrap();
+    let curve = parse(&percentile_text(&histogram)).unwrap();
+    let last = curve.points.last().unwrap();
+    assert!(last.nines > 2.0 && last.value_us > 1_990_000.0, "{last:?}");
+}
+
+#[test]
 fn what_a_run_writes_is_read() {
     let mut histogram = hdrhistogram::Histogram::<u64>::new(3).unwrap();
     (1..=10_000).for_each(|us| histogram.record(us).unwrap());
