@@ -42,12 +42,15 @@ impl<'a> Fairness<'a> {
         (servers > 1).then_some(Self { workload, frame, servers })
     }
 
-    fn line(&self, trial: &Trial, plane: &Plane) -> Vec<Point> {
+    /// The trial's line, broken where a slice has no calls.
+    fn stretches(&self, trial: &Trial, plane: &Plane) -> Vec<Vec<Point>> {
         let at = |slice: &TimelineRow| {
             let index = jain(by_server(slice).map(|(_, calls)| calls), self.servers)?;
             Some(plane.at(slice.at_s + slice.width_s / 2.0, index))
         };
-        trial.timeline.iter().filter_map(at).collect()
+        let points: Vec<Option<Point>> = trial.timeline.iter().map(at).collect();
+        let stretches = points.split(Option::is_none).filter(|stretch| !stretch.is_empty());
+        stretches.map(|stretch| stretch.iter().flatten().copied().collect()).collect()
     }
 }
 
@@ -105,17 +108,25 @@ impl Figure for Fairness<'_> {
         canvas.text("time (s)", below, Align::Middle, TICK)?;
         for runs in &self.workload.policies {
             for trial in &runs.trials {
-                canvas.path(&self.line(trial, &plane), runs.look.tone.tint(), 1.0)?;
+                for stretch in self.stretches(trial, &plane) {
+                    canvas.path(&stretch, runs.look.tone.tint(), 1.0)?;
+                }
             }
         }
         let mut labels = Vec::new();
         for runs in &self.workload.policies {
-            let line = runs.median_trial().map(|trial| self.line(trial, &plane));
-            let line = line.unwrap_or_default();
-            canvas.dashed(&line, runs.look.dashes, runs.look.tone, 2.4)?;
+            let median = runs.median_trial().map(|trial| self.stretches(trial, &plane));
+            let median = median.unwrap_or_default();
+            for stretch in &median {
+                canvas.dashed(stretch, runs.look.dashes, runs.look.tone, 2.4)?;
+            }
             let whole = Spread::of(runs.counted().map(|trial| trial.summary.jain));
             let detail = whole.map_or_else(String::new, |w| format!("whole run {:.3}", w.median));
-            labels.push(EndLabel { runs, from: line.last().copied(), detail });
+            labels.push(EndLabel {
+                runs,
+                from: median.last().and_then(|line| line.last().copied()),
+                detail,
+            });
         }
         end_labels(canvas, area, &labels)
     }

@@ -39,7 +39,7 @@ impl<'a> Timeline<'a> {
         let panel = heading_height(workload, 0) + 236.0;
         let content = 22.0 + rows * panel + (rows - 1.0) * GAP;
         let title = format!("{}: response time over the run", workload.name);
-        let reading = "upper line p99, lower line p50 of each slice · bold is the median trial";
+        let reading = "upper line p99, lower line p50 of each slice, where it has calls enough · bold: median trial";
         let frame = Frame::new(title, reading, workload, machine, content);
         Some(Self { workload, frame })
     }
@@ -80,9 +80,6 @@ impl<'a> Timeline<'a> {
         }
         let Some(median) = runs.median_trial() else { return Ok(()) };
         for (percentile, width) in percentiles {
-            // Across slices with too few calls the line is only thin.
-            let known = stretches(median, percentile, plane).concat();
-            canvas.path(&known, runs.look.tone, 1.0)?;
             for stretch in stretches(median, percentile, plane) {
                 if let [alone] = stretch.as_slice() {
                     canvas.disc(*alone, width, runs.look.tone)?;
