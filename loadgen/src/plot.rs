@@ -38,6 +38,7 @@ mod numbers;
 mod percentiles;
 mod report;
 mod scaling;
+mod slow;
 mod style;
 mod throughput;
 mod timeline;

@@ -2,13 +2,18 @@
 //!
 //! A sweep may hold several cells per policy (client counts, server counts, rates). Most charts show
 //! one of them, the *main cell*: the one with the most policies and runs, and the largest among
-//! equals. The scaling chart shows all.
+//! equals. The scaling chart and the report's table show all.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use super::{
     PlotError,
     hgrm::{self, Curve},
+    slow::Slow,
     style::{Look, looks, rank},
 };
 use crate::results::{
@@ -16,6 +21,8 @@ use crate::results::{
     read_rows,
 };
 use runs::{Run, main_cell};
+
+pub(crate) use runs::Cell;
 
 mod runs;
 
@@ -40,6 +47,8 @@ pub(crate) struct Workload {
     pub(crate) cells: Vec<(String, Look, Vec<SummaryRow>)>,
     /// Calls are counted by pool and endpoint, not by answering server.
     pub(crate) pooled: bool,
+    /// The servers that the plan makes slower.
+    pub(crate) slow: Slow,
 }
 
 /// One policy's trials in the main cell.
@@ -100,6 +109,26 @@ impl Workload {
         self.policies.iter().flat_map(|runs| &runs.trials)
     }
 
+    /// All cells, the main one first, then by clients, servers and rate.
+    pub(crate) fn all_cells(&self) -> Vec<Cell> {
+        let main = Cell::of(self.first());
+        let rows = self.cells.iter().flat_map(|(_, _, rows)| rows);
+        let mut cells: Vec<Cell> = rows.map(Cell::of).filter(|cell| *cell != main).collect();
+        cells.sort_unstable();
+        cells.dedup();
+        cells.insert(0, main);
+        cells
+    }
+
+    /// The summaries of one cell, by policy.
+    pub(crate) fn rows_of(&self, cell: Cell) -> Vec<(&str, Vec<SummaryRow>)> {
+        let of_cell = |rows: &[SummaryRow]| -> Vec<SummaryRow> {
+            rows.iter().filter(|row| Cell::of(row) == cell).cloned().collect()
+        };
+        let policies = self.cells.iter().map(|(name, _, rows)| (name.as_str(), of_cell(rows)));
+        policies.filter(|(_, rows)| !rows.is_empty()).collect()
+    }
+
     /// One run of the main cell, for what all of them share.
     pub(crate) fn first(&self) -> &SummaryRow {
         &self.trials().next().expect("a workload has runs").summary
@@ -125,12 +154,13 @@ impl Sweep {
             read_rows(&dir.endpoints())?,
             required_rows(&dir.timeline())?,
         );
+        let (plan, parsed) = plan(&dir.plan())?;
         let name = dir.path().file_name().map_or("results".into(), |name| name.to_string_lossy());
         Ok(Self {
             name: name.into_owned(),
             machine: machine(&dir.machine())?,
-            plan: plan(&dir.plan())?,
-            workloads: workloads(dir, runs)?,
+            workloads: workloads(dir, runs, &parsed)?,
+            plan,
         })
     }
 }
@@ -153,18 +183,23 @@ fn machine(path: &Path) -> Result<Machine, PlotError> {
     Ok(serde_json::from_str(&text(path)?).map_err(malformed)?)
 }
 
-fn plan(path: &Path) -> Result<String, PlotError> {
+/// The text, and what it says.
+fn plan(path: &Path) -> Result<(String, toml::Table), PlotError> {
     let text = text(path)?;
     let parsed: Result<toml::Table, _> = toml::from_str(&text);
-    parsed.map_err(|error| {
+    let parsed = parsed.map_err(|error| {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let reason = format!("line {line}: {}", error.message().replace('\n', " "));
         ResultsError::Malformed { path: path.into(), reason }
     })?;
-    Ok(text)
+    Ok((text, parsed))
 }
 
-fn workloads(dir: &ResultDir, runs: Vec<Run>) -> Result<Vec<Workload>, PlotError> {
+fn workloads(
+    dir: &ResultDir,
+    runs: Vec<Run>,
+    plan: &toml::Table,
+) -> Result<Vec<Workload>, PlotError> {
     let looks = looks(runs.iter().map(|run| run.summary.policy.as_str()));
     let mut by_workload: BTreeMap<String, BTreeMap<String, Vec<Run>>> = BTreeMap::new();
     for run in runs {
@@ -174,7 +209,7 @@ fn workloads(dir: &ResultDir, runs: Vec<Run>) -> Result<Vec<Workload>, PlotError
     let workload = |(name, runs): (String, BTreeMap<String, Vec<Run>>)| {
         let mut runs: Vec<(String, Vec<Run>)> = runs.into_iter().collect();
         runs.sort_by(|(one, _), (other, _)| rank(one).cmp(&rank(other)));
-        workload(dir, name, runs, &looks)
+        workload(dir, name, runs, &looks, plan)
     };
     by_workload.into_iter().map(workload).collect()
 }
@@ -184,18 +219,19 @@ fn workload(
     name: String,
     runs: Vec<(String, Vec<Run>)>,
     looks: &BTreeMap<String, Look>,
+    plan: &toml::Table,
 ) -> Result<Workload, PlotError> {
     let main = main_cell(&runs);
     let summaries = |runs: &[Run]| runs.iter().map(|run| run.summary.clone()).collect();
     let cells =
         runs.iter().map(|(name, runs)| (name.clone(), looks[name], summaries(runs))).collect();
-    let in_main = |run: &&Run| run.cell == main;
+    let in_main = |run: &&Run| run.cell() == main;
     let pools = bank_pools(runs.iter().flat_map(|(_, runs)| runs).filter(in_main));
     let pooled = pools.len() > 1;
     let mut policies = Vec::new();
     for (policy, runs) in runs {
         let mut trials = Vec::new();
-        for run in runs.into_iter().filter(|run| run.cell == main) {
+        for run in runs.into_iter().filter(|run| run.cell() == main) {
             let calls = if pooled { by_endpoint(&run, &pools) } else { by_server(&run) };
             let response = hgrm::read(&dir.histogram(&run.summary.key(), "response"))?;
             let Run { summary, timeline, .. } = run;
@@ -205,7 +241,11 @@ fn workload(
             policies.push(PolicyRuns { look: looks[&policy], policy, trials });
         }
     }
-    Ok(Workload { name, policies, cells, pooled })
+    let trials = policies.iter().flat_map(|runs| &runs.trials);
+    let servers: BTreeSet<&str> =
+        trials.flat_map(|trial| trial.calls.iter().map(|row| row.server.as_str())).collect();
+    let slow = Slow::of(plan, &name, &Vec::from_iter(servers));
+    Ok(Workload { name, policies, cells, pooled, slow })
 }
 
 /// The pools behind a gateway are the banks'; how its own pool is shared out is another question.

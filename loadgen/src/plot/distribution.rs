@@ -1,7 +1,8 @@
 //! Calls per server: a panel per policy, a bar per server, and where an even share would end.
 //!
 //! Bars are means over trials, dots the trials. Servers behind a gateway are grouped by pool. All
-//! panels share one scale; a bar that would dwarf the rest is cut and its number written into it.
+//! panels share one scale; a bar that would dwarf the rest is cut and its number written into it. A
+//! server that the plan makes slower is marked so.
 
 use plotters::prelude::DrawingBackend;
 
@@ -14,6 +15,7 @@ use super::{
     frame::{Frame, fit, panels, stem},
     marks::{heading, heading_height},
     numbers::{count, list, percent, significant},
+    slow::slower,
     style::{INK, LABEL, PAGE, STAMP, TARGET, TEXT, TICK},
 };
 use crate::results::{Machine, SummaryRow};
@@ -22,10 +24,12 @@ use pool::{Pool, pools};
 mod pool;
 
 const COLUMNS: usize = 3;
-const GAP: f64 = 36.0;
+const GAP: f64 = 26.0;
 const AXIS_HEIGHT: f64 = 38.0;
 /// A bar longer than this many even shares is cut if the others are much shorter.
 const CUT_AT_EVEN_SHARES: f64 = 2.5;
+/// An axis is stretched by up to this factor rather than to cut what lies beyond it.
+const STRETCH: f64 = 1.3;
 /// A cut bar at least this tall holds its number.
 const NUMBERED: f64 = 13.0;
 /// Servers that differ less from an even share are not named.
@@ -77,7 +81,16 @@ impl<'a> Distribution<'a> {
     fn label_width(&self) -> f64 {
         let names = self.pools.iter().flat_map(|pool| &pool.servers);
         let headings = self.pools.iter().map(|pool| LABEL.width(&pool.name));
-        names.map(|name| TICK.width(name)).chain(headings).fold(20.0, f64::max).min(130.0) + 10.0
+        let names = names.map(|name| TICK.width(&self.label(name)));
+        names.chain(headings).fold(20.0, f64::max).min(150.0) + 10.0
+    }
+
+    /// `icici-3 · 3× slower`.
+    fn label(&self, server: &str) -> String {
+        match self.workload.slow.factor(server) {
+            Some(factor) => format!("{server} · {}", slower(factor)),
+            None => server.to_owned(),
+        }
     }
 
     /// One scale for all panels.
@@ -86,11 +99,16 @@ impl<'a> Distribution<'a> {
         let pools = || self.pools.iter().flat_map(|pool| policies.clone().map(move |p| (pool, p)));
         let even = pools().map(|(pool, policy)| pool.even_share(policy)).fold(0.0, f64::max);
         let cut = even * CUT_AT_EVEN_SHARES;
-        let longest = |longest: f64, (pool, policy): (&Pool, usize)| {
-            let all = pool.calls[policy].iter().flatten();
-            all.copied().filter(|&calls| calls <= cut).fold(longest, f64::max)
-        };
-        Axis::from_zero(pools().fold(even * 1.1, longest), 3.0)
+        let mut all: Vec<f64> = pools()
+            .flat_map(|(pool, policy)| pool.calls[policy].iter().flatten())
+            .copied()
+            .collect();
+        all.sort_by(f64::total_cmp);
+        all.into_iter().fold(Axis::from_zero(even * 1.1, 3.0), |axis, calls| {
+            let fits = axis.share(calls) <= 1.0;
+            let near = calls <= cut || axis.share(calls) <= STRETCH;
+            if near && !fits { Axis::from_zero(calls, 3.0) } else { axis }
+        })
     }
 
     fn panel<DB: DrawingBackend>(
@@ -117,7 +135,7 @@ impl<'a> Distribution<'a> {
             for server in 0..pool.servers.len() {
                 self.bar(canvas, index, pool, server, y, plane)?;
                 if let Some(width) = names.filter(|_| self.is_named(server)) {
-                    let name = fit(&pool.servers[server], TICK, width - 8.0);
+                    let name = fit(&self.label(&pool.servers[server]), TICK, width - 8.0);
                     let baseline = y + self.row_height / 2.0 + 3.8;
                     canvas.text(&name, (left - 8.0, baseline), Align::Right, TICK)?;
                 }
@@ -163,22 +181,36 @@ impl<'a> Distribution<'a> {
             let face = Type { size: TEXT.size, ..STAMP };
             if self.row_height >= NUMBERED {
                 let at = (left + 8.0, middle + 3.8);
-                return canvas.text(&count(mean), at, Align::Left, face);
+                return canvas.text(&with_range(mean, &trials), at, Align::Left, face);
             }
             return Ok(());
         }
         if self.row_height >= 8.0 {
-            for calls in trials.iter().filter(|&&calls| plane.x.share(calls) <= 1.0) {
-                let at = (plane.at(*calls, 0.0).0, middle);
+            for calls in trials {
+                let at = (plane.at(calls, 0.0).0.min(right), middle);
                 canvas.disc(at, 2.7, PAGE)?;
                 canvas.disc(at, 1.8, INK)?;
+                // One that lies beyond the panel is a ring at its edge.
+                if plane.x.share(calls) > 1.0 {
+                    canvas.disc(at, 0.9, PAGE)?;
+                }
             }
         }
         Ok(())
     }
 }
 
-/// `Jain 0.93 · CoV 0.27 · max/mean 1.12`, medians over trials.
+/// What a cut bar says: the mean, and the trials' lowest and highest.
+fn with_range(mean: f64, trials: &[f64]) -> String {
+    match Spread::of(trials.iter().copied()) {
+        Some(Spread { low, high, .. }) if low < high => {
+            format!("{} ({}–{})", count(mean), count(low), count(high))
+        }
+        _ => count(mean),
+    }
+}
+
+/// `Jain 0.93, CoV 0.27, max/mean 1.12`, medians over trials.
 fn evenness(runs: &PolicyRuns) -> String {
     let median = |of: fn(&SummaryRow) -> f64| {
         Spread::of(runs.counted().map(|trial| of(&trial.summary))).map(|spread| spread.median)
@@ -186,7 +218,7 @@ fn evenness(runs: &PolicyRuns) -> String {
     let text =
         |value: Option<f64>, write: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), write);
     format!(
-        "Jain {} · CoV {} · max/mean {}",
+        "Jain {}, CoV {}, max/mean {}",
         text(median(|row| row.jain), |jain| format!("{jain:.3}")),
         text(median(|row| row.cov), significant),
         text(median(|row| row.max_over_mean), significant)
@@ -218,7 +250,7 @@ impl Figure for Distribution<'_> {
         };
         let policies = self.workload.policies.iter().enumerate();
         let parts: Vec<String> = policies.filter_map(per_policy).collect();
-        format!("Of an even share, {}.", list(&parts))
+        format!("Of an even share, {}.{}", list(&parts), self.workload.slow.remark())
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &mut Canvas<'_, DB>) -> Result<(), PlotError> {

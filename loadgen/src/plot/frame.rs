@@ -5,7 +5,7 @@ use plotters::prelude::DrawingBackend;
 use super::{
     PlotError, WIDTH,
     canvas::{Align, Area, Canvas, Type},
-    data::Workload,
+    data::{Cell, Workload},
     numbers::{count, counted, list, quantity},
     style::{FOOTER, PAGE, SUBTITLE, TITLE},
 };
@@ -37,12 +37,7 @@ impl Frame {
         machine: &Machine,
         content: f64,
     ) -> Self {
-        let SummaryRow { clients, servers, .. } = *workload.first();
-        let setting = format!(
-            "{}, {}",
-            counted(clients as usize, "client"),
-            counted(servers as usize, "server")
-        );
+        let setting = Cell::of(workload.first()).described();
         let subtitle = format!("{setting} · {reading}");
         let rows: Vec<&SummaryRow> = workload.trials().map(|trial| &trial.summary).collect();
         Self { title, subtitle, footer: wrap(&facts(&rows, machine)), content }
@@ -102,7 +97,7 @@ fn facts(rows: &[&SummaryRow], machine: &Machine) -> Vec<String> {
     trials.dedup();
     let commit = machine.commit.as_deref().map_or_else(
         || format!("strife {}", machine.strife_version),
-        |commit| format!("commit {}", commit.chars().take(10).collect::<String>()),
+        |commit| format!("commit {}", short(commit)),
     );
     vec![
         offered(rows),
@@ -122,15 +117,21 @@ fn facts(rows: &[&SummaryRow], machine: &Machine) -> Vec<String> {
     ]
 }
 
+/// The first ten characters, and what follows a dash: `0123456789-dirty`.
+fn short(commit: &str) -> String {
+    let (hash, rest) = commit.split_at(commit.find('-').unwrap_or(commit.len()));
+    hash.chars().take(10).collect::<String>() + rest
+}
+
 fn offered(rows: &[&SummaryRow]) -> String {
     let rates = rows.iter().map(|row| row.offered_rps);
     let (low, high) = rates.fold((f64::MAX, 0.0_f64), |(low, high), r| (low.min(r), high.max(r)));
     if high == 0.0 {
         "closed loop".to_owned()
     } else if high - low <= 0.01 * high {
-        format!("offered {} calls/s", quantity(high))
+        format!("planned {} calls/s", quantity(high))
     } else {
-        format!("offered {}–{} calls/s", quantity(low), quantity(high))
+        format!("planned {}–{} calls/s", quantity(low), quantity(high))
     }
 }
 

@@ -2,18 +2,48 @@
 
 use std::collections::BTreeMap;
 
+use super::super::numbers::{count, counted};
 use crate::results::{EndpointRow, RunKey, RunRow, ServerRow, SummaryRow, TimelineRow};
 
-/// Which cell of its policy a run belongs to: clients, servers, offered calls per second.
-pub(super) type Cell = (u32, u32, u64);
+/// Which cell of its policy a run belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cell {
+    pub(crate) clients: u32,
+    pub(crate) servers: u32,
+    /// Offered calls per second, rounded; 0 in a closed loop.
+    pub(crate) rate: u64,
+}
+
+impl Cell {
+    pub(crate) fn of(row: &SummaryRow) -> Self {
+        let RunKey { clients, servers, rate, .. } = row.key();
+        Self { clients, servers, rate }
+    }
+
+    /// `1,000 clients, 15 servers, 2,000 calls/s`.
+    pub(crate) fn described(self) -> String {
+        let Self { clients, servers, rate } = self;
+        let rate = match rate {
+            0 => "closed loop".to_owned(),
+            rate => format!("{} calls/s", count(rate as f64)),
+        };
+        let (clients, servers) = (clients as usize, servers as usize);
+        format!("{}, {}, {rate}", counted(clients, "client"), counted(servers, "server"))
+    }
+}
 
 /// One run with its rows, histogram aside.
 pub(super) struct Run {
     pub(super) summary: SummaryRow,
-    pub(super) cell: Cell,
     pub(super) servers: Vec<ServerRow>,
     pub(super) endpoints: Vec<EndpointRow>,
     pub(super) timeline: Vec<TimelineRow>,
+}
+
+impl Run {
+    pub(super) fn cell(&self) -> Cell {
+        Cell::of(&self.summary)
+    }
 }
 
 /// Every run of the summary with its rows of the other files, in the order of their keys.
@@ -28,7 +58,6 @@ pub(super) fn runs(
     let runs = by_run(summary).into_iter().filter_map(|(key, mut rows)| {
         Some(Run {
             summary: rows.pop()?,
-            cell: (key.clients, key.servers, key.rate),
             servers: servers.remove(&key).unwrap_or_default(),
             endpoints: endpoints.remove(&key).unwrap_or_default(),
             timeline: timeline.remove(&key).unwrap_or_default(),
@@ -51,7 +80,7 @@ pub(super) fn main_cell(runs: &[(String, Vec<Run>)]) -> Cell {
     for (_, runs) in runs {
         let mut own: BTreeMap<Cell, usize> = BTreeMap::new();
         for run in runs {
-            *own.entry(run.cell).or_default() += 1;
+            *own.entry(run.cell()).or_default() += 1;
         }
         for (cell, count) in own {
             let (policies, all) = cells.entry(cell).or_default();
