@@ -5,12 +5,14 @@
 //! where both policies had the same seed. Invalid runs are left out. A policy that could not serve
 //! what was offered ranks below all that could, whatever its latency.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use super::numbers::{significant, time, time_range};
 use crate::results::SummaryRow;
 
 mod wording;
 
-pub(crate) use wording::{headline, on_latency, on_throughput};
+pub(crate) use wording::{headline, on_errors, on_latency, on_throughput};
 
 /// What ratios refer to, if it was measured.
 pub(crate) const BASELINE: &str = "round_robin";
@@ -66,13 +68,52 @@ pub(crate) struct Standing {
     /// p99 over the baseline's in the same trial.
     pub(crate) ratio: Option<Spread>,
     pub(crate) achieved_rps: Option<Spread>,
-    pub(crate) offered_rps: Option<Spread>,
+    /// Calls due a second, as the seed drew them; nothing in a closed loop.
+    pub(crate) due_rps: Option<Spread>,
+    /// Of what was due in the same trial.
+    pub(crate) answered_share: Option<Spread>,
+    /// As planned; 0 in a closed loop.
+    pub(crate) planned_rps: f64,
     pub(crate) jain: Option<Spread>,
     pub(crate) cov: Option<Spread>,
     pub(crate) max_over_mean: Option<Spread>,
+    /// Failed calls of all trials.
     pub(crate) errors: u64,
-    /// Of the calls sent.
-    pub(crate) error_share: f64,
+    /// What they consist of, the most frequent first.
+    pub(crate) causes: Vec<(String, u64)>,
+    /// Failed calls of those due; over trials like all else.
+    pub(crate) error_share: Spread,
+    /// By trial.
+    p99s_us: BTreeMap<u32, f64>,
+}
+
+/// Calls that were due in a run.
+fn due(row: &SummaryRow) -> u64 {
+    // Files of before it was recorded hold only what was sent.
+    if row.due > 0 { row.due } else { row.sent }
+}
+
+/// Calls due a second as the seed drew them; `None` in a closed loop.
+pub(crate) fn due_rps(row: &SummaryRow) -> Option<f64> {
+    (row.offered_rps > 0.0 && row.duration_s > 0.0).then(|| due(row) as f64 / row.duration_s)
+}
+
+/// Failed calls over those due.
+pub(crate) fn error_share(row: &SummaryRow) -> f64 {
+    row.errors as f64 / due(row).max(1) as f64
+}
+
+/// The sum of all rows' `errors_by_code`.
+fn causes(rows: &[SummaryRow]) -> Vec<(String, u64)> {
+    let pairs = rows.iter().flat_map(|row| row.errors_by_code.split_whitespace());
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (cause, calls) in pairs.filter_map(|pair| pair.rsplit_once('=')) {
+        *sums.entry(cause).or_default() += calls.parse().unwrap_or(0);
+    }
+    let mut causes: Vec<(String, u64)> =
+        sums.into_iter().map(|(cause, calls)| (cause.to_owned(), calls)).collect();
+    causes.sort_by_key(|(_, calls)| Reverse(*calls));
+    causes
 }
 
 impl Standing {
@@ -86,8 +127,10 @@ impl Standing {
             let other = baseline.iter().find(|other| other.trial == row.trial && other.valid)?;
             Some(row.p99_us? as f64 / other.p99_us.filter(|us| *us > 0)? as f64)
         };
-        let errors: u64 = rows.iter().map(|row| row.errors).sum();
-        let sent: u64 = rows.iter().map(|row| row.sent).sum();
+        let any_valid = usable().next().is_some();
+        let counted = rows.iter().filter(|row| row.valid || !any_valid);
+        let error_share = Spread::of(counted.map(error_share));
+        let answered = |row: &SummaryRow| Some(row.achieved_rps / due_rps(row)?);
         Self {
             policy: policy.to_owned(),
             trials: rows.len(),
@@ -99,12 +142,16 @@ impl Standing {
             p999_us: times(|row| row.p999_us),
             ratio: Spread::of(usable().filter_map(ratio)),
             achieved_rps: numbers(|row| row.achieved_rps),
-            offered_rps: numbers(|row| row.offered_rps),
+            due_rps: Spread::of(usable().filter_map(due_rps)),
+            answered_share: Spread::of(usable().filter_map(answered)),
+            planned_rps: rows.first().map_or(0.0, |row| row.offered_rps),
             jain: numbers(|row| row.jain),
             cov: numbers(|row| row.cov),
             max_over_mean: numbers(|row| row.max_over_mean),
-            errors,
-            error_share: errors as f64 / sent.max(1) as f64,
+            errors: rows.iter().map(|row| row.errors).sum(),
+            causes: causes(rows),
+            error_share: error_share.unwrap_or(Spread { median: 0.0, low: 0.0, high: 0.0 }),
+            p99s_us: usable().filter_map(|row| Some((row.trial, row.p99_us? as f64))).collect(),
         }
     }
 
@@ -120,7 +167,13 @@ impl Standing {
 
     /// It answered what was offered.
     pub(crate) fn serves(&self) -> bool {
-        !self.is_saturated() && self.error_share <= MAX_ERROR_SHARE
+        !self.is_saturated() && self.error_share.median <= MAX_ERROR_SHARE
+    }
+
+    /// p99 over another policy's in the same trial.
+    pub(crate) fn ratio_to(&self, other: &Self) -> Option<Spread> {
+        let ratio = |(trial, p99): (&u32, &f64)| Some(p99 / other.p99s_us.get(trial)?);
+        Spread::of(self.p99s_us.iter().filter_map(ratio))
     }
 }
 

@@ -6,10 +6,10 @@
 use std::fmt::Write as _;
 
 use super::{
-    data::{Sweep, Workload},
-    findings::{Standing, headline, standings},
+    data::{Cell, Sweep, Workload},
+    findings::{Standing, headline, on_errors, standings},
     frame::EVIDENCE,
-    numbers::{count, quantity, time},
+    numbers::{quantity, time},
     style::{Tone, hex, tones},
 };
 use crate::results::Machine;
@@ -30,18 +30,24 @@ pub(crate) struct Chart {
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
     workload: &'a Workload,
-    standings: Vec<Standing>,
+    /// By cell, the main one first.
+    cells: Vec<(Cell, Vec<Standing>)>,
     pub(crate) headline: String,
     charts: Vec<Chart>,
 }
 
 impl<'a> Section<'a> {
     pub(crate) fn new(workload: &'a Workload) -> Self {
-        let rows: Vec<_> =
-            workload.policies.iter().map(|r| (r.policy.as_str(), r.summaries())).collect();
-        let standings = standings(&rows);
-        let headline = headline(&workload.name, &standings);
-        Self { workload, standings, headline, charts: Vec::new() }
+        let of_cell = |cell: Cell| (cell, standings(&workload.rows_of(cell)));
+        let cells: Vec<(Cell, Vec<Standing>)> =
+            workload.all_cells().into_iter().map(of_cell).collect();
+        let (main, ranked) = &cells[0];
+        let named = (cells.len() > 1).then(|| main.described());
+        let mut headline = headline(&workload.name, named.as_deref(), ranked);
+        if let Some(best) = ranked.first().filter(|best| best.p99_us.is_some() && best.serves()) {
+            headline += &workload.slow.treatment(workload, &best.policy);
+        }
+        Self { workload, cells, headline, charts: Vec::new() }
     }
 
     pub(crate) fn chart(&mut self, chart: Chart) {
@@ -118,7 +124,7 @@ fn emphasised(headline: &str) -> String {
 
 /// A box if some runs cannot be trusted, with the reasons that the runs give.
 fn warning(sections: &[Section<'_>]) -> String {
-    let rows = || sections.iter().flat_map(|s| s.workload.trials().map(|trial| &trial.summary));
+    let rows = || sections.iter().flat_map(|s| s.workload.cells.iter().flat_map(|cell| &cell.2));
     let invalid: Vec<_> = rows().filter(|row| !row.valid).collect();
     if invalid.is_empty() {
         return String::new();
@@ -133,8 +139,9 @@ fn warning(sections: &[Section<'_>]) -> String {
         let why = if row.why.is_empty() { "no reason was recorded" } else { &row.why };
         let _ = write!(
             text,
-            "<li>{}, {}, trial {}: {}</li>",
+            "<li>{}, {}, {}, trial {}: {}</li>",
             escape(&row.workload),
+            Cell::of(row).described(),
             escape(&row.policy),
             row.trial,
             escape(why)
@@ -145,19 +152,24 @@ fn warning(sections: &[Section<'_>]) -> String {
 
 fn render(section: &Section<'_>) -> String {
     let first = section.workload.first();
+    let slow = section.workload.slow.remark();
+    let others = match section.cells.len() {
+        1 => String::new(),
+        all => format!(
+            " The verdict and most charts are about this one of {all} cells; the table has all."
+        ),
+    };
     let mut html = format!(
-        "<section>\n<h2>{}</h2>\n<p class=\"setting\">{} clients, {} servers, {}, \
-         {} s measured per run</p>\n{}",
+        "<section>\n<h2>{}</h2>\n<p class=\"setting\">{}, {} measured per run.{}{others}</p>\n{}",
         escape(&section.workload.name),
-        count(f64::from(first.clients)),
-        count(f64::from(first.servers)),
-        match first.offered_rps {
-            0.0 => "closed loop".to_owned(),
-            rate => format!("{} calls/s offered", quantity(rate)),
-        },
-        quantity(first.duration_s),
-        table(section.workload, &section.standings)
+        Cell::of(first).described(),
+        seconds(first.duration_s),
+        escape(&slow),
+        table(section.workload, &section.cells)
     );
+    if let Some(errors) = on_errors(&section.cells[0].1) {
+        let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(&errors));
+    }
     for Chart { name, svg, finding } in &section.charts {
         let (file, finding) = (escape(name), escape(finding));
         let _ = write!(
@@ -170,17 +182,25 @@ fn render(section: &Section<'_>) -> String {
     html + "</section>\n"
 }
 
+/// Without needless digits.
+fn seconds(duration_s: f64) -> String {
+    format!("{} s", (duration_s * 10.0).round() / 10.0)
+}
+
 fn method(sweep: &Sweep) -> String {
     let Machine { cpu, cores, memory_gib, kernel, strife_version, commit, .. } = &sweep.machine;
     let Machine { fsync_us_p50, fsync_us_p99, .. } = sweep.machine;
-    let commit = commit.as_deref().unwrap_or("not run inside a checkout");
+    let commit = commit.as_deref().map_or_else(
+        || ", of an unknown commit, as it was not run inside a checkout".to_owned(),
+        |commit| format!(", commit {commit}"),
+    );
     format!(
         r##"<section>
 <h2>How it was measured</h2>
 <dl>
 <dt>Evidence</dt><dd>{EVIDENCE}</dd>
 <dt>Machine</dt><dd>{cpu}, {cores} cores, {memory} GiB, {kernel}</dd>
-<dt>Program</dt><dd>strife {version}, commit {commit}</dd>
+<dt>Program</dt><dd>strife {version}{commit}</dd>
 <dt>Disk</dt><dd>fsync of 4 KiB: p50 {fsync_p50}, p99 {fsync_p99}</dd>
 </dl>
 <details><summary>What the words mean</summary>
@@ -189,6 +209,8 @@ fn method(sweep: &Sweep) -> String {
 until its answer: a server that stalls the generator cannot hide its stall.</dd>
 <dt>p99</dt><dd>99% of calls took at most this long. No percentile is given with fewer than ten
 samples beyond it.</dd>
+<dt>Due</dt><dd>A schedule is random around the planned rate, as independent callers are; the calls it
+holds for the measured time are what was due, alike for every policy of a trial.</dd>
 <dt>Trial</dt><dd>One run of a policy. The unit of comparison is the run; trials of the same number
 had the same seed under every policy.</dd>
 <dt>No clear difference</dt><dd>The ranges over trials meet, so another sweep may order the policies
@@ -216,7 +238,7 @@ runs are drawn but left out of medians and rankings.</dd>
         memory = quantity(*memory_gib),
         kernel = escape(kernel),
         version = escape(strife_version),
-        commit = escape(commit),
+        commit = escape(&commit),
         fsync_p50 = time(fsync_us_p50 as f64),
         fsync_p99 = time(fsync_us_p99 as f64),
         plan = escape(&sweep.plan),

@@ -72,6 +72,38 @@ fn several_client_counts_give_a_scaling_chart() {
     assert!(has("charts/timeline-bank.svg"), "rows of two cells are told apart");
     let svg = fs::read_to_string(fixture.dir().charts().join("percentiles-bank.svg")).unwrap();
     assert!(svg.contains("1,000 clients"), "the largest cell is the main one");
+    assert!(drawn.headlines[0].starts_with("bank: at 1,000 clients, 12 servers, 2,000 calls/s: "));
+    let report = fs::read_to_string(&drawn.report).unwrap();
+    assert_eq!(report.matches("<tr class=\"cell\">").count(), 2, "the table has all cells");
+}
+
+#[test]
+fn fleets_that_differ_have_panels_of_their_own() {
+    let fixture = Fixture::empty();
+    let cell = |(clients, servers): (u32, u32)| {
+        let mut rows = workload_rows("bank", &["round_robin"], clients);
+        rows.iter_mut().for_each(|row| row.servers = servers);
+        rows
+    };
+    fixture.write([(128, 10), (1_000, 10), (128, 15), (1_000, 15)].map(cell).concat());
+    draw(&fixture.dir()).unwrap();
+    let svg = fs::read_to_string(fixture.dir().charts().join("scaling-bank.svg")).unwrap();
+    for panel in ["10 servers: p99", "15 servers: p99"] {
+        assert!(svg.contains(panel), "{panel}");
+    }
+}
+
+#[test]
+fn the_slow_server_is_named() {
+    let fixture = Fixture::new();
+    let plan = "[[workloads]]\nkind = \"bank\"\nslow = { 7 = 3.0 }\n";
+    fs::write(fixture.dir().plan(), plan).unwrap();
+    let drawn = draw(&fixture.dir()).unwrap();
+    let said = "least_load gave icici-7, which is 3× slower, 0.48× an even share of calls.";
+    assert!(drawn.headlines[0].ends_with(said), "{:?}", drawn.headlines);
+    assert!(!drawn.headlines[1].contains("slower"), "another workload's");
+    let svg = fs::read_to_string(fixture.dir().charts().join("distribution-bank.svg")).unwrap();
+    assert!(svg.contains("icici-7 · 3× slower"));
 }
 
 #[test]

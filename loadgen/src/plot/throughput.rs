@@ -1,4 +1,4 @@
-//! Offered against achieved calls per second, and the share of calls that failed, by policy.
+//! Due against achieved calls per second, and the share of calls that failed, by policy.
 
 use plotters::prelude::DrawingBackend;
 
@@ -7,7 +7,7 @@ use super::{
     axis::{Axis, Plane},
     canvas::{Align, Area, Canvas},
     data::{PolicyRuns, Workload},
-    findings::{Spread, on_throughput, standings},
+    findings::{Spread, due_rps, error_share, on_throughput, standings},
     frame::{Frame, fit, stem},
     marks::{draw_stamps, sample, stamps},
     numbers::{percent, quantity},
@@ -33,8 +33,8 @@ impl<'a> Throughput<'a> {
         let stamped = workload.policies.iter().any(|runs| !stamps(runs).is_empty());
         let row_height = if stamped { 58.0 } else { 46.0 };
         let content = 30.0 + workload.policies.len() as f64 * row_height + 38.0;
-        let title = format!("{}: offered and achieved throughput, and errors", workload.name);
-        let reading = "bars are medians, dots the trials · the upright mark is what was offered";
+        let title = format!("{}: throughput due and achieved, and errors", workload.name);
+        let reading = "bars are medians, dots the trials · the upright mark is what was due";
         let frame = Frame::new(title, reading, workload, machine, content);
         Self { workload, frame, row_height }
     }
@@ -71,15 +71,15 @@ impl<'a> Throughput<'a> {
     ) -> Result<(), PlotError> {
         let rows = || runs.trials.iter().map(|trial| &trial.summary);
         let x = |value: f64| plane.at(value * panel.unit, 0.0).0;
-        let counted = runs.counted().map(|trial| &trial.summary);
-        let Some(spread) = Spread::of(counted.map(panel.value)) else { return Ok(()) };
+        let counted = || runs.counted().map(|trial| &trial.summary);
+        let Some(spread) = Spread::of(counted().map(panel.value)) else { return Ok(()) };
         let (top, bottom) = (middle - 10.0, middle + 10.0);
         let bar = Area { left: plane.area.left, top, right: x(spread.median), bottom };
         canvas.fill(bar, runs.look.tone)?;
         let label = (panel.label)(&spread);
         let width = TEXT.width(&label);
         let mut end = x(spread.high);
-        if let Some(target) = Spread::of(rows().filter_map(panel.target)) {
+        if let Some(target) = Spread::of(counted().filter_map(panel.target)) {
             let mark = x(target.median);
             canvas.path(&[(mark, top - 5.0), (mark, bottom + 5.0)], TARGET, 2.2)?;
             // Beside the bar if the label fits before the mark, else behind both.
@@ -131,7 +131,7 @@ const ACHIEVED: Panel = Panel {
     title: "achieved",
     axis: "calls answered per second",
     value: |row| row.achieved_rps,
-    target: |row| Some(row.offered_rps).filter(|rate| *rate > 0.0),
+    target: due_rps,
     label: |spread| format!("{}/s", quantity(spread.median)),
     least: 1.0,
     unit: 1.0,
@@ -139,8 +139,8 @@ const ACHIEVED: Panel = Panel {
 
 const ERRORS: Panel = Panel {
     title: "failed calls",
-    axis: "share of calls sent (%)",
-    value: |row| row.errors as f64 / row.sent.max(1) as f64,
+    axis: "share of calls due (%)",
+    value: error_share,
     target: |_| None,
     label: |spread| percent(spread.median),
     least: 0.01,

@@ -5,11 +5,13 @@ use super::{
     BASELINE, Standing, Verdict, verdict,
 };
 
+/// A policy that answered less than this share of what was due fell behind.
+const KEPT_UP: f64 = 0.99;
 /// From this share of failed calls on, an answer about latency mentions them.
 const MENTIONED_ERROR_SHARE: f64 = 0.001;
 
-/// The answer: which policy serves best, and how evenly.
-pub(crate) fn headline(workload: &str, standings: &[Standing]) -> String {
+/// The answer: which policy serves best, and how evenly. `cell`: which of several it is about.
+pub(crate) fn headline(workload: &str, cell: Option<&str>, standings: &[Standing]) -> String {
     let answer = match verdict(standings) {
         Verdict::Unknown => {
             "no valid run has enough calls for a p99, so no policy is ranked".into()
@@ -26,38 +28,43 @@ pub(crate) fn headline(workload: &str, standings: &[Standing]) -> String {
             format!("no policy served all that was offered, so latencies are not ranked{most}")
         }
         Verdict::Hint(best) => format!(
-            "{} had the lowest p99, {}{}, but one trial cannot tell a difference from chance",
+            "{} had the lowest p99, {}{}{}, but one trial cannot tell a difference from chance",
             best.policy,
             p99(best),
-            against(best, standings)
+            against(best, standings),
+            worst(&[best], compared(best, standings), standings)
         ),
         Verdict::Clear(best) => format!(
-            "{} serves best: p99 {} over {}{}",
+            "{} serves best: p99 {} over {}{}{}",
             best.policy,
             p99(best),
             counted(best.usable(), "trial"),
-            against(best, standings)
+            against(best, standings),
+            worst(&[best], compared(best, standings), standings)
         ),
         Verdict::Tie { best, rivals } => {
             let mut names = vec![best.policy.as_str()];
             names.extend(rivals.iter().map(|rival| rival.policy.as_str()));
-            let each: Vec<String> = std::iter::once(best)
-                .chain(rivals)
-                .map(|s| format!("{} {}", s.policy, p99(s)))
-                .collect();
+            let tied: Vec<&Standing> = std::iter::once(best).chain(rivals).collect();
+            let each: Vec<String> =
+                tied.iter().map(|s| format!("{} {}", s.policy, p99(s))).collect();
             format!(
-                "no clear difference in p99 between {}, whose ranges meet: {}",
+                "no clear difference in p99 between {}, whose ranges meet: {}{}",
                 list(&names),
-                list(&each)
+                list(&each),
+                worst(&tied, None, standings)
             )
         }
     };
     let failing = standings
         .first()
-        .filter(|best| best.p99_us.is_some() && best.error_share >= MENTIONED_ERROR_SHARE)
-        .map(|best| format!(" {} of {}'s calls failed.", percent(best.error_share), best.policy));
+        .filter(|best| best.p99_us.is_some() && best.error_share.median >= MENTIONED_ERROR_SHARE)
+        .map(|best| {
+            format!(" {} of {}'s calls failed.", percent(best.error_share.median), best.policy)
+        });
+    let cell = cell.map_or_else(String::new, |cell| format!("at {cell}: "));
     format!(
-        "{workload}: {answer}.{}{}{}",
+        "{workload}: {cell}{answer}.{}{}{}",
         overwhelmed(standings),
         failing.unwrap_or_default(),
         evenness(standings)
@@ -79,15 +86,35 @@ fn p99(standing: &Standing) -> String {
     standing.p99_us.map_or_else(|| "unknown".into(), |p99| p99.as_time())
 }
 
-/// `, 0.46× (0.44–0.49×) round_robin's`; with the runner-up where the best is the baseline itself.
+/// Whom the best is compared with: the baseline, or the runner-up where the best is the baseline
+/// itself or the baseline has no ratio.
+fn compared<'s>(best: &Standing, standings: &'s [Standing]) -> Option<&'s Standing> {
+    let others = || standings.iter().filter(|s| s.policy != best.policy && s.p99_us.is_some());
+    let baseline = others().find(|s| s.policy == BASELINE && best.ratio.is_some());
+    baseline.or_else(|| others().find(|s| s.serves()))
+}
+
+/// `, 0.46× (0.44–0.49×) of round_robin's`, or `; next is …`.
 fn against(best: &Standing, standings: &[Standing]) -> String {
-    if let (true, Some(ratio)) = (best.policy != BASELINE, best.ratio) {
-        return format!(", {} of {BASELINE}'s", ratio.as_ratio());
+    match (compared(best, standings), best.ratio) {
+        (Some(other), Some(ratio)) if other.policy == BASELINE => {
+            format!(", {} of {BASELINE}'s", ratio.as_ratio())
+        }
+        (Some(other), _) => format!("; next is {} with {}", other.policy, p99(other)),
+        (None, _) => String::new(),
     }
-    let second = standings.iter().skip(1).find(|standing| standing.p99_us.is_some());
-    second.map_or_else(String::new, |second| {
-        format!("; next is {} with {}", second.policy, p99(second))
-    })
+}
+
+/// `; round_robin is worst: 56.9 ms, 2.20× (2.10–2.30×) least_load's`, of those that serve the load;
+/// nothing if the words before name it already.
+fn worst(best: &[&Standing], named: Option<&Standing>, standings: &[Standing]) -> String {
+    let mut serving = standings.iter().filter(|s| s.serves() && s.p99_us.is_some());
+    let worst = serving.next_back().filter(|worst| !best.contains(worst) && named != Some(worst));
+    let (Some(worst), Some(first)) = (worst, best.first()) else { return String::new() };
+    let ratio = worst.ratio_to(first);
+    let ratio = ratio
+        .map_or_else(String::new, |ratio| format!(", {} {}'s", ratio.as_ratio(), first.policy));
+    format!("; {} is worst: {}{ratio}", worst.policy, p99(worst))
 }
 
 /// Who spreads calls most evenly, and how evenly the best by latency does.
@@ -131,35 +158,60 @@ pub(crate) fn on_latency(standings: &[Standing]) -> String {
 
 /// The throughput chart's finding.
 pub(crate) fn on_throughput(standings: &[Standing]) -> String {
-    let reached = |standing: &Standing| {
-        let (achieved, offered) = (standing.achieved_rps?, standing.offered_rps?);
-        (offered.median > 0.0).then(|| achieved.median / offered.median)
-    };
     let shares: Vec<(&Standing, f64)> =
-        standings.iter().filter_map(|s| Some((s, reached(s)?))).collect();
+        standings.iter().filter_map(|s| Some((s, s.answered_share?.median))).collect();
     let behind: Vec<String> = shares
         .iter()
-        .filter(|(_, share)| *share < 0.99)
+        .filter(|(_, share)| *share < KEPT_UP)
         .map(|(standing, share)| format!("{} {}", standing.policy, percent(*share)))
         .collect();
     let kept = if shares.is_empty() {
         "Nothing was offered at a rate of its own, or no run is valid".to_owned()
     } else if behind.is_empty() {
-        "Every policy answered at least 99% of what was offered".to_owned()
+        "Every policy answered at least 99% of the calls that were due".to_owned()
     } else {
-        format!("Less than 99% of what was offered was answered: {}", list(&behind))
+        format!("Less than 99% of the calls that were due were answered: {}", list(&behind))
     };
     let failed: Vec<String> = standings
         .iter()
         .filter(|standing| standing.errors > 0)
-        .map(|s| {
-            let errors = count(s.errors as f64);
-            format!("{errors} under {} ({})", s.policy, percent(s.error_share))
-        })
+        .map(|s| format!("{} under {}", percent(s.error_share.median), s.policy))
         .collect();
     let errors = match failed.len() {
         0 => "no call failed".to_owned(),
         _ => format!("failed calls: {}", list(&failed)),
     };
-    format!("{kept}; {errors}.")
+    format!("{kept}; {errors}. {}", on_due(standings))
+}
+
+/// What was due beside what was planned.
+fn on_due(standings: &[Standing]) -> String {
+    let due = || standings.iter().filter_map(|standing| standing.due_rps);
+    let planned = standings.first().map_or(0.0, |standing| standing.planned_rps);
+    let low = due().map(|due| due.low).fold(f64::MAX, f64::min);
+    let high = due().map(|due| due.high).fold(0.0, f64::max);
+    if low > high {
+        return String::new();
+    }
+    let (low, high) = (quantity(low), quantity(high));
+    let range = if low == high { low } else { format!("{low}–{high}") };
+    format!(
+        "Planned were {} calls/s; the seeds' random schedules held {range}, and that is what was due.",
+        quantity(planned)
+    )
+}
+
+/// What failed calls died of, policy by policy; nothing if none failed.
+pub(crate) fn on_errors(standings: &[Standing]) -> Option<String> {
+    let of_policy = |standing: &Standing| {
+        let causes: Vec<String> = standing
+            .causes
+            .iter()
+            .map(|(cause, calls)| format!("{cause} {}", count(*calls as f64)))
+            .collect();
+        (!causes.is_empty()).then(|| format!("{}: {}", standing.policy, list(&causes)))
+    };
+    let policies: Vec<String> = standings.iter().filter_map(of_policy).collect();
+    (!policies.is_empty())
+        .then(|| format!("Failed calls of all trials by cause. {}.", policies.join("; ")))
 }

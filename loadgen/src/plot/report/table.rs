@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     super::{
-        data::Workload,
+        data::{Cell, Workload},
         findings::{BASELINE, Spread, Standing},
         numbers::{count, counted, percent, quantity, significant},
         style::{Look, hex},
@@ -12,8 +12,9 @@ use super::{
     escape,
 };
 
-/// One row per policy: medians, and below them the range over trials.
-pub(super) fn table(workload: &Workload, standings: &[Standing]) -> String {
+/// One row per policy: medians, and below them the range over trials. Several cells each have a
+/// head of their own.
+pub(super) fn table(workload: &Workload, cells: &[(Cell, Vec<Standing>)]) -> String {
     const HEAD: [&str; 11] = [
         "policy",
         "p50, ms",
@@ -22,7 +23,7 @@ pub(super) fn table(workload: &Workload, standings: &[Standing]) -> String {
         "p99.9, ms",
         "p99 ratio",
         "calls/s",
-        "errors",
+        "failed",
         "Jain",
         "CoV",
         "max/mean",
@@ -31,13 +32,25 @@ pub(super) fn table(workload: &Workload, standings: &[Standing]) -> String {
     for title in HEAD {
         let _ = write!(html, "<th scope=\"col\">{title}</th>");
     }
-    html += "</tr></thead>\n<tbody>\n";
-    for standing in standings {
-        html += &row(standing, look(workload, &standing.policy));
+    html += "</tr></thead>\n";
+    for (cell, standings) in cells {
+        html += "<tbody>\n";
+        if cells.len() > 1 {
+            let _ = writeln!(
+                html,
+                "<tr class=\"cell\"><th colspan=\"{}\" scope=\"colgroup\">{}</th></tr>",
+                HEAD.len(),
+                cell.described()
+            );
+        }
+        for standing in standings {
+            html += &row(standing, look(workload, &standing.policy));
+        }
+        html += "</tbody>\n";
     }
     let _ = writeln!(
         html,
-        "</tbody></table></div>\n<p class=\"note\">Median over valid trials, below it the lowest and \
+        "</table></div>\n<p class=\"note\">Median over valid trials, below it the lowest and \
          the highest. The best p99 stands first; policies that did not serve the load come last. \
          The ratio is to {BASELINE}'s p99 in the same trial. A dash: fewer than ten samples lie beyond, or not \
          measured.</p>"
@@ -46,7 +59,7 @@ pub(super) fn table(workload: &Workload, standings: &[Standing]) -> String {
 }
 
 fn look(workload: &Workload, policy: &str) -> Option<Look> {
-    workload.policies.iter().find(|runs| runs.policy == policy).map(|runs| runs.look)
+    workload.cells.iter().find(|(name, ..)| name == policy).map(|(_, look, _)| *look)
 }
 
 fn row(standing: &Standing, look: Option<Look>) -> String {
@@ -73,14 +86,16 @@ fn row(standing: &Standing, look: Option<Look>) -> String {
     let ratio = |value| format!("{}×", significant(value));
     let three = |value| format!("{value:.3}");
     let two = |value| format!("{value:.2}");
+    let causes: Vec<String> =
+        standing.causes.iter().map(|(cause, calls)| format!("{cause} {calls}")).collect();
     let errors = format!(
-        "{}<small>{}</small>",
+        "<td title=\"{}\">{}<small>{} in all</small></td>",
+        escape(&causes.join(", ")),
+        percent(standing.error_share.median),
         count(standing.errors as f64),
-        percent(standing.error_share)
     );
     format!(
-        "<tr><th scope=\"row\">{swatch}{}<small>{}</small>{flags}</th>{}{}{}{}{}{}<td>{errors}\
-         </td>{}{}{}</tr>\n",
+        "<tr><th scope=\"row\">{swatch}{}<small>{}</small>{flags}</th>{}{}{}{}{}{}{errors}{}{}{}</tr>\n",
         escape(&standing.policy),
         counted(standing.trials, "trial"),
         cell(standing.p50_us, ms),
@@ -99,7 +114,11 @@ fn cell(spread: Option<Spread>, text: impl Fn(f64) -> String) -> String {
     spread.map_or_else(
         || "<td>–</td>".to_owned(),
         |Spread { median, low, high }| {
-            format!("<td>{}<small>{}–{}</small></td>", text(median), text(low), text(high))
+            let (median, low, high) = (text(median), text(low), text(high));
+            if low == high {
+                return format!("<td>{median}</td>");
+            }
+            format!("<td>{median}<small>{low}–{high}</small></td>")
         },
     )
 }

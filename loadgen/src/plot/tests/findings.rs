@@ -32,7 +32,7 @@ fn a_clear_win_has_ranges_apart() {
     assert!(matches!(verdict(&standings), Verdict::Clear(best) if best.policy == "least_load"));
     let ratio = standings[0].ratio.unwrap();
     assert!((ratio.low - 0.42).abs() < 1e-9 && (ratio.high - 0.5).abs() < 1e-9, "by trial");
-    let said = headline("bank", &standings);
+    let said = headline("bank", None, &standings);
     assert!(said.starts_with("bank: least_load serves best: p99 41.0 ms (40.0–42.0 ms)"), "{said}");
     assert!(said.contains("0.46× (0.42–0.50×) of round_robin's"), "{said}");
 }
@@ -46,7 +46,7 @@ fn ranges_that_meet_are_no_clear_difference() {
     ]);
     let Verdict::Tie { best, rivals } = verdict(&standings) else { panic!("not a tie") };
     assert_eq!((best.policy.as_str(), rivals.len()), ("least_load", 1));
-    let said = headline("bank", &standings);
+    let said = headline("bank", None, &standings);
     assert!(
         said.contains("no clear difference in p99 between least_load and round_robin"),
         "{said}"
@@ -61,13 +61,13 @@ fn a_saturated_policy_ranks_last_whatever_its_latency() {
     let standings =
         ranked(&[("pick_first", fast.clone()), ("least_load", runs("least_load", &[40, 42, 41]))]);
     assert_eq!(names(&standings), ["least_load", "pick_first"]);
-    let said = headline("bank", &standings);
+    let said = headline("bank", None, &standings);
     assert!(said.contains("least_load serves best"), "{said}");
     assert!(said.contains("not served in full under pick_first."), "{said}");
 
     let alone = ranked(&[("pick_first", fast)]);
     assert_eq!(verdict(&alone), Verdict::NoneServes);
-    assert!(headline("bank", &alone).contains("not ranked; pick_first answered most"));
+    assert!(headline("bank", None, &alone).contains("not ranked; pick_first answered most"));
 }
 
 #[test]
@@ -78,16 +78,16 @@ fn failed_calls_disqualify_and_are_mentioned() {
     shaky.iter_mut().for_each(|row| row.errors = row.sent / 500);
     let standings = ranked(&[("pick_first", failing), ("least_load", shaky)]);
     assert_eq!(names(&standings), ["least_load", "pick_first"]);
-    let said = headline("bank", &standings);
+    let said = headline("bank", None, &standings);
     assert!(said.contains("0.20% of least_load's calls failed."), "{said}");
-    assert!(on_throughput(&standings).contains("under pick_first (2.00%)"));
+    assert!(on_throughput(&standings).contains("2.00% under pick_first"));
 }
 
 #[test]
 fn one_policy_is_not_called_best() {
     let standings = ranked(&[("least_load", runs("least_load", &[40, 42, 41]))]);
     assert!(matches!(verdict(&standings), Verdict::Alone(_)));
-    let said = headline("bank", &standings);
+    let said = headline("bank", None, &standings);
     assert!(said.contains("only least_load was measured") && !said.contains("best"), "{said}");
 }
 
@@ -98,7 +98,7 @@ fn one_trial_is_only_a_hint() {
         ("least_load", runs("least_load", &[40])),
     ]);
     assert!(matches!(verdict(&standings), Verdict::Hint(best) if best.policy == "least_load"));
-    assert!(headline("bank", &standings).contains("one trial cannot tell"));
+    assert!(headline("bank", None, &standings).contains("one trial cannot tell"));
 }
 
 #[test]
@@ -130,4 +130,51 @@ fn spreads() {
     let spread = Spread::of([4.0, 1.0, 2.0, f64::INFINITY, 3.0].into_iter()).unwrap();
     assert_eq!((spread.median, spread.low, spread.high), (2.5, 1.0, 4.0));
     assert_eq!(Spread::of([1.0].into_iter()).unwrap().as_ratio(), "1.00×");
+}
+
+#[test]
+fn several_cells_name_the_one_the_verdict_is_about() {
+    let standings = ranked(&[("least_load", runs("least_load", &[40, 42, 41]))]);
+    let said = headline("bank", Some("128 clients, 12 servers, 2,000 calls/s"), &standings);
+    assert!(said.starts_with("bank: at 128 clients, 12 servers, 2,000 calls/s: only"), "{said}");
+}
+
+#[test]
+fn a_schedule_below_the_plan_is_not_the_policys_fault() {
+    let mut rows = runs("least_load", &[40, 42, 41]);
+    for row in &mut rows {
+        (row.due, row.sent, row.achieved_rps, row.offered_rps) = (2_420, 2_420, 242.0, 250.0);
+    }
+    let said = on_throughput(&ranked(&[("least_load", rows.clone())]));
+    assert!(said.starts_with("Every policy answered at least 99%"), "{said}");
+    assert!(said.contains("Planned were 250 calls/s") && said.contains("held 242,"), "{said}");
+    rows.iter_mut().for_each(|row| row.achieved_rps = 230.0);
+    let said = on_throughput(&ranked(&[("least_load", rows)]));
+    assert!(said.contains("were due were answered: least_load 95.0%"), "{said}");
+}
+
+#[test]
+fn the_worst_is_named_with_its_ratio() {
+    let standings = ranked(&[
+        ("pick_first", runs("pick_first", &[40, 42, 41])),
+        ("least_load", runs("least_load", &[41, 43, 42])),
+        ("round_robin", runs("round_robin", &[80, 84, 82])),
+    ]);
+    let said = headline("payments", None, &standings);
+    assert!(said.contains("; round_robin is worst: 82.0 ms (80.0–84.0 ms), 2.00× pick_"), "{said}");
+}
+
+#[test]
+fn failed_calls_are_one_number_and_explained() {
+    let mut rows = runs("pick_first", &[10, 11, 12]);
+    for (row, errors) in rows.iter_mut().zip([200, 400, 9_000]) {
+        row.errors = errors;
+        row.errors_by_code = format!("timeout={} UNAVAILABLE=150", errors - 150);
+    }
+    let standings = ranked(&[("pick_first", rows)]);
+    assert_eq!(standings[0].error_share.median, 0.02, "the median over trials");
+    assert!(on_throughput(&standings).contains("failed calls: 2.00% under pick_first"));
+    let said = on_errors(&standings).unwrap();
+    assert!(said.ends_with("pick_first: timeout 9,150 and UNAVAILABLE 450."), "{said}");
+    assert_eq!(on_errors(&ranked(&[("a", runs("a", &[1]))])), None);
 }
