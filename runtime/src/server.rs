@@ -230,7 +230,8 @@ fn accept(server: Server, shutdown: Shutdown) -> mpsc::Receiver<io::Result<Accep
                     Ok(Ok((stream, identity))) => {
                         let peer = Peer { identity, address };
                         // Fails only when the server is gone.
-                        let _ = accepted.send(Ok(Accepted { stream, peer, _place: place })).await;
+                        let _ =
+                            accepted.send(Ok(Accepted { stream, carried: (peer, place) })).await;
                     }
                     Ok(Err(error)) => debug!(%address, %error, "connection refused"),
                     Err(_) => debug!(%address, "handshake took too long"),

@@ -30,7 +30,10 @@ use crate::{
     identity::{Identity, Role},
 };
 
-pub use self::{expected::Expected, stream::Stream};
+pub use self::{
+    expected::Expected,
+    stream::{Carrying, Stream},
+};
 
 /// HTTP/2, the only protocol gRPC speaks.
 const ALPN: &[u8] = b"h2";

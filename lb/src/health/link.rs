@@ -3,22 +3,14 @@
 //! A tonic channel hides its connection; the stream given to it is wrapped here, and whoever drops
 //! the stream has lost the connection.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io, sync::Arc};
 
 use hyper_util::rt::TokioIo;
 use strife_runtime::{
     Security,
-    tls::{Expected, Stream},
+    tls::{Carrying, Expected},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
-};
+use tokio::sync::Notify;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
@@ -44,7 +36,7 @@ impl Link {
             .map_err(|_| format!("no connection in {:?}", limits.connect_timeout))?
             .map_err(|error| format!("cannot connect: {error}"))?;
         let lost = Arc::new(Notify::new());
-        let stream = Watched { stream, lost: lost.clone() };
+        let stream = Carrying { stream, carried: Watch(lost.clone()) };
         let mut stream = Some(TokioIo::new(stream));
         // There is one connection to give; a second attempt by the channel finds nothing.
         let connector = service_fn(move |_: Uri| {
@@ -69,41 +61,11 @@ impl Link {
     }
 }
 
-struct Watched {
-    stream: Stream,
-    lost: Arc<Notify>,
-}
+/// Notifies when the connection that carries it is dropped.
+struct Watch(Arc<Notify>);
 
-impl Drop for Watched {
+impl Drop for Watch {
     fn drop(&mut self) {
-        self.lost.notify_one();
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.0.notify_one();
     }
 }
