@@ -29,22 +29,22 @@ impl ResultDir {
         self.0.join("machine.json")
     }
 
-    /// `summary.csv`, rows of [`SummaryRow`].
+    /// `summary.csv`, rows of [`super::SummaryRow`].
     pub fn summary(&self) -> PathBuf {
         self.0.join("summary.csv")
     }
 
-    /// `servers.csv`, rows of [`ServerRow`].
+    /// `servers.csv`, rows of [`super::ServerRow`].
     pub fn servers(&self) -> PathBuf {
         self.0.join("servers.csv")
     }
 
-    /// `endpoints.csv`, rows of [`EndpointRow`].
+    /// `endpoints.csv`, rows of [`super::EndpointRow`].
     pub fn endpoints(&self) -> PathBuf {
         self.0.join("endpoints.csv")
     }
 
-    /// `timeline.csv`, rows of [`TimelineRow`].
+    /// `timeline.csv`, rows of [`super::TimelineRow`].
     pub fn timeline(&self) -> PathBuf {
         self.0.join("timeline.csv")
     }
