@@ -1,14 +1,19 @@
 //! The hot paths, each alone: a pick, a ledger command, a message's encoding, one call with and
 //! without the balancer.
 //!
-//! `cargo bench` measures; `cargo bench -- --test` only sees that everything runs.
+//! `cargo bench` measures; `cargo bench -- --quick` takes a minute and is only roughly right.
 
 mod call;
 mod codec;
 mod ledger;
 mod picks;
 
-use criterion::{criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 
-criterion_group!(benches, picks::bench, ledger::bench, codec::bench, call::bench);
+criterion_group! {
+    name = benches;
+    // Numbers on the terminal; criterion's own charts would need a font of the system.
+    config = Criterion::default().without_plots();
+    targets = picks::bench, ledger::bench, codec::bench, call::bench
+}
 criterion_main!(benches);
