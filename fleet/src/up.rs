@@ -17,8 +17,6 @@ use crate::{BankSpec, Fleet, FleetSpec, Output};
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How many processes may end by themselves before `up` gives up.
 const MAX_RESTARTS: u32 = 100;
-/// Names for as many banks as are asked for; further ones are numbered.
-const BANK_NAMES: [&str; 4] = ["icici", "sbi", "hdfc", "axis"];
 
 /// Boot banks, gateway and balancer on this machine, and keep them until Ctrl-C.
 #[derive(Debug, Clone, Args)]
@@ -111,9 +109,7 @@ fn spec(args: &UpArgs, log: &LogArgs) -> Result<FleetSpec, Failure> {
     let mut spec = FleetSpec::new(program, &args.dir);
     spec.banks = (0..args.banks as usize)
         .map(|index| {
-            let name = BANK_NAMES
-                .get(index)
-                .map_or_else(|| format!("bank{}", index + 1), |name| (*name).to_owned());
+            let name = identity::default_bank_name(index);
             BankSpec {
                 slots: args.slots,
                 service_time: args.service_time.clone(),

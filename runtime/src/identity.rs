@@ -95,6 +95,15 @@ impl FromStr for Identity {
     }
 }
 
+/// Names of banks that were not given any; further ones are numbered.
+const BANK_NAMES: [&str; 4] = ["icici", "sbi", "hdfc", "axis"];
+
+/// The name of the bank at `index` (from 0) where only their number was asked for: `icici`, `sbi`,
+/// `hdfc`, `axis`, `bank5`, ...
+pub fn default_bank_name(index: usize) -> String {
+    BANK_NAMES.get(index).map_or_else(|| format!("bank{}", index + 1), |name| (*name).to_owned())
+}
+
 /// Whether `name` may stand in an identity: 1 to 64 bytes of `[a-z0-9_-]`.
 pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';

@@ -15,8 +15,6 @@ use super::cells;
 /// The plan that runs when none is named: about two minutes.
 pub const DEFAULT: &str = include_str!("../../plans/default.toml");
 
-/// Names of the banks, in order; further ones are numbered.
-const BANK_NAMES: [&str; 4] = ["icici", "sbi", "hdfc", "axis"];
 /// Limits that keep a slip of the pen from starting a thousand processes or a week of runs.
 const MAX_PROCESSES: u32 = 512;
 const MAX_RUNS: usize = 10_000;
@@ -269,7 +267,7 @@ impl WorkloadPlan {
         });
         let slow: BTreeMap<u32, f64> = slow.collect();
         let spec = |index: usize| BankSpec {
-            name: bank_name(index),
+            name: identity::default_bank_name(index),
             servers,
             slots: self.slots,
             service_time: self.service_time.clone(),
@@ -286,10 +284,6 @@ impl WorkloadPlan {
             self.rates.iter().copied().map(Some).collect()
         }
     }
-}
-
-fn bank_name(index: usize) -> String {
-    BANK_NAMES.get(index).map_or_else(|| format!("bank{}", index + 1), |name| (*name).to_owned())
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@ use std::{
 
 use clap::{Args, Subcommand};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use strife_runtime::{Failure, identity::is_name};
+use strife_runtime::{
+    Failure,
+    identity::{default_bank_name, is_name},
+};
 
 use crate::{BankError, money::Currency};
 
-/// Names of the first banks; further ones are `bank5`, `bank6` and so on.
-const BANK_NAMES: [&str; 4] = ["icici", "sbi", "hdfc", "axis"];
 /// The file of users, beside the banks' files.
 pub const USERS_FILE: &str = "users.csv";
 
@@ -148,13 +149,9 @@ fn holder(args: &GenerateArgs, banks: usize, index: u32, bank: usize) -> u64 {
 
 fn bank_names(args: &GenerateArgs) -> Result<Vec<String>, String> {
     if args.bank_name.is_empty() {
-        let name = |n: u32| match BANK_NAMES.get(n as usize) {
-            Some(name) => (*name).to_owned(),
-            None => format!("bank{}", n + 1),
-        };
         return match args.banks {
             0 => Err("--banks must be at least 1".to_owned()),
-            banks => Ok((0..banks).map(name).collect()),
+            banks => Ok((0..banks as usize).map(default_bank_name).collect()),
         };
     }
     let names: Vec<_> = args.bank_name.iter().map(|name| name.to_ascii_lowercase()).collect();

@@ -54,6 +54,9 @@ pub(super) fn account(row: AccountRow) -> Result<Account, redb::Error> {
     Ok(Account { state, currency: currency(code)?, available, held, incoming })
 }
 
+/// Stands in the row of a leg without a body: ISO 4217's code for no currency.
+const NO_CURRENCY: [u8; 3] = *b"XXX";
+
 pub(super) fn leg_row(leg: &LegRecord) -> LegRow<'_> {
     let state = match leg.state {
         LegState::Prepared => 0,
@@ -62,7 +65,7 @@ pub(super) fn leg_row(leg: &LegRecord) -> LegRow<'_> {
         LegState::Refused(refusal) => REFUSED + refusal.code(),
     };
     match &leg.body {
-        None => (state, "", 0, *b"XXX", "", leg.prepared_at_ms),
+        None => (state, "", 0, NO_CURRENCY, "", leg.prepared_at_ms),
         Some(LegBody { account_id, amount, coordinator }) => {
             let code = amount.currency.as_bytes();
             (state, account_id, amount.minor_units, code, coordinator, leg.prepared_at_ms)
