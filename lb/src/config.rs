@@ -1,12 +1,15 @@
-//! From flags to a checked configuration: which pools, which policies, which bounds.
+//! From flags to a checked configuration: which pools, which policies, which bounds ([`limits`]).
 
-use std::{collections::HashSet, num::NonZeroUsize, thread, time::Duration};
+pub mod limits;
+
+use std::{collections::HashSet, num::NonZeroUsize, thread};
 
 use clap::Args;
 use strife_policy::{DEFAULT_POLICY, by_name};
-use strife_runtime::{TlsArgs, parse};
+use strife_runtime::TlsArgs;
 
-use crate::{data_plane::MAX_STREAMS, error::LbError};
+pub use self::limits::{LimitArgs, Limits};
+use crate::error::LbError;
 
 /// The pool that takes the calls of every authority no other pool is named after.
 pub const DEFAULT_POOL: &str = "default";
@@ -39,25 +42,9 @@ pub struct LbArgs {
     /// Threads that carry calls; as many as there are cores if not given.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Client connections served at once; more wait to be accepted.
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
-    pub max_connections: usize,
-    /// Calls a client may have under way on one connection, 16384 at most; each may hold up to
-    /// 256 KiB here while it is stalled.
-    #[arg(long, default_value_t = 1024, value_name = "N")]
-    pub max_streams: u32,
-    /// How long connecting to a server may take, TLS included.
-    #[arg(long, default_value = "3s", value_parser = parse::duration, value_name = "TIME")]
-    pub connect_timeout: Duration,
-    /// Time between health checks of a server that is well.
-    #[arg(long, default_value = "1s", value_parser = parse::duration, value_name = "TIME")]
-    pub health_interval: Duration,
-    /// How long a health check may take before the server counts as down.
-    #[arg(long, default_value = "2s", value_parser = parse::duration, value_name = "TIME")]
-    pub health_timeout: Duration,
-    /// How long a call waits for a server when none is ready or all their streams are in use.
-    #[arg(long, default_value = "500ms", value_parser = parse::duration, value_name = "TIME")]
-    pub ready_timeout: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub limits: LimitArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub tls: TlsArgs,
@@ -89,23 +76,6 @@ pub struct PoolConfig {
     pub policy: String,
 }
 
-/// Bounds of what the balancer holds and waits for; see [`LbArgs`].
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Client connections.
-    pub max_connections: usize,
-    /// Calls under way per client connection.
-    pub max_streams: u32,
-    /// For a connection to a server.
-    pub connect_timeout: Duration,
-    /// Between health checks.
-    pub health_interval: Duration,
-    /// For one health check.
-    pub health_timeout: Duration,
-    /// For a server to become ready, or a stream to it free, when a call finds none.
-    pub ready_timeout: Duration,
-}
-
 impl LbArgs {
     /// Checks every flag against the others.
     pub fn config(&self) -> Result<Config, LbError> {
@@ -130,31 +100,7 @@ impl LbArgs {
             control: self.control.clone(),
             pools,
             threads: self.threads.unwrap_or_else(cores),
-            limits: self.limits()?,
-        })
-    }
-
-    fn limits(&self) -> Result<Limits, LbError> {
-        let zeros = [
-            ("--max-connections", self.max_connections == 0),
-            ("--max-streams", self.max_streams == 0),
-            ("--connect-timeout", self.connect_timeout.is_zero()),
-            ("--health-interval", self.health_interval.is_zero()),
-            ("--health-timeout", self.health_timeout.is_zero()),
-        ];
-        if let Some((flag, _)) = zeros.iter().find(|(_, is_zero)| *is_zero) {
-            return Err(LbError::Zero(flag));
-        }
-        if self.max_streams > MAX_STREAMS {
-            return Err(LbError::TooManyStreams);
-        }
-        Ok(Limits {
-            max_connections: self.max_connections,
-            max_streams: self.max_streams,
-            connect_timeout: self.connect_timeout,
-            health_interval: self.health_interval,
-            health_timeout: self.health_timeout,
-            ready_timeout: self.ready_timeout,
+            limits: self.limits.limits()?,
         })
     }
 }

@@ -6,8 +6,6 @@ use strife_policy::{InvalidReport, UnknownPolicy};
 use strife_runtime::{Failure, Identity};
 use thiserror::Error;
 
-use crate::data_plane::MAX_STREAMS;
-
 /// Why the balancer refuses.
 #[derive(Debug, Error)]
 pub enum LbError {
@@ -44,9 +42,16 @@ pub enum LbError {
     /// Not `NAME=POLICY`.
     #[error("`{0}` does not give a pool its policy; write --pool-policy NAME=POLICY")]
     MalformedPoolPolicy(String),
-    /// A limit that lets nothing through.
-    #[error("{0} must be greater than 0")]
-    Zero(&'static str),
+    /// A limit that lets nothing through, or too much.
+    #[error("{flag} must be between {least} and {most}")]
+    OutOfRange {
+        /// Which.
+        flag: &'static str,
+        /// The least it may be.
+        least: String,
+        /// The most it may be.
+        most: String,
+    },
     /// No policy of this name.
     #[error(transparent)]
     UnknownPolicy(#[from] UnknownPolicy),
@@ -95,9 +100,6 @@ pub enum LbError {
     /// Every connection to it carries as many calls as it may.
     #[error("server {0} has as many calls under way as it may have; try again later")]
     NoFreeStream(String),
-    /// Their windows would not fit in that of one connection.
-    #[error("--max-streams must be {MAX_STREAMS} or less; open more connections instead")]
-    TooManyStreams,
 }
 
 impl From<LbError> for Failure {

@@ -53,8 +53,7 @@ impl From<LbError> for Status {
             | LbError::MalformedAddress { .. }
             | LbError::DuplicateAddress { .. }
             | LbError::MalformedPoolPolicy(_)
-            | LbError::Zero(_)
-            | LbError::TooManyStreams
+            | LbError::OutOfRange { .. }
             | LbError::UnknownPolicy(_)
             | LbError::InvalidReport(_) => Self::invalid_argument(message),
         }

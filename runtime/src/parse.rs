@@ -33,6 +33,33 @@ pub fn format_duration(duration: Duration) -> String {
     }
 }
 
+/// Reads `65536`, `64k`, `64KiB`, `16M`, `16MiB`, `1G`, `1GiB`: powers of 1024, whole numbers only.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let malformed = || format!("`{text}` is not a size (write 65536, 64KiB, 16MiB or 1GiB)");
+    let bytes_per_unit = match unit.to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return Err(malformed()),
+    };
+    let number: u64 = number.parse().map_err(|_| malformed())?;
+    number.checked_mul(bytes_per_unit).ok_or_else(|| format!("`{text}` is out of range"))
+}
+
+/// Writes a size so that [`bytes`] reads it back: the largest unit that leaves no fraction.
+pub fn format_bytes(bytes: u64) -> String {
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if bytes > 0 && bytes.is_multiple_of(1 << shift) {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    bytes.to_string()
+}
+
 /// Serde for durations written as in [`duration`]: `#[serde(with = "strife_runtime::parse::duration_text")]`.
 pub mod duration_text {
     use std::time::Duration;
@@ -70,6 +97,24 @@ mod tests {
         for us in [0, 1, 999, 1_000, 1_500_000, 60_000_000, 7_200_000_000] {
             let value = Duration::from_micros(us);
             assert_eq!(duration(&format_duration(value)), Ok(value));
+        }
+    }
+
+    #[test]
+    fn sizes_with_units() {
+        let sizes = [("0", 0), ("65536", 65_536), ("64k", 65_536), ("64KiB", 65_536)];
+        for (text, expected) in sizes.into_iter().chain([("16M", 1 << 24), ("2gib", 2 << 30)]) {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for text in ["", "k", "-1", "1.5M", "64KB", "64 lines", "99999999999G"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_back_as_written() {
+        for size in [0, 1, 1023, 1024, 1025, 65_536, 1 << 20, 3 << 30, u64::MAX] {
+            assert_eq!(bytes(&format_bytes(size)), Ok(size));
         }
     }
 }
