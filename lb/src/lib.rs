@@ -6,6 +6,7 @@
 //! look-aside picks and switches policies. The data plane asks a pool for a pick and tells the
 //! endpoint's load what became of the call; nothing else knows how bytes move.
 
+mod access_log;
 mod admin;
 mod balancer;
 mod clock;
@@ -15,6 +16,7 @@ mod endpoint;
 mod error;
 mod health;
 mod membership;
+mod metrics;
 mod pool;
 mod serve;
 mod service;

@@ -1,0 +1,97 @@
+//! The metrics page: what is counted, summed over threads, and what pools know of their endpoints.
+//!
+//! A family's values of a closed label are all there from the start, so that rates see the first
+//! event. Only an endpoint's codes appear one by one, when they first occur: they are many.
+
+mod endpoints;
+mod legs;
+
+use super::{
+    Label, Metrics, Refusal, ThreadMetrics,
+    exposition::{Exposition, Kind},
+};
+use crate::balancer::Balancer;
+
+impl Metrics {
+    /// The page in Prometheus' text format, version 0.0.4.
+    pub(crate) fn render(&self, balancer: &Balancer) -> String {
+        let mut page = Exposition::default();
+        self.process(balancer, &mut page);
+        self.calls(&mut page);
+        legs::render(self, &mut page);
+        endpoints::render(self, balancer, &mut page);
+        self.log(&mut page);
+        page.into_text()
+    }
+
+    fn process(&self, balancer: &Balancer, page: &mut Exposition) {
+        page.family("strife_lb_build_info", Kind::Gauge, "The version that runs; always 1.");
+        page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        page.single(
+            "strife_lb_uptime_seconds",
+            Kind::Gauge,
+            "Time since the balancer started.",
+            balancer.clock.now().as_secs_f64(),
+        );
+        page.single(
+            "strife_lb_threads",
+            Kind::Gauge,
+            "Threads that carry calls.",
+            self.threads.len(),
+        );
+    }
+
+    fn calls(&self, page: &mut Exposition) {
+        let counters: [(_, _, fn(&ThreadMetrics) -> u64); 3] = [
+            (
+                "strife_lb_calls_total",
+                "Calls of clients, each once however often it was tried.",
+                |thread| thread.calls.get(),
+            ),
+            (
+                "strife_lb_client_resets_received_total",
+                "Calls that clients reset: cancelled, mostly.",
+                |thread| thread.client_resets_received.get(),
+            ),
+            (
+                "strife_lb_client_resets_sent_total",
+                "Calls reset towards their clients.",
+                |thread| thread.client_resets_sent.get(),
+            ),
+        ];
+        for (family, help, of) in counters {
+            page.single(family, Kind::Counter, help, self.sum(of));
+        }
+        page.family(
+            "strife_lb_calls_refused_total",
+            Kind::Counter,
+            "Calls that the balancer answered itself, by reason.",
+        );
+        for &reason in Refusal::ALL {
+            let refused = self.sum(|thread| thread.refused_calls.get(reason));
+            page.sample(&[("reason", reason.as_str())], refused);
+        }
+        page.single(
+            "strife_lb_buffered_bytes",
+            Kind::Gauge,
+            "Bytes of calls held because the other side does not take them.",
+            self.sum(|thread| thread.buffered_bytes.get()),
+        );
+    }
+
+    fn log(&self, page: &mut Exposition) {
+        let Some(written) = &self.access_log else { return };
+        page.single(
+            "strife_lb_access_log_lines_total",
+            Kind::Counter,
+            "Lines written to the access log.",
+            written.lines(),
+        );
+        page.single(
+            "strife_lb_access_log_dropped_total",
+            Kind::Counter,
+            "Calls not in the access log: it could not be written, or not fast enough.",
+            written.dropped(),
+        );
+    }
+}
