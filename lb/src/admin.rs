@@ -1,23 +1,27 @@
-//! `strife admin`: asks a running balancer, and tells it another policy.
+//! `strife admin`: asks a running balancer, tells it another policy, drains its servers.
 
+mod drain;
 mod table;
 
 use clap::{Args, Subcommand};
 use strife_proto::lb::v1::{
-    SetPolicyRequest, StatusRequest, StatusResponse,
+    DrainServerRequest, SetPolicyRequest, StatusRequest, StatusResponse,
     load_balancer_admin_client::LoadBalancerAdminClient,
 };
 use strife_runtime::{Failure, Role, Security, TlsArgs, connect, executor, tls::Expected};
 use tonic::{Code, Status, transport::Channel};
 
+use self::drain::{DrainArgs, UndrainArgs};
+
 /// The name in the operator's certificate.
 const NAME: &str = "1";
 
-/// Look into a running balancer, or switch its policies
+/// Look into a running balancer, switch its policies, drain its servers
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  strife admin status --plaintext\n  \
     strife admin policy round_robin --control 127.0.0.1:7001\n  \
-    strife admin policy least_load --pool bank.icici")]
+    strife admin policy least_load --pool bank.icici\n  \
+    strife admin drain 127.0.0.1:9101 --plaintext")]
 pub struct AdminArgs {
     #[command(subcommand)]
     command: Command,
@@ -40,6 +44,10 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Keep new calls from a server and wait until those under way are done.
+    Drain(DrainArgs),
+    /// Let a drained server have calls again.
+    Undrain(UndrainArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -69,6 +77,8 @@ pub fn run_admin(args: AdminArgs) -> Result<(), Failure> {
             Command::Policy { policy: None, pool, target } => {
                 print_policies(&target.status().await?, pool.as_deref())
             }
+            Command::Drain(args) => args.run().await,
+            Command::Undrain(args) => args.run().await,
         }
     })
 }
@@ -86,6 +96,12 @@ impl Target {
 
     async fn set_policy(&self, pool: String, policy: String) -> Result<Vec<String>, Failure> {
         let answer = self.client()?.set_policy(SetPolicyRequest { pool, policy }).await;
+        answer.map(|answer| answer.into_inner().pools).map_err(|status| self.failure(&status))
+    }
+
+    /// The pools the server is in, of those asked for.
+    async fn drain_server(&self, request: DrainServerRequest) -> Result<Vec<String>, Failure> {
+        let answer = self.client()?.drain_server(request).await;
         answer.map(|answer| answer.into_inner().pools).map_err(|status| self.failure(&status))
     }
 

@@ -1,6 +1,9 @@
 //! One server behind the balancer.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use strife_policy::EndpointLoad;
 use strife_runtime::tls::Expected;
@@ -17,6 +20,7 @@ pub(crate) struct Endpoint {
     pub(crate) expected: Expected,
     pub(crate) load: Arc<EndpointLoad>,
     suspected: Notify,
+    draining: AtomicBool,
 }
 
 impl Endpoint {
@@ -27,6 +31,7 @@ impl Endpoint {
             expected,
             load: Arc::default(),
             suspected: Notify::new(),
+            draining: AtomicBool::new(false),
         })
     }
 
@@ -38,5 +43,16 @@ impl Endpoint {
     /// Resolves after [`Endpoint::suspect`].
     pub(crate) async fn suspected(&self) {
         self.suspected.notified().await;
+    }
+
+    /// An operator keeps new calls from it: connections to it that carry none can be closed. A
+    /// snapshot says the same; this is for who has the endpoint and no pool.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// For the writer of its pool only.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Relaxed);
     }
 }

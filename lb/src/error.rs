@@ -83,6 +83,20 @@ pub enum LbError {
         /// What.
         address: String,
     },
+    /// No pool, or not the one that was named, has a server of this address.
+    #[error("there is no server {0} to drain; name it as `strife admin status` does")]
+    NoServerToDrain(String),
+    /// Nothing would be left to take calls.
+    #[error(
+        "{address} is the last server of pool `{pool}` that takes calls; undrain or start another, \
+         or drain it all the same with --force"
+    )]
+    LastServer {
+        /// Where.
+        pool: String,
+        /// Which.
+        address: String,
+    },
     /// A server may speak for its own pool only.
     #[error("{identity} may not report for pool `{pool}`")]
     NotItsPool {

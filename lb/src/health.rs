@@ -11,14 +11,18 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::SmallRng};
 use strife_runtime::Security;
-use tokio::sync::mpsc;
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use self::link::Link;
-use crate::{config::Limits, endpoint::Endpoint, membership::Change, snapshot::State};
+use crate::{
+    config::Limits,
+    endpoint::Endpoint,
+    membership::{Finding, Writer},
+    snapshot::State,
+};
 
 /// First, last and growth of the time between attempts to connect (gRPC's connection backoff, with
 /// a shorter start and end: the servers behind a balancer are near).
@@ -33,7 +37,7 @@ pub(crate) struct HealthTask {
     pub(crate) endpoint: Arc<Endpoint>,
     /// In the pool's order.
     pub(crate) index: usize,
-    pub(crate) changes: mpsc::Sender<Change>,
+    pub(crate) writer: Writer,
     pub(crate) security: Security,
     pub(crate) limits: Limits,
 }
@@ -99,9 +103,8 @@ impl HealthTask {
     }
 
     async fn tell(&self, state: State, why: &str) {
-        let change = Change { index: self.index, state, why: why.to_owned() };
-        // Fails only when the balancer is being torn down.
-        let _ = self.changes.send(change).await;
+        let (index, why) = (self.index, why.to_owned());
+        self.writer.found(Finding { index, state, why }).await;
     }
 }
 

@@ -46,6 +46,7 @@ impl Pool {
             endpoint: Endpoint::new(first_number + index, address, Expected::of_pool(&config.name)),
             state: State::Idle,
             why: "not tried yet".to_owned(),
+            draining: false,
         };
         let members = config.addresses.iter().enumerate().map(member).collect();
         Ok(Self {

@@ -66,7 +66,7 @@ impl Bound {
     /// once calls are accepted and every server was tried.
     pub async fn serve(self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Failure> {
         let balancer = Arc::new(Balancer::new(&self.config.pools)?);
-        let _health = watch(&balancer, &self.security, &self.config);
+        let (_health, writers) = watch(&balancer, &self.security, &self.config);
         let data_plane = DataPlane {
             balancer: balancer.clone(),
             security: self.security,
@@ -74,7 +74,7 @@ impl Bound {
             threads: self.config.threads,
         };
         let carried = data_plane::serve(self.listener, data_plane, shutdown.clone());
-        let controlled = self.control.serve(service::services(&balancer), shutdown.clone());
+        let controlled = self.control.serve(service::services(&balancer, writers), shutdown.clone());
         let announced = async {
             let settled = balancer.pools.iter().map(|pool| pool.wait_until_settled(SETTLE_TIMEOUT));
             join_all(settled).await;
@@ -89,21 +89,26 @@ impl Bound {
     }
 }
 
-/// Starts a writer per pool and a health task per endpoint; they end with what is returned.
-fn watch(balancer: &Balancer, security: &Security, config: &Config) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+/// Starts a writer per pool and a health task per endpoint; the tasks end with what is returned.
+fn watch(
+    balancer: &Balancer,
+    security: &Security,
+    config: &Config,
+) -> (JoinSet<()>, Vec<membership::Writer>) {
+    let (mut tasks, mut writers) = (JoinSet::new(), Vec::new());
     for pool in &balancer.pools {
-        let changes = membership::spawn_writer(pool.clone(), balancer.clock);
+        let writer = membership::spawn_writer(pool.clone(), balancer.clock);
         for (index, member) in pool.snapshot().members.iter().enumerate() {
             let task = HealthTask {
                 endpoint: member.endpoint.clone(),
                 index,
-                changes: changes.clone(),
+                writer: writer.clone(),
                 security: security.clone(),
                 limits: config.limits,
             };
             tasks.spawn(task.run());
         }
+        writers.push(writer);
     }
-    tasks
+    (tasks, writers)
 }

@@ -12,7 +12,7 @@ use strife_runtime::{AccessTable, Role, Rule, Services};
 use tonic::Status;
 
 use self::{control::Control, look_aside::LookAside};
-use crate::{balancer::Balancer, error::LbError};
+use crate::{balancer::Balancer, error::LbError, membership::Writer};
 
 /// Who may call what. For which pool a server may report is decided by its name as well.
 const ACCESS: AccessTable = &[
@@ -27,21 +27,26 @@ const ACCESS: AccessTable = &[
     Rule { path: "/strife.lb.v1.LoadBalancerAdmin/", roles: &[Role::Admin] },
 ];
 
-/// Everything the control server serves.
-pub(crate) fn services(balancer: &Arc<Balancer>) -> Services {
+/// What operators change is written down.
+const LOGGED: &[&str] =
+    &["/strife.lb.v1.LoadBalancerAdmin/SetPolicy", "/strife.lb.v1.LoadBalancerAdmin/DrainServer"];
+
+/// Everything the control server serves. `writers`: one per pool, in the balancer's order.
+pub(crate) fn services(balancer: &Arc<Balancer>, writers: Vec<Writer>) -> Services {
     Services::new(ACCESS)
         .add(LoadBalancerServer::new(LookAside::new(balancer.clone())))
-        .add(LoadBalancerAdminServer::new(Control::new(balancer.clone())))
-        .logged(&["/strife.lb.v1.LoadBalancerAdmin/SetPolicy"])
+        .add(LoadBalancerAdminServer::new(Control::new(balancer.clone(), writers)))
+        .logged(LOGGED)
 }
 
 impl From<LbError> for Status {
     fn from(error: LbError) -> Self {
         let message = error.to_string();
         match error {
-            LbError::UnknownPool { .. } | LbError::UnknownEndpoint { .. } => {
-                Self::not_found(message)
-            }
+            LbError::UnknownPool { .. }
+            | LbError::UnknownEndpoint { .. }
+            | LbError::NoServerToDrain(_) => Self::not_found(message),
+            LbError::LastServer { .. } => Self::failed_precondition(message),
             LbError::NotItsPool { .. } => Self::permission_denied(message),
             LbError::NoReadyEndpoint(_) => Self::unavailable(message),
             LbError::NoFreeStream(_) => Self::resource_exhausted(message),

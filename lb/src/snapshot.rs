@@ -13,7 +13,7 @@ pub(crate) enum State {
     Idle,
     /// The first attempt is under way.
     Connecting,
-    /// Connected, and well as far as it can be asked. Only these are picked.
+    /// Connected, and well as far as it can be asked. Only these are picked, unless they drain.
     Ready,
     /// Lost or not well; tried again with backoff.
     TransientFailure,
@@ -26,20 +26,28 @@ pub(crate) struct Member {
     pub(crate) state: State,
     /// Why it is not ready; empty when it is.
     pub(crate) why: String,
+    /// An operator keeps new calls from it, whatever its health.
+    pub(crate) draining: bool,
+}
+
+impl Member {
+    fn takes_calls(&self) -> bool {
+        self.state == State::Ready && !self.draining
+    }
 }
 
 /// All members of a pool.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) members: Vec<Member>,
-    /// The READY ones, in the pool's order, and their loads in the same order.
+    /// Those that take calls, in the pool's order, and their loads in the same order.
     pub(crate) ready: Vec<Arc<Endpoint>>,
     pub(crate) ready_loads: Vec<Arc<EndpointLoad>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(members: Vec<Member>) -> Self {
-        let ready = || members.iter().filter(|member| member.state == State::Ready);
+        let ready = || members.iter().filter(|member| member.takes_calls());
         Self {
             ready: ready().map(|member| member.endpoint.clone()).collect(),
             ready_loads: ready().map(|member| member.endpoint.load.clone()).collect(),
@@ -53,6 +61,18 @@ impl Snapshot {
         members[index].state = state;
         members[index].why = why;
         Self::new(members)
+    }
+
+    /// The same pool with one member draining, or no more.
+    pub(crate) fn with_draining(&self, index: usize, draining: bool) -> Self {
+        let mut members = self.members.clone();
+        members[index].draining = draining;
+        Self::new(members)
+    }
+
+    /// Whether no other member takes calls.
+    pub(crate) fn is_last(&self, index: usize) -> bool {
+        self.members[index].takes_calls() && self.ready.len() == 1
     }
 
     /// Whether every member was tried at least once.

@@ -1,10 +1,11 @@
-//! `LoadBalancerAdmin`: policies switched and the state of everything told.
+//! `LoadBalancerAdmin`: policies switched, servers drained, and the state of everything told.
 
 use std::{sync::Arc, time::Duration};
 
 use strife_proto::lb::v1::{
-    EndpointState, EndpointStatus, PoolStatus, SetPolicyRequest, SetPolicyResponse, StatusRequest,
-    StatusResponse, load_balancer_admin_server::LoadBalancerAdmin,
+    DrainServerRequest, DrainServerResponse, EndpointState, EndpointStatus, PoolStatus,
+    SetPolicyRequest, SetPolicyResponse, StatusRequest, StatusResponse,
+    load_balancer_admin_server::LoadBalancerAdmin,
 };
 use strife_runtime::Caller;
 use tonic::{Request, Response, Status};
@@ -13,6 +14,7 @@ use tracing::info;
 use crate::{
     balancer::Balancer,
     error::LbError,
+    membership::{Drain, Writer},
     pool::Pool,
     snapshot::{Member, State},
 };
@@ -20,11 +22,20 @@ use crate::{
 /// The service.
 pub(crate) struct Control {
     balancer: Arc<Balancer>,
+    /// One per pool, in the balancer's order.
+    writers: Vec<Writer>,
+}
+
+/// A server's place in one pool.
+struct Place<'a> {
+    pool: &'a Pool,
+    writer: &'a Writer,
+    index: usize,
 }
 
 impl Control {
-    pub(crate) fn new(balancer: Arc<Balancer>) -> Self {
-        Self { balancer }
+    pub(crate) fn new(balancer: Arc<Balancer>, writers: Vec<Writer>) -> Self {
+        Self { balancer, writers }
     }
 
     /// Switches one pool, or all if `pool` is empty; returns which.
@@ -40,6 +51,53 @@ impl Control {
         }
         Ok(pools.iter().map(|pool| pool.name.clone()).collect())
     }
+
+    /// Where a server stands: in one pool, or in all if `pool` is empty.
+    fn places(&self, pool: &str, address: &str) -> Result<Vec<Place<'_>>, LbError> {
+        let asked = if pool.is_empty() { None } else { Some(self.balancer.pool(pool)?) };
+        let pools = self.balancer.pools.iter().zip(&self.writers);
+        let places: Vec<_> = pools
+            .filter(|(pool, _)| asked.is_none_or(|asked| Arc::ptr_eq(asked, pool)))
+            .filter_map(|(pool, writer)| {
+                let snapshot = pool.snapshot();
+                let mut members = snapshot.members.iter();
+                let index = members.position(|member| member.endpoint.address == address)?;
+                Some(Place { pool, writer, index })
+            })
+            .collect();
+        if places.is_empty() {
+            return Err(LbError::NoServerToDrain(address.to_owned()));
+        }
+        Ok(places)
+    }
+
+    /// In all places or, if one refuses, in none.
+    async fn set_draining(
+        places: &[Place<'_>],
+        draining: bool,
+        force: bool,
+    ) -> Result<(), LbError> {
+        let mut changed = Vec::new();
+        for Place { writer, index, .. } in places {
+            match writer.drain(Drain { index: *index, draining, force }).await {
+                Ok(true) => changed.push((writer, *index)),
+                Ok(false) => {}
+                Err(refused) => {
+                    for (writer, index) in changed {
+                        writer.drain(Drain { index, draining: !draining, force: true }).await?;
+                    }
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Place<'_> {
+    fn in_flight(&self) -> u64 {
+        self.pool.snapshot().members[self.index].endpoint.load.in_flight()
+    }
 }
 
 #[tonic::async_trait]
@@ -52,6 +110,21 @@ impl LoadBalancerAdmin for Control {
         Caller::of(&request).note(|| format!("pool={pool} policy={policy}"));
         let pools = self.set_policy(pool, policy)?;
         Ok(Response::new(SetPolicyResponse { pools }))
+    }
+
+    async fn drain_server(
+        &self,
+        request: Request<DrainServerRequest>,
+    ) -> Result<Response<DrainServerResponse>, Status> {
+        let DrainServerRequest { pool, address, drain, force } = request.get_ref();
+        Caller::of(&request)
+            .note(|| format!("pool={pool} server={address} drain={drain} force={force}"));
+        let places = self.places(pool, address)?;
+        Self::set_draining(&places, *drain, *force).await?;
+        Ok(Response::new(DrainServerResponse {
+            pools: places.iter().map(|place| place.pool.name.clone()).collect(),
+            in_flight: places.iter().map(Place::in_flight).sum(),
+        }))
     }
 
     async fn get_status(
@@ -80,7 +153,7 @@ fn endpoint_status(member: &Member, now: Duration) -> EndpointStatus {
     let age_ms = |received_at| now.saturating_sub(received_at).as_millis() as u64;
     EndpointStatus {
         address: member.endpoint.address.clone(),
-        state: state(member.state).into(),
+        state: state(member).into(),
         in_flight: u32::try_from(load.in_flight()).unwrap_or(u32::MAX),
         calls: load.calls(),
         succeeded: load.succeeded(),
@@ -92,8 +165,9 @@ fn endpoint_status(member: &Member, now: Duration) -> EndpointStatus {
     }
 }
 
-fn state(state: State) -> EndpointState {
-    match state {
+fn state(member: &Member) -> EndpointState {
+    match member.state {
+        _ if member.draining => EndpointState::Draining,
         State::Idle => EndpointState::Idle,
         State::Connecting => EndpointState::Connecting,
         State::Ready => EndpointState::Ready,

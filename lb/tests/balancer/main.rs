@@ -2,6 +2,7 @@
 
 mod calls;
 mod control;
+mod drain;
 mod failures;
 mod fleet;
 mod identity;
