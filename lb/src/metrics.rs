@@ -20,11 +20,12 @@ pub(crate) use self::{
     labels::{CallCode, CloseReason, ErrorCode, Flood, Label, Refusal, Retry},
     page::serve,
 };
-use crate::{access_log::Written, balancer::Balancer};
+use crate::{access_log::Written, balancer::Balancer, config::Limits};
 
 /// All of a balancer's counters.
 pub(crate) struct Metrics {
     threads: Vec<Arc<ThreadMetrics>>,
+    limits: Limits,
     access_log: Option<Arc<Written>>,
 }
 
@@ -96,11 +97,13 @@ impl Metrics {
     pub(crate) fn new(
         balancer: &Balancer,
         threads: NonZeroUsize,
+        limits: Limits,
         access_log: Option<Arc<Written>>,
     ) -> Arc<Self> {
         let endpoints = balancer.pools.iter().map(|pool| pool.snapshot().members.len()).sum();
         let thread = |_| Arc::new(ThreadMetrics::new(endpoints));
-        Arc::new(Self { threads: (0..threads.get()).map(thread).collect(), access_log })
+        let threads = (0..threads.get()).map(thread).collect();
+        Arc::new(Self { threads, limits, access_log })
     }
 
     /// The counters of thread `n`, counting from 0; they have no other writer.

@@ -156,3 +156,6 @@ impl Display for Timestamp {
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{us:06}Z")
     }
 }
+
+#[cfg(test)]
+mod tests;

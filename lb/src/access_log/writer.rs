@@ -72,17 +72,22 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let stops = self.shared.stop.load(Acquire);
-            if self.shared.reopen.swap(false, Acquire) {
-                self.reopen();
-            }
-            let slots = lock(&self.shared.slots).clone();
-            slots.iter().for_each(|slot| self.take(slot));
-            self.speak();
+            self.round();
             if stops {
                 return;
             }
             thread::park_timeout(INTERVAL);
         }
+    }
+
+    /// Writes what is there.
+    fn round(&mut self) {
+        if self.shared.reopen.swap(false, Acquire) {
+            self.reopen();
+        }
+        let slots = lock(&self.shared.slots).clone();
+        slots.iter().for_each(|slot| self.take(slot));
+        self.speak();
     }
 
     fn reopen(&mut self) {
@@ -159,3 +164,6 @@ impl Writer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod legs;
+mod limits;
 
 use super::{
     Label, Metrics, Refusal, ThreadMetrics,
@@ -21,6 +22,7 @@ impl Metrics {
         legs::render(self, &mut page);
         endpoints::render(self, balancer, &mut page);
         self.log(&mut page);
+        limits::render(&self.limits, &mut page);
         page.into_text()
     }
 

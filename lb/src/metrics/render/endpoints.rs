@@ -61,7 +61,7 @@ const COUNTED: [Counted; 7] = [
 type Known = (&'static str, Kind, &'static str, fn(&Member, Duration) -> Option<f64>);
 
 const KNOWN: [Known; 8] = [
-    ("strife_lb_endpoint_ready", Kind::Gauge, "1 if calls are sent to it.", |member, _| {
+    ("strife_lb_endpoint_ready", Kind::Gauge, "1 if it is connected and well.", |member, _| {
         Some(if member.state == State::Ready { 1.0 } else { 0.0 })
     }),
     (
