@@ -13,6 +13,9 @@ use super::{
 };
 use crate::balancer::Balancer;
 
+/// A family with one number, summed over threads.
+type Counted = (&'static str, &'static str, fn(&ThreadMetrics) -> u64);
+
 impl Metrics {
     /// The page in Prometheus' text format, version 0.0.4.
     pub(crate) fn render(&self, balancer: &Balancer) -> String {
@@ -44,7 +47,7 @@ impl Metrics {
     }
 
     fn calls(&self, page: &mut Exposition) {
-        let counters: [(_, _, fn(&ThreadMetrics) -> u64); 3] = [
+        let counters: [Counted; 3] = [
             (
                 "strife_lb_calls_total",
                 "Calls of clients, each once however often it was tried.",

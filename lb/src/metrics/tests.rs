@@ -112,6 +112,7 @@ fn the_page_shows_what_policies_go_by() {
     let pool = &balancer.pools[0];
     let endpoint = pool.endpoint("127.0.0.1:2").unwrap();
     pool.publish(pool.snapshot().with(1, crate::snapshot::State::Ready, String::new()));
+    pool.publish(pool.snapshot().with_draining(0, true));
     pool.set_policy("round_robin").unwrap();
     pool.count_unavailable();
     let now = balancer.clock.now();
@@ -130,6 +131,8 @@ fn the_page_shows_what_policies_go_by() {
     check("pool_endpoints_ready{pool=\"default\"}", 1.0);
     check("pool_calls_unavailable_total{pool=\"default\"}", 1.0);
     check(&format!("endpoint_ready{labels}"), 1.0);
+    check(&format!("endpoint_draining{labels}"), 0.0);
+    check("endpoint_draining{pool=\"default\",endpoint=\"127.0.0.1:1\"}", 1.0);
     check(&format!("endpoint_calls_total{labels}"), 2.0);
     check(&format!("endpoint_calls_failed_total{labels}"), 1.0);
     check(&format!("endpoint_calls_in_flight{labels}"), 1.0);

@@ -60,10 +60,16 @@ const COUNTED: [Counted; 7] = [
 /// A family with what is known of each endpoint now; no sample where it is not known.
 type Known = (&'static str, Kind, &'static str, fn(&Member, Duration) -> Option<f64>);
 
-const KNOWN: [Known; 8] = [
+const KNOWN: [Known; 9] = [
     ("strife_lb_endpoint_ready", Kind::Gauge, "1 if it is connected and well.", |member, _| {
         Some(if member.state == State::Ready { 1.0 } else { 0.0 })
     }),
+    (
+        "strife_lb_endpoint_draining",
+        Kind::Gauge,
+        "1 if an operator keeps new calls from it.",
+        |member, _| Some(if member.draining { 1.0 } else { 0.0 }),
+    ),
     (
         "strife_lb_endpoint_calls_total",
         Kind::Counter,
