@@ -1,0 +1,106 @@
+//! The static table (RFC 7541, appendix A), and where a name stands in it.
+
+/// Names and values; the field at place `n` has the index `n + 1`.
+pub(super) const STATIC_TABLE: [(&[u8], &[u8]); 61] = [
+    (b":authority", b""),
+    (b":method", b"GET"),
+    (b":method", b"POST"),
+    (b":path", b"/"),
+    (b":path", b"/index.html"),
+    (b":scheme", b"http"),
+    (b":scheme", b"https"),
+    (b":status", b"200"),
+    (b":status", b"204"),
+    (b":status", b"206"),
+    (b":status", b"304"),
+    (b":status", b"400"),
+    (b":status", b"404"),
+    (b":status", b"500"),
+    (b"accept-charset", b""),
+    (b"accept-encoding", b"gzip, deflate"),
+    (b"accept-language", b""),
+    (b"accept-ranges", b""),
+    (b"accept", b""),
+    (b"access-control-allow-origin", b""),
+    (b"age", b""),
+    (b"allow", b""),
+    (b"authorization", b""),
+    (b"cache-control", b""),
+    (b"content-disposition", b""),
+    (b"content-encoding", b""),
+    (b"content-language", b""),
+    (b"content-length", b""),
+    (b"content-location", b""),
+    (b"content-range", b""),
+    (b"content-type", b""),
+    (b"cookie", b""),
+    (b"date", b""),
+    (b"etag", b""),
+    (b"expect", b""),
+    (b"expires", b""),
+    (b"from", b""),
+    (b"host", b""),
+    (b"if-match", b""),
+    (b"if-modified-since", b""),
+    (b"if-none-match", b""),
+    (b"if-range", b""),
+    (b"if-unmodified-since", b""),
+    (b"last-modified", b""),
+    (b"link", b""),
+    (b"location", b""),
+    (b"max-forwards", b""),
+    (b"proxy-authenticate", b""),
+    (b"proxy-authorization", b""),
+    (b"range", b""),
+    (b"referer", b""),
+    (b"refresh", b""),
+    (b"retry-after", b""),
+    (b"server", b""),
+    (b"set-cookie", b""),
+    (b"strict-transport-security", b""),
+    (b"transfer-encoding", b""),
+    (b"user-agent", b""),
+    (b"vary", b""),
+    (b"via", b""),
+    (b"www-authenticate", b""),
+];
+
+/// The first index that has this name, by length first: most names that are not in the table are
+/// told apart by that alone.
+pub(super) fn index_of_name(name: &[u8]) -> Option<usize> {
+    let candidates: &[usize] = match name.len() {
+        3 => &[21, 60],
+        4 => &[33, 34, 37, 38, 45, 59],
+        5 => &[4, 22, 50],
+        6 => &[19, 32, 35, 54],
+        7 => &[2, 6, 8, 36, 51, 52],
+        8 => &[39, 42, 46],
+        10 => &[1, 55, 58],
+        11 => &[53],
+        12 => &[31, 47],
+        13 => &[18, 23, 24, 30, 41, 44],
+        14 => &[15, 28],
+        15 => &[16, 17],
+        16 => &[26, 27, 29, 61],
+        17 => &[40, 57],
+        18 => &[48],
+        19 => &[25, 43, 49],
+        25 => &[56],
+        27 => &[20],
+        _ => &[],
+    };
+    candidates.iter().copied().find(|&index| STATIC_TABLE[index - 1].0 == name)
+}
+
+/// The index that has both this name, whose first index is given, and this value, if there is one.
+pub(super) fn index_of_value(first_of_name: usize, value: &[u8]) -> Option<usize> {
+    let indices = match first_of_name {
+        2 => 2..=3,
+        4 => 4..=5,
+        6 => 6..=7,
+        8 => 8..=14,
+        16 => 16..=16,
+        _ => return None,
+    };
+    indices.into_iter().find(|&index| STATIC_TABLE[index - 1].1 == value)
+}
