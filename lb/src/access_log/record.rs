@@ -6,16 +6,18 @@
 use std::{
     fmt::{self, Display, Write},
     net::SocketAddr,
-    time::{Duration, SystemTime},
+    str,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
 use time::OffsetDateTime;
 
 use crate::metrics::{ErrorCode, Label, Refusal};
 
 /// Of a string, so much is written; `…` says that there was more.
 const MAX_TEXT_BYTES: usize = 1024;
+/// Why writing to a buffer cannot fail.
+const TAKES_ALL: &str = "a buffer takes all that is written to it";
 
 /// A call that ended.
 #[derive(Debug, Clone, Copy)]
@@ -64,32 +66,72 @@ pub(crate) enum Ended {
 impl CallRecord<'_> {
     /// Appends the line, its end included.
     pub(super) fn write_line(&self, text: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *text, self).expect("a buffer takes all that is written to it");
-        text.push(b'\n');
+        let duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX);
+        let (ended, reason) = self.ended.as_strs();
+        let mut line = Line(text);
+        line.raw(r#"{"time":""#).raw(Timestamp::new(self.time).as_str());
+        line.raw(r#"","method":"#).string(self.method);
+        line.raw(r#","authority":"#).string(self.authority);
+        line.raw(r#","pool":"#).optional_string(self.pool);
+        line.raw(r#","endpoint":"#).optional_string(self.endpoint);
+        line.raw(r#","client":"#).string(Address::new(self.client).as_bytes());
+        line.raw(r#","client_identity":"#).optional_string(self.client_identity);
+        line.raw(r#","http_status":"#).number(self.http_status.into());
+        line.raw(r#","grpc_status":"#).optional_number(self.grpc_status);
+        line.raw(r#","duration_us":"#).number(duration_us);
+        line.raw(r#","request_bytes":"#).number(self.request_bytes);
+        line.raw(r#","response_bytes":"#).number(self.response_bytes);
+        line.raw(r#","attempts":"#).number(self.attempts.into());
+        line.raw(r#","ended":"#).string(ended.as_bytes());
+        line.raw(r#","reason":"#).optional_string(reason);
+        line.raw("}\n");
     }
 }
 
-impl Serialize for CallRecord<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX);
-        let (ended, reason) = self.ended.as_strs();
-        let mut line = serializer.serialize_struct("call", 15)?;
-        line.serialize_field("time", &Shown(Timestamp(self.time)))?;
-        line.serialize_field("method", &Shown(Text(self.method)))?;
-        line.serialize_field("authority", &Shown(Text(self.authority)))?;
-        line.serialize_field("pool", &self.pool)?;
-        line.serialize_field("endpoint", &self.endpoint)?;
-        line.serialize_field("client", &Shown(self.client))?;
-        line.serialize_field("client_identity", &self.client_identity)?;
-        line.serialize_field("http_status", &self.http_status)?;
-        line.serialize_field("grpc_status", &self.grpc_status)?;
-        line.serialize_field("duration_us", &duration_us)?;
-        line.serialize_field("request_bytes", &self.request_bytes)?;
-        line.serialize_field("response_bytes", &self.response_bytes)?;
-        line.serialize_field("attempts", &self.attempts)?;
-        line.serialize_field("ended", ended)?;
-        line.serialize_field("reason", &reason)?;
-        line.end()
+/// JSON as it grows. What is known to need no care is copied; the rest is for `serde_json`. A
+/// derived serializer would escape every key and value byte by byte, at twice the cost.
+struct Line<'a>(&'a mut Vec<u8>);
+
+impl Line<'_> {
+    fn raw(&mut self, json: &str) -> &mut Self {
+        self.0.extend_from_slice(json.as_bytes());
+        self
+    }
+
+    fn string(&mut self, bytes: &[u8]) {
+        let needs_care = |byte: u8| !matches!(byte, b' '..=b'~') | matches!(byte, b'"' | b'\\');
+        // Looks at every byte, whatever it found: so it looks at many at once.
+        let any_does = || bytes.iter().fold(false, |any, byte| any | needs_care(*byte));
+        if bytes.len() <= MAX_TEXT_BYTES && !any_does() {
+            self.0.push(b'"');
+            self.0.extend_from_slice(bytes);
+            self.0.push(b'"');
+        } else {
+            let shown = format_args!("{}", Text(bytes));
+            serde_json::to_writer(&mut *self.0, &shown).expect(TAKES_ALL);
+        }
+    }
+
+    fn number(&mut self, number: u64) {
+        serde_json::to_writer(&mut *self.0, &number).expect(TAKES_ALL);
+    }
+
+    fn optional_string(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.string(text.as_bytes()),
+            None => {
+                self.raw("null");
+            }
+        }
+    }
+
+    fn optional_number(&mut self, number: Option<u32>) {
+        match number {
+            Some(number) => self.number(number.into()),
+            None => {
+                self.raw("null");
+            }
+        }
     }
 }
 
@@ -108,16 +150,7 @@ impl Ended {
     }
 }
 
-/// A JSON string of what is displayed, without a string in between.
-struct Shown<T>(T);
-
-impl<T: Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// Bytes from outside.
+/// Bytes from outside, made fit to be seen.
 struct Text<'a>(&'a [u8]);
 
 impl Display for Text<'_> {
@@ -144,16 +177,65 @@ fn write_printable(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     })
 }
 
-/// UTC, as RFC 3339 writes it, with microseconds.
-pub(super) struct Timestamp(pub(super) SystemTime);
+/// UTC, as RFC 3339 writes it, with microseconds. Digit by digit, as the formatting machinery takes
+/// as long as the rest of the line.
+pub(super) struct Timestamp([u8; 27]);
 
-impl Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let utc = OffsetDateTime::from(self.0);
-        let (year, month, day) = (utc.year(), u8::from(utc.month()), utc.day());
-        let (hour, minute, second, us) =
-            (utc.hour(), utc.minute(), utc.second(), utc.microsecond());
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{us:06}Z")
+impl Timestamp {
+    pub(super) fn new(time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        let utc =
+            OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        digits(&mut text[0..4], utc.year().unsigned_abs());
+        digits(&mut text[5..7], u8::from(utc.month()).into());
+        digits(&mut text[8..10], utc.day().into());
+        digits(&mut text[11..13], utc.hour().into());
+        digits(&mut text[14..16], utc.minute().into());
+        digits(&mut text[17..19], utc.second().into());
+        digits(&mut text[20..26], since_epoch.subsec_micros());
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits are ASCII")
+    }
+}
+
+fn digits(place: &mut [u8], mut number: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// The text of an address, where it costs no allocation.
+struct Address {
+    /// Enough for IPv6 with a scope and a port.
+    text: [u8; 64],
+    length: usize,
+}
+
+impl Address {
+    fn new(address: SocketAddr) -> Self {
+        let mut text = Self { text: [0; 64], length: 0 };
+        write!(text, "{address}").expect("no address is longer");
+        text
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+impl Write for Address {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let end = self.length + part.len();
+        let place = self.text.get_mut(self.length..end).ok_or(fmt::Error)?;
+        place.copy_from_slice(part.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 

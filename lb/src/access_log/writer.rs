@@ -118,7 +118,8 @@ impl Writer {
         if self.unsaid == 0 {
             return;
         }
-        let (time, dropped) = (Timestamp(SystemTime::now()), self.unsaid);
+        let (now, dropped) = (Timestamp::new(SystemTime::now()), self.unsaid);
+        let time = now.as_str();
         let line = format!("{{\"time\":\"{time}\",\"dropped\":{dropped}}}\n");
         if self.write(line.as_bytes()) == 1 {
             self.unsaid = 0;

@@ -78,3 +78,29 @@ fn no_line_is_long_whatever_is_sent() {
     };
     assert!(line(&call).len() < 2 * 6 * MAX_TEXT_BYTES + 1024);
 }
+
+#[test]
+fn times_are_right_where_calendars_are_hard() {
+    let check = |seconds, expected: &str| {
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(Timestamp::new(time).as_str(), format!("{expected}.000000Z"));
+    };
+    check(0, "1970-01-01T00:00:00");
+    check(951_782_399, "2000-02-28T23:59:59");
+    check(951_782_400, "2000-02-29T00:00:00");
+    check(4_107_542_400, "2100-03-01T00:00:00");
+    let before = UNIX_EPOCH - Duration::from_secs(1);
+    assert_eq!(Timestamp::new(before).as_str(), "1970-01-01T00:00:00.000000Z");
+}
+
+#[test]
+fn every_address_has_its_place() {
+    let check = |text: &str| {
+        let address: SocketAddr = text.parse().unwrap();
+        assert_eq!(Address::new(address).as_bytes(), text.as_bytes());
+    };
+    check("0.0.0.0:0");
+    check("255.255.255.255:65535");
+    check("[::1]:80");
+    check("[fe80:1234:1234:1234:1234:1234:1234:1234%4294967295]:65535");
+}
