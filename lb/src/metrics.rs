@@ -14,10 +14,12 @@ mod render;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+use strife_wire::{Code, Flood};
+
 pub(crate) use self::{
     counter::{Counter, CounterPer, Gauge},
     histogram::{Histogram, Latencies},
-    labels::{CallCode, CloseReason, ErrorCode, Flood, Label, Refusal, Retry},
+    labels::{CallCode, CloseReason, Label, Refusal, Retry},
     page::serve,
 };
 use crate::{access_log::Written, balancer::Balancer, config::Limits};
@@ -61,8 +63,8 @@ pub(crate) struct LegMetrics {
     pub(crate) bytes_received: Counter,
     pub(crate) bytes_sent: Counter,
     /// Rules that peers broke, on a stream or a connection, by the code they were told.
-    pub(crate) protocol_errors: CounterPer<ErrorCode, { ErrorCode::COUNT }>,
-    pub(crate) floods: CounterPer<Flood, { Flood::COUNT }>,
+    pub(crate) protocol_errors: CounterPer<Code, { <Code as Label>::ALL.len() }>,
+    pub(crate) floods: CounterPer<Flood, { Flood::ALL.len() }>,
     pub(crate) goaways_received: Counter,
     pub(crate) goaways_sent: Counter,
     /// Bytes that wait for sockets to take them.

@@ -10,9 +10,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use strife_wire::Code;
 use time::OffsetDateTime;
 
-use crate::metrics::{ErrorCode, Label, Refusal};
+use crate::metrics::{Label, Refusal};
 
 /// Of a string, so much is written; `…` says that there was more.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -52,9 +53,9 @@ pub(crate) enum Ended {
     /// Its answer arrived in full, whatever it says.
     Completed,
     /// The client reset it, with this HTTP/2 error code.
-    CancelledByClient(u32),
+    CancelledByClient(Code),
     /// The endpoint reset it, with this HTTP/2 error code.
-    ResetByServer(u32),
+    ResetByServer(Code),
     /// The client's connection or the endpoint's was lost.
     ConnectionLost,
     /// Its own deadline passed.
@@ -138,11 +139,10 @@ impl Line<'_> {
 impl Ended {
     /// What happened, and why if there is more to say.
     fn as_strs(self) -> (&'static str, Option<&'static str>) {
-        let code = |code| ErrorCode::of(code).map_or("undefined", Label::as_str);
         match self {
             Self::Completed => ("completed", None),
-            Self::CancelledByClient(by) => ("cancelled_by_client", Some(code(by))),
-            Self::ResetByServer(by) => ("reset_by_server", Some(code(by))),
+            Self::CancelledByClient(by) => ("cancelled_by_client", Some(by.as_str())),
+            Self::ResetByServer(by) => ("reset_by_server", Some(by.as_str())),
             Self::ConnectionLost => ("connection_lost", None),
             Self::DeadlineExceeded => ("deadline_exceeded", None),
             Self::Refused(why) => ("refused", Some(why.as_str())),

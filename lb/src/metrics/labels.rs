@@ -2,6 +2,8 @@
 //!
 //! The access log speaks the same words.
 
+use strife_wire::{Code, Flood};
+
 /// A closed set of values, counted one by one.
 pub(crate) trait Label: Copy + 'static {
     /// Every value, in the order of [`Label::index`].
@@ -93,22 +95,6 @@ labels! {
 }
 
 labels! {
-    /// More of something than any honest peer sends.
-    Flood {
-        /// Streams opened and reset.
-        Resets => "resets",
-        /// Streams that we had to reset because the peer broke a rule on them.
-        ProvokedResets => "provoked_resets",
-        /// Frames that move no call.
-        ControlFrames => "control_frames",
-        /// A header block that never ends, or unfolds to many times its size.
-        HeaderBlock => "header_block",
-        /// Answers that the peer does not read.
-        Output => "output",
-    }
-}
-
-labels! {
     /// Why a call was moved away from an endpoint: in each case it cannot have run there.
     Retry {
         /// Its stream was reset with REFUSED_STREAM (RFC 9113, section 8.7).
@@ -156,29 +142,43 @@ impl CallCode {
     }
 }
 
-labels! {
-    /// An HTTP/2 error code, by its name in RFC 9113, section 7.
-    ErrorCode {
-        NoError => "NO_ERROR",
-        ProtocolError => "PROTOCOL_ERROR",
-        InternalError => "INTERNAL_ERROR",
-        FlowControlError => "FLOW_CONTROL_ERROR",
-        SettingsTimeout => "SETTINGS_TIMEOUT",
-        StreamClosed => "STREAM_CLOSED",
-        FrameSizeError => "FRAME_SIZE_ERROR",
-        RefusedStream => "REFUSED_STREAM",
-        Cancel => "CANCEL",
-        CompressionError => "COMPRESSION_ERROR",
-        ConnectError => "CONNECT_ERROR",
-        EnhanceYourCalm => "ENHANCE_YOUR_CALM",
-        InadequateSecurity => "INADEQUATE_SECURITY",
-        Http11Required => "HTTP_1_1_REQUIRED",
+impl Label for Flood {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
     }
 }
 
-impl ErrorCode {
-    /// Of a number from the wire; `None` if RFC 9113 does not define it.
-    pub(crate) fn of(code: u32) -> Option<Self> {
-        Self::ALL.get(code as usize).copied()
+impl Label for Code {
+    const ALL: &'static [Self] = &[
+        Self::NO_ERROR,
+        Self::PROTOCOL_ERROR,
+        Self::INTERNAL_ERROR,
+        Self::FLOW_CONTROL_ERROR,
+        Self::SETTINGS_TIMEOUT,
+        Self::STREAM_CLOSED,
+        Self::FRAME_SIZE_ERROR,
+        Self::REFUSED_STREAM,
+        Self::CANCEL,
+        Self::COMPRESSION_ERROR,
+        Self::CONNECT_ERROR,
+        Self::ENHANCE_YOUR_CALM,
+        Self::INADEQUATE_SECURITY,
+        Self::HTTP_1_1_REQUIRED,
+    ];
+
+    /// A number that RFC 9113 does not know counts as INTERNAL_ERROR, as its section 7 has it.
+    fn index(self) -> usize {
+        let index = self.0 as usize;
+        if index < <Self as Label>::ALL.len() { index } else { Self::INTERNAL_ERROR.0 as usize }
+    }
+
+    fn as_str(self) -> &'static str {
+        self.name().unwrap_or("undefined")
     }
 }

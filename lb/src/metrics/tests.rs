@@ -49,7 +49,7 @@ fn count(thread: &ThreadMetrics, n: u64) {
             leg.connections_active.add(1);
             leg.connections_closed.increment(CloseReason::FloodGuard);
             leg.bytes_received.add(100);
-            leg.protocol_errors.increment(ErrorCode::FlowControlError);
+            leg.protocol_errors.increment(Code::FLOW_CONTROL_ERROR);
             leg.floods.increment(Flood::ProvokedResets);
         }
         let endpoint = &thread.endpoints[2];
@@ -183,6 +183,23 @@ fn a_status_that_grpc_does_not_know_counts_as_unknown() {
     check(Some(17), "UNKNOWN");
     check(Some(u32::MAX), "UNKNOWN");
     check(None, "none");
-    assert_eq!(ErrorCode::of(0xd), Some(ErrorCode::Http11Required));
-    assert_eq!(ErrorCode::of(0xe), None);
+}
+
+#[test]
+fn every_label_has_its_place() {
+    fn check<L: Label + PartialEq + std::fmt::Debug>() {
+        for (index, label) in L::ALL.iter().enumerate() {
+            assert_eq!(label.index(), index, "{label:?}");
+            let name = label.as_str();
+            assert!(!name.is_empty() && name != "undefined", "{label:?}");
+            assert_eq!(L::ALL.iter().filter(|other| other.as_str() == name).count(), 1, "{name}");
+        }
+    }
+    check::<Refusal>();
+    check::<CloseReason>();
+    check::<Retry>();
+    check::<CallCode>();
+    check::<Flood>();
+    check::<Code>();
+    assert_eq!(Code(0xe).index(), Code::INTERNAL_ERROR.index());
 }

@@ -19,7 +19,7 @@ fn fields_have_their_order_and_units() {
         client_identity: Some("spiffe://strife/client/alice"),
         grpc_status: Some(14),
         attempts: 2,
-        ended: Ended::ResetByServer(7),
+        ended: Ended::ResetByServer(Code::REFUSED_STREAM),
         ..call(time, Duration::from_nanos(1_234_567))
     };
     let expected = concat!(
@@ -42,8 +42,8 @@ fn what_ended_a_call_is_told_with_its_reason() {
         assert_eq!([line["ended"].as_str(), line["reason"].as_str()], expected);
     };
     check(Ended::Completed, [Some("completed"), None]);
-    check(Ended::CancelledByClient(8), [Some("cancelled_by_client"), Some("CANCEL")]);
-    check(Ended::ResetByServer(0xffff), [Some("reset_by_server"), Some("undefined")]);
+    check(Ended::CancelledByClient(Code::CANCEL), [Some("cancelled_by_client"), Some("CANCEL")]);
+    check(Ended::ResetByServer(Code(0xffff)), [Some("reset_by_server"), Some("undefined")]);
     check(Ended::ConnectionLost, [Some("connection_lost"), None]);
     check(Ended::DeadlineExceeded, [Some("deadline_exceeded"), None]);
     check(Ended::Refused(Refusal::NoPool), [Some("refused"), Some("no_pool")]);

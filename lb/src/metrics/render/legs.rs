@@ -1,7 +1,9 @@
 //! Connections: those to clients (`leg="downstream"`) and those to endpoints (`leg="upstream"`).
 
+use strife_wire::{Code, Flood};
+
 use super::super::{
-    CloseReason, ErrorCode, Flood, Label, LegMetrics, Metrics, ThreadMetrics,
+    CloseReason, Label, LegMetrics, Metrics, ThreadMetrics,
     exposition::{Exposition, Kind},
 };
 
@@ -63,7 +65,7 @@ pub(super) fn render(metrics: &Metrics, page: &mut Exposition) {
         Kind::Counter,
         "Rules of HTTP/2 that peers broke, by the error code they were told.",
     );
-    per_label(metrics, page, "code", |leg, code: ErrorCode| leg.protocol_errors.get(code));
+    per_label(metrics, page, "code", |leg, code: Code| leg.protocol_errors.get(code));
     page.family(
         "strife_lb_floods_total",
         Kind::Counter,
