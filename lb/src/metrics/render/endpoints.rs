@@ -156,7 +156,7 @@ fn pools(shown: &[Shown<'_>], page: &mut Exposition) {
     page.family(
         "strife_lb_pool_endpoints_ready",
         Kind::Gauge,
-        "Endpoints of the pool that are ready.",
+        "Endpoints of the pool that take calls.",
     );
     for Shown { pool, snapshot } in shown {
         page.sample(&[("pool", &pool.name)], snapshot.ready.len());
