@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod balancing;
+mod hostile;
+mod interop;
 mod logs;
 mod money;
 mod python;
