@@ -31,7 +31,7 @@ pub struct Usage {
 
 /// Decodes the header blocks of one peer, in order.
 pub struct Decoder {
-    table: DynamicTable,
+    pub(super) table: DynamicTable,
     /// What a size update may set, in bytes.
     max_table_bytes: usize,
     /// Set when the limit went below the table's maximum: the next block must begin with a size

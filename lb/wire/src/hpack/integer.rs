@@ -21,7 +21,7 @@ impl<'a> Reader<'a> {
         self.rest.first().copied()
     }
 
-    /// An integer whose first octet keeps its lowest `prefix_bits` (1 to 7) for it. The bits above
+    /// An integer whose first octet keeps its lowest `prefix_bits` (1 to 8) for it. The bits above
     /// are the caller's.
     pub(super) fn integer(&mut self, prefix_bits: u32) -> Result<usize, HpackError> {
         let mask = u8::MAX >> (8 - prefix_bits);
