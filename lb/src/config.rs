@@ -2,7 +2,7 @@
 
 pub mod limits;
 
-use std::{collections::HashSet, num::NonZeroUsize, thread};
+use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread};
 
 use clap::Args;
 use strife_policy::{DEFAULT_POLICY, by_name};
@@ -28,6 +28,10 @@ pub struct LbArgs {
     /// Where load reports, look-aside picks and `strife admin` go.
     #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDR")]
     pub control: String,
+    /// A socket file by which balancers follow one another: one that starts takes the addresses of
+    /// the one that serves, which then drains. No connection is lost in between.
+    #[arg(long, value_name = "PATH")]
+    pub handover: Option<PathBuf>,
     /// A pool and its servers; repeat for more pools. Calls are routed by their authority (a pool
     /// named `gateway` serves the authority `gateway`); a pool named `default`, or the only pool,
     /// serves all others.
@@ -57,6 +61,8 @@ pub struct Config {
     pub listen: String,
     /// Where the control server listens.
     pub control: String,
+    /// Where a balancer that serves is asked for its sockets, and this one by its successor.
+    pub handover: Option<PathBuf>,
     /// At least one, names differing.
     pub pools: Vec<PoolConfig>,
     /// Threads that carry calls.
@@ -98,6 +104,7 @@ impl LbArgs {
         Ok(Config {
             listen: self.listen.clone(),
             control: self.control.clone(),
+            handover: self.handover.clone(),
             pools,
             threads: self.threads.unwrap_or_else(cores),
             limits: self.limits.limits()?,

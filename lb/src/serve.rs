@@ -1,4 +1,6 @@
-//! A balancer's life: bind, watch, serve until shutdown, drain.
+//! A balancer's life: bind or take over, watch, serve until shutdown or a successor, drain.
+
+mod takeover;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,12 +8,14 @@ use futures_util::future::join_all;
 use strife_runtime::{Failure, Role, Security, Server, Shutdown, executor, server};
 use tokio::{net::TcpListener, task::JoinSet};
 
+use self::takeover::Takeover;
 use crate::{
     balancer::Balancer,
     config::{Config, LbArgs},
     data_plane::{self, DataPlane},
     health::HealthTask,
-    membership, service,
+    membership::{self, Writer},
+    service,
 };
 
 /// How long a starting balancer waits for every server to be tried once before it says that it is
@@ -41,15 +45,22 @@ pub struct Bound {
     listener: TcpListener,
     listen: SocketAddr,
     control: Server,
+    takeover: Option<Takeover>,
 }
 
 impl Bound {
-    /// Takes both addresses.
+    /// Takes both addresses, from the balancer at `config.handover` if one serves there.
     pub async fn bind(config: Config, security: Security) -> Result<Self, Failure> {
-        let listener = server::bind(&config.listen, "--listen").await?;
-        let listen = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-        let control = Server::bind(&config.control, "--control", &security).await?;
-        Ok(Self { config, security, listener, listen, control })
+        let mut takeover = match &config.handover {
+            Some(path) => Some(Takeover::begin(path).await?),
+            None => None,
+        };
+        let listener = listen(&mut takeover, &config.listen, "--listen").await?;
+        let listen_address = listener.local_addr();
+        let control = listen(&mut takeover, &config.control, "--control").await?;
+        let control = Server::on(control, &security)?.drain_timeout(config.limits.drain_timeout);
+        let listen = listen_address.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Self { config, security, listener, listen, control, takeover })
     }
 
     /// Where clients connect; the real port if 0 was asked for.
@@ -62,11 +73,18 @@ impl Bound {
         self.control.address()
     }
 
-    /// Serves until shutdown, then lets calls under way end, for a bounded time. Calls `ready`
-    /// once calls are accepted and every server was tried.
-    pub async fn serve(self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Failure> {
+    /// Serves until shutdown or until a successor took over, then lets calls under way end, for a
+    /// bounded time. Calls `ready` once calls are accepted and every server was tried.
+    pub async fn serve(mut self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Failure> {
         let balancer = Arc::new(Balancer::new(&self.config.pools)?);
         let (_health, writers) = watch(&balancer, &self.security, &self.config);
+        if let Some(takeover) = &mut self.takeover {
+            let begin = begin_in_place(takeover, &balancer, &writers);
+            tokio::select! {
+                begun = begin => begun?,
+                () = shutdown.requested() => return Ok(()),
+            }
+        }
         let data_plane = DataPlane {
             balancer: balancer.clone(),
             security: self.security,
@@ -74,14 +92,18 @@ impl Bound {
             threads: self.config.threads,
         };
         let carried = data_plane::serve(self.listener, data_plane, shutdown.clone());
-        let controlled = self.control.serve(service::services(&balancer, writers), shutdown.clone());
+        let controlled =
+            self.control.serve(service::services(&balancer, writers), shutdown.clone());
         let announced = async {
-            let settled = balancer.pools.iter().map(|pool| pool.wait_until_settled(SETTLE_TIMEOUT));
-            join_all(settled).await;
+            settled(&balancer).await;
             ready();
             Ok(())
         };
-        let served = async { tokio::try_join!(carried, controlled, announced) };
+        let yielded = async {
+            yield_to_successor(self.takeover, &balancer, &shutdown).await;
+            Ok(())
+        };
+        let served = async { tokio::try_join!(carried, controlled, announced, yielded) };
         let outcome = served.await;
         // Whatever ended first takes the rest with it.
         shutdown.request();
@@ -89,12 +111,47 @@ impl Bound {
     }
 }
 
-/// Starts a writer per pool and a health task per endpoint; the tasks end with what is returned.
-fn watch(
+async fn listen(
+    takeover: &mut Option<Takeover>,
+    address: &str,
+    flag: &'static str,
+) -> Result<TcpListener, Failure> {
+    match takeover {
+        Some(takeover) => takeover.listen(address, flag).await,
+        None => server::bind(address, flag).await,
+    }
+}
+
+/// Who takes over knows its servers before it accepts.
+async fn begin_in_place(
+    takeover: &mut Takeover,
     balancer: &Balancer,
-    security: &Security,
-    config: &Config,
-) -> (JoinSet<()>, Vec<membership::Writer>) {
+    writers: &[Writer],
+) -> Result<(), Failure> {
+    if takeover.has_predecessor() {
+        settled(balancer).await;
+    }
+    takeover.complete(balancer, writers).await
+}
+
+/// Every server was tried once, or had the time to be.
+async fn settled(balancer: &Balancer) {
+    let settled = balancer.pools.iter().map(|pool| pool.wait_until_settled(SETTLE_TIMEOUT));
+    join_all(settled).await;
+}
+
+/// Ends with shutdown, and asks for it when a successor serves. Our hold on the sockets ends with
+/// it, so that nobody waits in the queue of a socket that is no longer served.
+async fn yield_to_successor(takeover: Option<Takeover>, balancer: &Balancer, shutdown: &Shutdown) {
+    let Some(takeover) = takeover else { return };
+    tokio::select! {
+        () = takeover.taken_over(balancer) => shutdown.request(),
+        () = shutdown.requested() => {}
+    }
+}
+
+/// Starts a writer per pool and a health task per endpoint; the tasks end with what is returned.
+fn watch(balancer: &Balancer, security: &Security, config: &Config) -> (JoinSet<()>, Vec<Writer>) {
     let (mut tasks, mut writers) = (JoinSet::new(), Vec::new());
     for pool in &balancer.pools {
         let writer = membership::spawn_writer(pool.clone(), balancer.clock);

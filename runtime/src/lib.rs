@@ -2,8 +2,8 @@
 //!
 //! A service crate says *what* it serves; this crate knows how a process serves it: who may call
 //! ([`identity`], [`access`]), over which connection ([`tls`], [`connect`], [`server`]), what is
-//! written down about a call ([`calls`], [`telemetry`]), what the balancer is told ([`load`]), and
-//! when to stop ([`shutdown`]). Nothing else reads certificates, installs the crypto provider or
+//! written down about a call ([`calls`], [`telemetry`]), what the balancer is told ([`load`]), when to
+//! stop ([`shutdown`]), and who serves on ([`handover`]). Nothing else reads certificates, installs the crypto provider or
 //! installs the log subscriber.
 
 pub mod access;
@@ -12,6 +12,7 @@ pub mod certs;
 pub mod connect;
 pub mod executor;
 pub mod failure;
+pub mod handover;
 pub mod identity;
 pub mod load;
 pub mod parse;

@@ -2,7 +2,14 @@
 //!
 //! Every server answers gRPC health and reflection beside its own services.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     net::TcpListener,
@@ -92,6 +99,7 @@ pub struct Server {
     security: Security,
     address: SocketAddr,
     max_connections: usize,
+    drain_timeout: Duration,
 }
 
 /// Binds, or says which port is in use and which `flag` to change.
@@ -117,10 +125,20 @@ pub fn announce(address: SocketAddr, others: &[(&str, SocketAddr)]) {
 impl Server {
     /// Listens on `address`; `flag` is what the user would change if that fails.
     pub async fn bind(address: &str, flag: &str, security: &Security) -> Result<Self, Failure> {
-        let listener = bind(address, flag).await?;
-        let bound = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+        Self::on(bind(address, flag).await?, security)
+    }
+
+    /// Serves on a socket that listens already.
+    pub fn on(listener: TcpListener, security: &Security) -> Result<Self, Failure> {
+        let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
         let (security, max_connections) = (security.clone(), MAX_CONNECTIONS);
-        Ok(Self { listener, security, address: bound, max_connections })
+        Ok(Self { listener, security, address, max_connections, drain_timeout: DRAIN_TIMEOUT })
+    }
+
+    /// Another time than [`DRAIN_TIMEOUT`] for calls to end in.
+    #[must_use]
+    pub fn drain_timeout(self, drain_timeout: Duration) -> Self {
+        Self { drain_timeout, ..self }
     }
 
     /// Where it listens; the real port if 0 was asked for.
@@ -137,7 +155,7 @@ impl Server {
         for name in &services.names {
             services.health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
         }
-        let address = self.address;
+        let (address, drain_timeout) = (self.address, self.drain_timeout);
         let incoming = ReceiverStream::new(accept(self, shutdown.clone()));
         info!(%address, services = services.names.join(","), "serving");
         let server = tonic::transport::Server::builder()
@@ -145,7 +163,14 @@ impl Server {
             .http2_max_pending_accept_reset_streams(Some(MAX_CONCURRENT_STREAMS as usize))
             .layer(services.calls)
             .serve_with_incoming_shutdown(routes.routes(), incoming, shutdown.clone().wait());
-        drain_bounded(server, shutdown).await.map_err(|error| failed(&error))
+        drain_bounded(server, drain_timeout, shutdown).await.map_err(|error| failed(&error))
+    }
+}
+
+/// Its listening socket.
+impl AsFd for Server {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 
@@ -155,14 +180,15 @@ impl Shutdown {
     }
 }
 
-/// Runs `server` to its end, or gives up [`DRAIN_TIMEOUT`] after shutdown was requested.
+/// Runs `server` to its end, or gives up `drain_timeout` after shutdown was requested.
 async fn drain_bounded<E>(
     server: impl Future<Output = Result<(), E>>,
+    drain_timeout: Duration,
     shutdown: Shutdown,
 ) -> Result<(), E> {
     let too_long = async {
         shutdown.requested().await;
-        tokio::time::sleep(DRAIN_TIMEOUT).await;
+        tokio::time::sleep(drain_timeout).await;
     };
     tokio::select! {
         outcome = server => outcome,

@@ -5,6 +5,7 @@ mod control;
 mod drain;
 mod failures;
 mod fleet;
+mod handover;
 mod identity;
 mod lifecycle;
 mod resets;

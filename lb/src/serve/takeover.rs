@@ -1,0 +1,114 @@
+//! The port passes from an old balancer to this one, and later from this one to its successor
+//! (`--handover`): the protocol is [`strife_runtime::handover`]'s, what is left is ours.
+//!
+//! Besides its sockets a balancer leaves the servers that operators drained, so that they get no
+//! call from the new one either.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use strife_runtime::{
+    Failure,
+    handover::{Offer, Predecessor},
+    server,
+};
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::{
+    balancer::Balancer,
+    membership::{Drain, Writer},
+};
+
+/// Both sides of the port's passing.
+pub(super) struct Takeover {
+    predecessor: Option<Predecessor>,
+    offer: Offer,
+    /// What a successor is given, by flag.
+    sockets: Vec<(&'static str, OwnedFd)>,
+}
+
+impl Takeover {
+    /// Asks the balancer that serves now, if one does, for its sockets.
+    pub(super) async fn begin(path: &Path) -> Result<Self, Failure> {
+        let predecessor = Predecessor::find(path).await?;
+        Ok(Self { predecessor, offer: Offer::bind(path)?, sockets: Vec::new() })
+    }
+
+    /// The old balancer's socket for this flag if it listens on `address`, or one of our own.
+    pub(super) async fn listen(
+        &mut self,
+        address: &str,
+        flag: &'static str,
+    ) -> Result<TcpListener, Failure> {
+        let failed = |error| Failure::new(format!("cannot take over {address} ({error})"));
+        let taken = match &mut self.predecessor {
+            Some(predecessor) => predecessor.take(flag, address).await.map_err(failed)?,
+            None => None,
+        };
+        let listener = match taken {
+            Some(listener) => listener,
+            None => server::bind(address, flag).await?,
+        };
+        self.sockets.push((flag, listener.as_fd().try_clone_to_owned().map_err(failed)?));
+        Ok(listener)
+    }
+
+    /// Tells the old balancer, if there is one, that this one is ready; from then on only this one
+    /// accepts, and only it is found by a successor. To be called once servers are known.
+    pub(super) async fn complete(
+        &mut self,
+        balancer: &Balancer,
+        writers: &[Writer],
+    ) -> Result<(), Failure> {
+        if let Some(predecessor) = self.predecessor.take() {
+            let left = predecessor.release().await?;
+            drain_as_before(&left, balancer, writers).await;
+            info!("took over from the balancer before this one");
+        }
+        if let Err(error) = self.offer.publish() {
+            // Connections may wait for us already: better no successor than no balancer.
+            warn!(%error, "a successor will not find this balancer");
+        }
+        Ok(())
+    }
+
+    /// Whether another balancer serves until [`Takeover::complete`].
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
+    /// Resolves when a successor serves in our place.
+    pub(super) async fn taken_over(self, balancer: &Balancer) {
+        self.offer.taken_over(&self.sockets, || drained(balancer)).await;
+        info!("another balancer took over");
+    }
+}
+
+/// A line for every drained server: its pool and its address.
+fn drained(balancer: &Balancer) -> String {
+    let mut text = String::new();
+    for pool in &balancer.pools {
+        for member in pool.snapshot().members.iter().filter(|member| member.draining) {
+            text.push_str(&format!("{} {}\n", pool.name, member.endpoint.address));
+        }
+    }
+    text
+}
+
+/// Servers that are no longer configured are passed over.
+async fn drain_as_before(left: &str, balancer: &Balancer, writers: &[Writer]) {
+    for (name, address) in left.lines().filter_map(|line| line.split_once(' ')) {
+        for (pool, writer) in balancer.pools.iter().zip(writers) {
+            let snapshot = pool.snapshot();
+            let mut members = snapshot.members.iter();
+            let found = members.position(|member| member.endpoint.address == address);
+            if let Some(index) = found.filter(|_| pool.name == name) {
+                // Forced, so never refused.
+                let _ = writer.drain(Drain { index, draining: true, force: true }).await;
+            }
+        }
+    }
+}
