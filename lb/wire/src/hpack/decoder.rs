@@ -95,6 +95,7 @@ impl Decoder {
         fields: &mut Fields,
     ) -> Result<Usage, HpackError> {
         fields.clear();
+        fields.reserve(block.len());
         let usage = Usage { table_free: true, too_large: false };
         let block = Reader::new(block);
         let mut run = Run { block, fields, limits: *limits, decoded_bytes: 0, usage };
@@ -223,7 +224,7 @@ impl Run<'_> {
         if self.decoded_bytes > self.limits.max_decoded_bytes {
             return Err(HpackError::TooLarge);
         }
-        self.usage.too_large |= self.decoded_bytes > self.limits.max_list_bytes;
+        self.usage.too_large = self.decoded_bytes > self.limits.max_list_bytes;
         Ok(!self.usage.too_large)
     }
 }

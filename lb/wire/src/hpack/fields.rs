@@ -4,6 +4,10 @@ use std::fmt;
 
 use super::FIELD_OVERHEAD_BYTES;
 
+/// What the head of a gRPC call takes, decoded.
+const ORDINARY_BLOCK_BYTES: usize = 384;
+const ORDINARY_BLOCK_FIELDS: usize = 12;
+
 /// One header field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -93,6 +97,17 @@ impl Fields {
     pub(crate) fn value(&self, index: usize) -> &[u8] {
         let ends = self.ends[index];
         &self.bytes[ends.name as usize..ends.value as usize]
+    }
+
+    /// All names and values, one after another.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Makes room for an ordinary block at once instead of doubling up to it.
+    pub(super) fn reserve(&mut self, block_bytes: usize) {
+        self.bytes.reserve(block_bytes.max(ORDINARY_BLOCK_BYTES));
+        self.ends.reserve(ORDINARY_BLOCK_FIELDS);
     }
 
     /// The buffer, for a name and value to be appended that will be committed or abandoned.
