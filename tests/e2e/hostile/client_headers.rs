@@ -169,6 +169,25 @@ async fn nonsense_in_header_blocks_is_cut_off() {
     scene.end().await;
 }
 
+/// Numbers that do not fit, or are none, are answered somehow, and nothing breaks.
+#[tokio::test]
+async fn absurd_numbers_are_survived() {
+    let scene = Scene::start(&[]).await;
+    let mut client = scene.attacker().await;
+    let timeouts = ["99999999H", "0n", "-1S", "1", "S", "999999999999S", "1.5S", "1s", "١S"];
+    let lengths = ["18446744073709551615", "18446744073709551616", "+5", "5, 5", "0x5", ""];
+    let fields = timeouts.map(|timeout| literal("grpc-timeout", timeout)).into_iter();
+    let fields = fields.chain(lengths.map(|length| literal("content-length", length)));
+    for (stream, field) in frames::stream_ids().zip(fields) {
+        let block = [header::request(), field].concat();
+        let message = data(stream, flag::END_STREAM, &header::message("account"));
+        client.send(&[headers(stream, flag::NONE, &block), message].concat()).await.unwrap();
+        let answer = scene.amid(client.answer(stream)).await;
+        assert!(answer.status.is_some() || answer.reset.is_some(), "{answer:?}");
+    }
+    scene.end().await;
+}
+
 /// Frames that no peer may send at all.
 #[tokio::test]
 async fn forbidden_frames_are_cut_off() {

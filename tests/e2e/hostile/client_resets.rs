@@ -7,9 +7,11 @@ use tokio::time::Instant;
 
 use super::{
     frames::{
-        self, DEFAULT_WINDOW_BYTES, code, data, flag, frame, headers, kind, reset, window_update,
+        self, DEFAULT_WINDOW_BYTES, PREFACE, code, data, flag, frame, headers, kind, reset,
+        settings, window_update,
     },
     header,
+    peer::Peer,
     scene::{CALM, Scene},
     server::HANG,
 };
@@ -142,5 +144,26 @@ async fn calls_beyond_the_limit_are_refused() {
     let in_flight = scene.server.in_flight();
     assert!(in_flight <= LIMIT + 1, "{in_flight} calls under way on the server");
     drop(attacker);
+    scene.end().await;
+}
+
+/// Clients that vanish without a word, each with a call under way.
+#[tokio::test]
+async fn vanishing_clients_leave_nothing_behind() {
+    const CLIENTS: usize = 500;
+    let scene = Scene::start(&[]).await;
+    let before = scene.balancer.descriptors();
+    let vanish = async {
+        for _ in 0..CLIENTS {
+            let mut client = Peer::connect(scene.balancer.listen).await;
+            let message = data(1, flag::END_STREAM, &header::message(HANG));
+            let call = [headers(1, flag::NONE, &header::request()), message].concat();
+            let greeting = [PREFACE, &settings(&[])].concat();
+            client.send(&[greeting, call].concat()).await.unwrap();
+            client.vanish();
+        }
+    };
+    scene.amid(vanish).await;
+    scene.until_forgotten(before).await;
     scene.end().await;
 }

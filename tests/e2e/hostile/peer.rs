@@ -71,6 +71,12 @@ impl Peer {
         client
     }
 
+    /// Ends the connection by a TCP reset.
+    pub(crate) fn vanish(self) {
+        let stream = self.reader.half.reunite(self.writer).expect("halves of one");
+        stream.set_zero_linger().unwrap();
+    }
+
     /// Reads a client's preface.
     pub(crate) async fn read_preface(&mut self) -> io::Result<()> {
         let mut preface = [0; PREFACE.len()];

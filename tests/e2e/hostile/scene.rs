@@ -93,6 +93,18 @@ impl Scene {
         self.bystander.more(CALLS_AFTER).await;
     }
 
+    /// Waits until the balancer has as many descriptors as `before` (more or less: it connects to
+    /// its servers as it likes), and the server no calls but the bystander's.
+    pub(crate) async fn until_forgotten(&self, before: usize) {
+        const LIKES: usize = 4;
+        let since = Instant::now();
+        while self.balancer.descriptors() > before + LIKES || self.server.in_flight() > 1 {
+            let (files, calls) = (self.balancer.descriptors(), self.server.in_flight());
+            assert!(since.elapsed() < PATIENCE, "{files} files, {before} before; {calls} calls");
+            self.serves_others().await;
+        }
+    }
+
     /// Calls on the server that are not the bystander's, a recent one of those aside.
     pub(crate) fn foreign_calls(&self) -> u64 {
         self.server.started().saturating_sub(self.bystander.calls())

@@ -145,11 +145,7 @@ async fn resets_before_goodbyes_leave_nothing_behind() {
     };
     scene.amid(attack).await;
     drop((victim, enemy));
-    let since = tokio::time::Instant::now();
-    while scene.balancer.descriptors() > before + 2 {
-        assert!(since.elapsed() < super::peer::PATIENCE, "connections are left behind");
-        scene.serves_others().await;
-    }
+    scene.until_forgotten(before).await;
     scene.end().await;
 }
 
