@@ -18,6 +18,11 @@ use crate::{
     },
 };
 
+/// What the server may send of one response, and altogether, before it is read: many streams that are not
+/// read leave room for one that is.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
 /// What the cases are run against, and as whom.
 #[derive(Clone)]
 pub struct Target {
@@ -39,7 +44,9 @@ impl Target {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address))
             .unwrap()
             .origin(origin)
-            .http2_max_header_list_size(MAX_HEADER_BYTES);
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
         let (address, security) = (self.address.to_string(), self.security.clone());
         endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
             let (address, security) = (address.clone(), security.clone());
