@@ -85,7 +85,7 @@ impl Balancer {
     /// CPU time used since the start.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = self.proc("stat");
-        // After the name, which may hold anything: fields 14 and 15 of proc(5) are the 12th and 13th.
+        // After the name, which may hold anything: fields 14 and 15 of proc(5).
         let (_, fields) = stat.rsplit_once(')').unwrap();
         let ticks: u32 = fields
             .split_whitespace()

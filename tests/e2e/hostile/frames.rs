@@ -56,6 +56,9 @@ pub(crate) mod setting {
     pub(crate) const MAX_FRAME_SIZE: u16 = 5;
 }
 
+/// Frames for a stream.
+pub(crate) type ForStream = fn(u32) -> Vec<u8>;
+
 /// A frame as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {

@@ -130,7 +130,7 @@ fn digits(coded: &[u8]) -> Option<u32> {
         coded.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
     let number = |bits: &[u8]| bits.iter().fold(0, |number, bit| number << 1 | u32::from(*bit));
     let (mut rest, mut value) = (&bits[..], 0);
-    while rest.iter().any(|bit| *bit == 0) {
+    while rest.contains(&0) {
         let short = number(rest.get(..5)?);
         let (digit, length) =
             if short <= 2 { (short, 5) } else { (number(rest.get(..6)?).checked_sub(22)?, 6) };

@@ -17,9 +17,9 @@ use super::{
 };
 
 /// How much the balancer may grow under any attack. Its own bounds on one connection add up to
-/// less: 1 MiB of control frames that are not read, 64 KiB each way for each stalled stream (at most
-/// 400 in these tests), header blocks of 64 KiB, read buffers. The attacks send up to 64 MiB and
-/// ask for ten times that, so one that is kept in memory is seen.
+/// less: 1 MiB of control frames that are not read, 64 KiB each way for each stalled stream (at
+/// most 400 in these tests), header blocks of 128 KiB, read buffers. The attacks send up to 64 MiB
+/// and ask for ten times that, so one that is kept in memory is seen.
 const GROWTH_BYTES: u64 = 48 * 1024 * 1024;
 /// Calls of the bystander that warm everything up before, and that must still work after.
 const WARM_UP_CALLS: u64 = 30;

@@ -7,8 +7,8 @@ use tonic::Code;
 use super::{
     enemy::Enemy,
     frames::{
-        self, Frame, MAX_PAYLOAD_BYTES, announced, code, data, flag, frame, headers, kind, ping,
-        repeated, reset, setting, settings, window_update,
+        self, ForStream, Frame, MAX_PAYLOAD_BYTES, announced, code, data, flag, frame, headers,
+        kind, ping, repeated, reset, setting, settings, window_update,
     },
     header::{self, NEWEST_ENTRY, STATUS_200, literal},
     peer::Ending,
@@ -102,7 +102,7 @@ async fn an_answers_endless_header_list_is_cut_off() {
 
 #[tokio::test]
 async fn forbidden_frames_of_a_server_are_cut_off() {
-    let forbidden: [(u32, fn(u32) -> Vec<u8>); 7] = [
+    let forbidden: [(u32, ForStream); 7] = [
         (code::PROTOCOL_ERROR, |_| window_update(0, 0)),
         (code::FLOW_CONTROL_ERROR, |_| window_update(0, u32::MAX >> 1)),
         (code::FRAME_SIZE_ERROR, |_| frame(kind::PING, 0, 0, &[0; 7])),

@@ -3,8 +3,8 @@
 use super::{
     enemy::Enemy,
     frames::{
-        self, code, continuation, data, flag, frame, headers, kind, open_headers, ping, priority,
-        repeated, reset, setting, settings, window_update,
+        self, ForStream, code, continuation, data, flag, frame, headers, kind, open_headers, ping,
+        priority, repeated, reset, setting, settings, window_update,
     },
     header::{self, literal},
     scene::{CALM, Scene, server_is_cut_off},
@@ -98,7 +98,7 @@ async fn a_servers_endless_early_hints_are_cut_off() {
 #[tokio::test]
 async fn a_servers_flood_for_a_closed_stream_is_cut_off() {
     let codes = [code::ENHANCE_YOUR_CALM, code::STREAM_CLOSED, code::PROTOCOL_ERROR];
-    let late: [fn(u32) -> Vec<u8>; 4] = [
+    let late: [ForStream; 4] = [
         |stream| data(stream, flag::NONE, b"late"),
         |stream| headers(stream, flag::END_STREAM, &header::trailers(0)),
         |stream| reset(stream, code::CANCEL),

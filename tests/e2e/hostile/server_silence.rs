@@ -8,7 +8,9 @@ use tonic::{Code, Request};
 
 use super::{
     enemy::Enemy,
-    frames::{self, announced, continuation, flag, headers, kind, open_headers, setting},
+    frames::{
+        self, ForStream, announced, continuation, flag, headers, kind, open_headers, setting,
+    },
     header,
     peer::Ending,
     scene::Scene,
@@ -107,7 +109,7 @@ async fn a_server_without_streams_fails_its_calls_in_time() {
 /// It stops halfway through its answer: amid a frame's header, its payload, a header block.
 #[tokio::test]
 async fn a_server_that_stops_halfway_is_let_go() {
-    let halves: [fn(u32) -> Vec<u8>; 3] = [
+    let halves: [ForStream; 3] = [
         |stream| announced(100, kind::HEADERS, flag::END_HEADERS, stream)[..5].to_vec(),
         |stream| {
             let head = headers(stream, flag::NONE, &header::response());
