@@ -1,9 +1,10 @@
 //! A certificate authority of one's own, and an identity per role.
 //!
 //! `DIR/ca.pem` and `DIR/ca-key.pem` are the authority; `DIR/STEM.pem` and `DIR/STEM-key.pem` an
-//! identity, the stem being [`Identity::file_stem`]. Keys are readable by their owner only. Nothing
-//! is ever overwritten: an existing authority is used to sign what is missing, and half of a pair,
-//! or one that has expired, is the user's to decide about.
+//! identity, the stem being [`Identity::file_stem`]. `ca.pem` may hold further authorities that are
+//! trusted too. Keys are readable by their owner only. Nothing is ever overwritten: an existing
+//! authority is used to sign what is missing, and half of a pair, or one that has expired, is the
+//! user's to decide about.
 
 use std::{
     fs::{self, OpenOptions},
@@ -24,7 +25,7 @@ mod check;
 
 pub(crate) use check::{check_authority_unexpired, check_identity_unexpired};
 
-/// The authority's certificate, what peers must be signed by.
+/// The authority's certificate: peers must be signed by it, or by another one in the same file.
 pub const CA_FILE: &str = "ca.pem";
 const CA_KEY_FILE: &str = "ca-key.pem";
 const CA_YEARS: i32 = 10;
@@ -107,6 +108,16 @@ pub enum CertsError {
         /// What to do.
         remedy: String,
     },
+    /// Whoever reads `ca.pem` would not trust what `ca-key.pem` signs.
+    #[error(
+        "{} has no certificate of the key in {CA_KEY_FILE}; put the authority's own certificate back \
+         into it, or {START_ANEW}",
+        path.display()
+    )]
+    OtherAuthority {
+        /// The authority's certificates.
+        path: PathBuf,
+    },
     /// The existing authority is not usable, or a host name cannot stand in a certificate.
     #[error("certificates in {}: {source}", dir.display())]
     Certificate {
@@ -181,12 +192,11 @@ fn authority(
     let (cert_path, key_path) = (dir.join(CA_FILE), dir.join(CA_KEY_FILE));
     if is_pair(&cert_path, &key_path, || START_ANEW.to_owned())? {
         check_authority_unexpired(dir)?;
-        let read = |path: &Path| {
-            fs::read_to_string(path)
-                .map_err(|source| CertsError::File { path: path.into(), source })
-        };
-        let key = KeyPair::from_pem(&read(&key_path)?).map_err(certificate)?;
-        return Issuer::from_ca_cert_pem(&read(&cert_path)?, key).map_err(certificate);
+        let file = |source| CertsError::File { path: key_path.clone(), source };
+        let key = fs::read_to_string(&key_path).map_err(file)?;
+        let key = KeyPair::from_pem(&key).map_err(certificate)?;
+        let own = check::certificate_of_key(&cert_path, key.public_key_raw())?;
+        return Issuer::from_ca_cert_der(&own, key).map_err(certificate);
     }
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "Strife CA");
@@ -235,11 +245,22 @@ fn valid_for_years(params: &mut CertificateParams, years: i32) {
     params.not_after = (now + day * 365 * years.unsigned_abs()).into();
 }
 
+/// Whole or not at all, so that nobody reads half a file; never over another.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
     let file = |source| CertsError::File { path: path.into(), source };
-    let mut out =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(file)?;
-    out.write_all(text.as_bytes()).map_err(file)
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let written = write_new(Path::new(&unfinished), text, mode)
+        .and_then(|()| fs::hard_link(&unfinished, path))
+        .map_err(file);
+    // It may not even be there, or is only a second name by now.
+    let _ = fs::remove_file(&unfinished);
+    written
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    out.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(bytes_per_unit).ok_or_else(|| format!("`{text}` is out of range"))
 }
 
-/// Writes a size so that [`bytes`] reads it back: the largest unit that leaves no fraction.
+/// Writes a size so that [`bytes()`] reads it back: the largest unit that leaves no fraction.
 pub fn format_bytes(bytes: u64) -> String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
         if bytes > 0 && bytes.is_multiple_of(1 << shift) {

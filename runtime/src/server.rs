@@ -156,6 +156,7 @@ impl Server {
             services.health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
         }
         let (address, drain_timeout) = (self.address, self.drain_timeout);
+        let security = self.security.clone();
         let incoming = ReceiverStream::new(accept(self, shutdown.clone()));
         info!(%address, services = services.names.join(","), "serving");
         let server = tonic::transport::Server::builder()
@@ -163,7 +164,12 @@ impl Server {
             .http2_max_pending_accept_reset_streams(Some(MAX_CONCURRENT_STREAMS as usize))
             .layer(services.calls)
             .serve_with_incoming_shutdown(routes.routes(), incoming, shutdown.clone().wait());
-        drain_bounded(server, drain_timeout, shutdown).await.map_err(|error| failed(&error))
+        tokio::select! {
+            served = drain_bounded(server, drain_timeout, shutdown) => {
+                served.map_err(|error| failed(&error))
+            }
+            never = security.keep_fresh() => match never {},
+        }
     }
 }
 

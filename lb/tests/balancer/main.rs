@@ -1,6 +1,7 @@
 //! The balancer with real sockets: stub servers behind it, real gRPC clients in front of it.
 
 mod calls;
+mod certificates;
 mod control;
 mod drain;
 mod failures;

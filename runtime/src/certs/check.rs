@@ -15,27 +15,59 @@ use crate::identity::Identity;
 /// Refuses an identity whose certificate in `dir` has expired, and says how to renew it.
 pub(crate) fn check_identity_unexpired(dir: &Path, identity: &Identity) -> Result<(), CertsError> {
     let (cert_path, key_path) = paths(dir, &identity.file_stem());
-    check_unexpired(&cert_path, || {
+    // The first is its own, the others lead to the authority.
+    let end = ends(&cert_path).into_iter().next();
+    check_end(&cert_path, end, || {
         let command = command(dir, identity);
         format!("remove it and {} and run `{command}` to renew", key_path.display())
     })
 }
 
-/// Refuses an authority in `dir` that has expired.
+/// Refuses an authority in `dir` that has expired; of several, one that has not is enough.
 pub(crate) fn check_authority_unexpired(dir: &Path) -> Result<(), CertsError> {
-    check_unexpired(&dir.join(CA_FILE), || START_ANEW.to_owned())
+    let path = dir.join(CA_FILE);
+    let end = ends(&path).into_iter().max();
+    check_end(&path, end, || START_ANEW.to_owned())
 }
 
-/// A file that is no certificate passes: whoever reads it for use says so.
-fn check_unexpired(path: &Path, remedy: impl FnOnce() -> String) -> Result<(), CertsError> {
-    let Ok(certificate) = CertificateDer::from_pem_file(path) else { return Ok(()) };
-    let Ok((_, parsed)) = X509Certificate::from_der(&certificate) else { return Ok(()) };
-    let end = parsed.validity().not_after;
-    if ASN1Time::now() <= end {
-        return Ok(());
+/// When each certificate of a file ends. What is no certificate is passed over: whoever reads it
+/// for use says so.
+fn ends(path: &Path) -> Vec<ASN1Time> {
+    let end = |certificate: &CertificateDer<'_>| {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        Some(parsed.validity().not_after)
+    };
+    let Ok(certificates) = CertificateDer::pem_file_iter(path) else { return Vec::new() };
+    certificates.flatten().filter_map(|certificate| end(&certificate)).collect()
+}
+
+fn check_end(
+    path: &Path,
+    end: Option<ASN1Time>,
+    remedy: impl FnOnce() -> String,
+) -> Result<(), CertsError> {
+    match end {
+        Some(end) if ASN1Time::now() > end => {
+            let (path, day) = (path.to_owned(), end.to_datetime().date().to_string());
+            Err(CertsError::Expired { path, day, remedy: remedy() })
+        }
+        _ => Ok(()),
     }
-    let (path, day) = (path.to_owned(), end.to_datetime().date().to_string());
-    Err(CertsError::Expired { path, day, remedy: remedy() })
+}
+
+/// The certificate of this public key: while an authority is replaced, its file holds the old one's
+/// certificate too.
+pub(super) fn certificate_of_key(
+    path: &Path,
+    public_key: &[u8],
+) -> Result<CertificateDer<'static>, CertsError> {
+    let other = || CertsError::OtherAuthority { path: path.to_owned() };
+    let is_it = |certificate: &CertificateDer<'_>| {
+        X509Certificate::from_der(certificate)
+            .is_ok_and(|(_, parsed)| *parsed.public_key().subject_public_key.data == *public_key)
+    };
+    let mut certificates = CertificateDer::pem_file_iter(path).map_err(|_| other())?.flatten();
+    certificates.find(is_it).ok_or_else(other)
 }
 
 /// Refuses a server's certificate that lacks one of `hosts`. A file that is no certificate passes,

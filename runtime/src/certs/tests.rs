@@ -1,5 +1,7 @@
 //! What is made, what is kept, what is refused.
 
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
 use super::*;
 
 /// Puts a certificate that ended years ago in the place of an identity's; its key stays.
@@ -106,6 +108,31 @@ fn what_is_there_is_never_written_over() {
     fs::write(&path, "precious").unwrap();
     assert!(write(&path, "new", 0o600).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"precious");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing unfinished is left");
+}
+
+/// Puts the authorities' certificates of several directories into one file.
+fn bundle(dirs: &[&Path]) -> String {
+    dirs.iter().map(|dir| fs::read_to_string(dir.join(CA_FILE)).unwrap()).collect()
+}
+
+#[test]
+fn an_authority_signs_for_itself_whoever_stands_beside_it() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    init(old.path(), &wanted(&[])).unwrap();
+    init(new.path(), &wanted(&[])).unwrap();
+    let own = CertificateDer::from_pem_file(new.path().join(CA_FILE)).unwrap();
+    let other_first = bundle(&[old.path(), new.path()]);
+    for authorities in [other_first, bundle(&[new.path(), old.path()])] {
+        fs::write(new.path().join(CA_FILE), authorities).unwrap();
+        let key = KeyPair::from_pem(&fs::read_to_string(new.path().join(CA_KEY_FILE)).unwrap());
+        let found =
+            check::certificate_of_key(&new.path().join(CA_FILE), key.unwrap().public_key_raw());
+        assert_eq!(*found.unwrap(), *own);
+    }
+    fs::copy(old.path().join(CA_FILE), new.path().join(CA_FILE)).unwrap();
+    let error = init(new.path(), &wanted(&["icici"])).unwrap_err().to_string();
+    assert!(error.contains("has no certificate of the key in ca-key.pem"), "{error}");
 }
 
 #[test]
