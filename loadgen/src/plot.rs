@@ -14,7 +14,7 @@ use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use strife_runtime::Failure;
 use thiserror::Error;
 
-use crate::results::{ResultDir, ResultsError, write_whole};
+use crate::results::{ResultDir, ResultsError, peers::PeersDir, write_whole};
 use canvas::{Canvas, Medium};
 use data::{Sweep, Workload};
 use distribution::Distribution;
@@ -30,11 +30,12 @@ mod canvas;
 mod data;
 mod distribution;
 mod fairness;
-mod findings;
+pub(crate) mod findings;
 mod frame;
 mod hgrm;
 mod marks;
 mod numbers;
+pub mod peers;
 mod percentiles;
 mod report;
 mod scaling;
@@ -101,18 +102,21 @@ pub struct Drawn {
     pub headlines: Vec<String>,
 }
 
-/// Draw the charts and the report of a sweep again from its files.
+/// Draw the charts and the report of a sweep, or of `strife bench peers`, again from its files.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  strife plot results/default")]
+#[command(after_help = "Examples:\n  strife plot results/default\n  strife plot results/peers")]
 pub struct PlotArgs {
-    /// The directory that the sweep wrote.
+    /// The directory that the sweep or the comparison wrote.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 }
 
 /// `strife plot`: draws, and says where everything is.
 pub fn run(args: PlotArgs) -> Result<(), Failure> {
-    let drawn = draw(&ResultDir::new(args.dir)).map_err(|error| Failure::new(error.to_string()))?;
+    let peers = PeersDir::new(&args.dir);
+    let drawn =
+        if peers.goals().exists() { peers::draw(&peers) } else { draw(&ResultDir::new(args.dir)) };
+    let drawn = drawn.map_err(|error| Failure::new(error.to_string()))?;
     for headline in &drawn.headlines {
         println!("{headline}");
     }
@@ -179,16 +183,25 @@ impl<'a> Press<'a> {
     }
 
     fn print<F: Figure>(&mut self, figure: &F) -> Result<report::Chart, PlotError> {
-        let svg = svg(figure)?;
-        let stem = self.dir.charts().join(figure.name());
-        let path = with_extension(&stem, "svg");
-        save(&path, svg.as_bytes())?;
-        self.charts.push(path);
-        let path = with_extension(&stem, "png");
-        png(figure, &path)?;
-        self.charts.push(path);
-        Ok(report::Chart { name: figure.name(), svg, finding: figure.finding() })
+        print(figure, &self.dir.charts(), &mut self.charts)
     }
+}
+
+/// Writes a figure as SVG and PNG into a directory, and adds both to the files `written`.
+fn print<F: Figure>(
+    figure: &F,
+    dir: &Path,
+    written: &mut Vec<PathBuf>,
+) -> Result<report::Chart, PlotError> {
+    let svg = svg(figure)?;
+    let stem = dir.join(figure.name());
+    let path = with_extension(&stem, "svg");
+    save(&path, svg.as_bytes())?;
+    written.push(path);
+    let path = with_extension(&stem, "png");
+    png(figure, &path)?;
+    written.push(path);
+    Ok(report::Chart { name: figure.name(), svg, finding: figure.finding() })
 }
 
 /// Appends, as a workload's name may hold a dot.

@@ -15,6 +15,7 @@ use thiserror::Error;
 pub use dir::ResultDir;
 
 mod dir;
+pub mod peers;
 
 /// One cell of a sweep in one trial: the headline numbers. Response times count from the intended
 /// send time.

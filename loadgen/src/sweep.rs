@@ -6,12 +6,12 @@
 
 mod cells;
 mod fleet;
-mod machine;
+pub(crate) mod machine;
 mod measure;
 pub mod plan;
 mod progress;
 mod session;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

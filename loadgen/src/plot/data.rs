@@ -165,7 +165,7 @@ impl Sweep {
     }
 }
 
-fn text(path: &Path) -> Result<String, PlotError> {
+pub(crate) fn text(path: &Path) -> Result<String, PlotError> {
     let file = |source| ResultsError::File { path: path.into(), source };
     Ok(fs::read_to_string(path).map_err(file)?)
 }
@@ -175,7 +175,7 @@ fn required_rows<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, 
     Ok(read_rows(path)?)
 }
 
-fn machine(path: &Path) -> Result<Machine, PlotError> {
+pub(crate) fn machine(path: &Path) -> Result<Machine, PlotError> {
     let malformed = |error: serde_json::Error| ResultsError::Malformed {
         path: path.into(),
         reason: error.to_string(),

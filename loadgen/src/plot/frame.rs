@@ -56,6 +56,11 @@ impl Frame {
         Self { title, subtitle: reading.to_owned(), footer, content }
     }
 
+    /// Around anything, with the facts that one must know to judge it.
+    pub(crate) fn with_facts(title: String, reading: &str, facts: &[String], content: f64) -> Self {
+        Self { title, subtitle: reading.to_owned(), footer: wrap(facts), content }
+    }
+
     pub(crate) fn height(&self) -> f64 {
         (HEAD + self.content + 22.0 + self.footer.len() as f64 * FOOTER_LINE + 12.0).ceil()
     }
@@ -95,26 +100,31 @@ fn facts(rows: &[&SummaryRow], machine: &Machine) -> Vec<String> {
     let mut trials: Vec<u32> = rows.iter().map(|row| row.trial).collect();
     trials.sort_unstable();
     trials.dedup();
-    let commit = machine.commit.as_deref().map_or_else(
-        || format!("strife {}", machine.strife_version),
-        |commit| format!("commit {}", short(commit)),
-    );
     vec![
         offered(rows),
         format!("n = {} calls", count(sent as f64)),
         format!("{} per policy", counted(trials.len(), "trial")),
         seed,
-        commit,
-        format!(
-            "{}, {}, {} GiB, {}",
-            machine.cpu,
-            counted(machine.cores, "core"),
-            quantity(machine.memory_gib),
-            machine.kernel
-        ),
+        commit(machine),
+        described(machine),
         format!("evidence: {EVIDENCE}"),
         validity(rows),
     ]
+}
+
+/// Which program was measured.
+pub(crate) fn commit(machine: &Machine) -> String {
+    machine.commit.as_deref().map_or_else(
+        || format!("strife {}", machine.strife_version),
+        |commit| format!("commit {}", short(commit)),
+    )
+}
+
+/// What it was measured on.
+pub(crate) fn described(machine: &Machine) -> String {
+    let Machine { cpu, cores, memory_gib, kernel, .. } = machine;
+    let cores = counted(*cores, "core");
+    format!("{cpu}, {cores}, {} GiB, {kernel}", quantity(*memory_gib))
 }
 
 /// The first ten characters, and what follows a dash: `0123456789-dirty`.

@@ -82,6 +82,23 @@ pub(crate) fn page(sweep: &Sweep, sections: &[Section<'_>]) -> String {
         .iter()
         .map(|section| format!("<li>{}</li>\n", emphasised(&section.headline)))
         .collect();
+    let body = format!(
+        r#"<header>
+<p class="kicker">Sweep {name} · {started}</p>
+<h1>Which policy serves this fleet best, and how evenly?</h1>
+<ul class="answer">
+{answers}</ul>
+{warning}</header>
+{body}{method}"#,
+        started = date(sweep.machine.started_at),
+        warning = warning(sections),
+        method = method(sweep),
+    );
+    document(&format!("Sweep {name}"), &body)
+}
+
+/// A whole page around its parts; both are HTML.
+pub(crate) fn document(title: &str, body: &str) -> String {
     format!(
         r#"<!doctype html>
 <html lang="en">
@@ -89,26 +106,17 @@ pub(crate) fn page(sweep: &Sweep, sections: &[Section<'_>]) -> String {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>Sweep {name}</title>
+<title>{title}</title>
 <style>
 {STYLE}{theme}</style>
 </head>
 <body>
 <main>
-<header>
-<p class="kicker">Sweep {name} · {started}</p>
-<h1>Which policy serves this fleet best, and how evenly?</h1>
-<ul class="answer">
-{answers}</ul>
-{warning}</header>
-{body}{method}</main>
+{body}</main>
 </body>
 </html>
 "#,
         theme = theme(),
-        started = date(sweep.machine.started_at),
-        warning = warning(sections),
-        method = method(sweep),
     )
 }
 
@@ -170,16 +178,18 @@ fn render(section: &Section<'_>) -> String {
     if let Some(errors) = on_errors(&section.cells[0].1) {
         let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(&errors));
     }
-    for Chart { name, svg, finding } in &section.charts {
-        let (file, finding) = (escape(name), escape(finding));
-        let _ = write!(
-            html,
-            "<figure>\n<div class=\"chart\" tabindex=\"0\" role=\"group\" aria-label=\"{file}\">\
-             {svg}</div>\n<figcaption>{finding} <span class=\"files\"><a href=\"charts/{file}.svg\">\
-             SVG</a> <a href=\"charts/{file}.png\">PNG</a></span></figcaption>\n</figure>\n"
-        );
-    }
+    section.charts.iter().for_each(|chart| html += &figure(chart));
     html + "</section>\n"
+}
+
+/// A chart with what it says, and its files.
+pub(crate) fn figure(Chart { name, svg, finding }: &Chart) -> String {
+    let (file, finding) = (escape(name), escape(finding));
+    format!(
+        "<figure>\n<div class=\"chart\" tabindex=\"0\" role=\"group\" aria-label=\"{file}\">\
+         {svg}</div>\n<figcaption>{finding} <span class=\"files\"><a href=\"charts/{file}.svg\">\
+         SVG</a> <a href=\"charts/{file}.png\">PNG</a></span></figcaption>\n</figure>\n"
+    )
 }
 
 /// Without needless digits.

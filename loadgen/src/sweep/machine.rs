@@ -14,7 +14,7 @@ use crate::results::Machine;
 const FSYNC_SAMPLES: usize = 101;
 
 /// Describes this machine; `store` is a directory on the disk the stores will use.
-pub(super) fn describe(store: &Path) -> io::Result<Machine> {
+pub(crate) fn describe(store: &Path) -> io::Result<Machine> {
     let (fsync_us_p50, fsync_us_p99) = fsync_us(store)?;
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Machine {

@@ -86,10 +86,11 @@ fn spread(values: &[f64], digits: usize) -> String {
     }
 }
 
-fn aligned(lines: &[Vec<String>]) -> String {
+/// Lines of as many cells each, in columns.
+pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     let width =
         |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let widths: Vec<usize> = (0..lines.first().map_or(0, Vec::len)).map(width).collect();
     let mut text = String::new();
     for line in lines {
         let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
