@@ -268,4 +268,10 @@ impl Ending {
         let named = self.goaway.iter().chain(&self.resets).any(|code| codes.contains(code));
         assert!(named, "not refused with {codes:?}: {self:?}");
     }
+
+    /// The connection lives.
+    #[track_caller]
+    pub(crate) fn is_borne(&self) {
+        assert!(!self.closed && self.goaway.is_none(), "cut off: {self:?}");
+    }
 }
