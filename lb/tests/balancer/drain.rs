@@ -1,6 +1,8 @@
 //! Servers drained by an operator, over the control port.
 
+use clap::Parser;
 use futures_util::StreamExt;
+use strife_lb::{AdminArgs, run_admin};
 use strife_proto::{
     bank::v1::CommandBatch,
     lb::v1::{DrainServerRequest, DrainServerResponse, EndpointState},
@@ -19,6 +21,20 @@ impl Fleet {
     async fn drain(&self, request: DrainServerRequest) -> Result<DrainServerResponse, Status> {
         self.admin().drain_server(request).await.map(tonic::Response::into_inner)
     }
+}
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: AdminArgs,
+}
+
+/// `strife admin` with this and the balancer's address.
+async fn admin(fleet: &Fleet, command: &str) -> Result<(), String> {
+    let line = format!("admin {command} --plaintext --control {}", fleet.control);
+    let args = Command::parse_from(line.split_whitespace()).args;
+    let run = tokio::task::spawn_blocking(|| run_admin(args).map_err(|error| error.to_string()));
+    run.await.expect("no panic")
 }
 
 fn drain(stub: &Stub) -> DrainServerRequest {
@@ -114,4 +130,34 @@ async fn who_is_not_there_cannot_be_drained() {
     for request in [elsewhere, unknown] {
         assert_eq!(fleet.drain(request).await.unwrap_err().code(), Code::NotFound);
     }
+}
+
+#[tokio::test]
+async fn the_command_waits_until_calls_are_done_and_servers_are_back() {
+    let mut stubs = plain_stubs(2);
+    let flags = format!("--policy round_robin --pool default={}", list(&stubs));
+    let fleet = Fleet::start(&flags).await;
+    let (batches, sent) = mpsc::channel::<CommandBatch>(1);
+    let answer = fleet.store().apply(ReceiverStream::new(sent)).await.unwrap();
+    let busy = endpoint_of(&answer);
+    let late = admin(&fleet, &format!("drain {busy} --timeout 0s")).await.unwrap_err();
+    assert!(late.contains("still has 1 call under way after 0s; it stays drained"), "{late}");
+    let command = format!("drain {busy}");
+    let waiting = admin(&fleet, &command);
+    let ending = async {
+        drop(batches);
+        assert!(answer.into_inner().next().await.is_none());
+    };
+    let (drained, ()) = tokio::join!(waiting, ending);
+    drained.unwrap();
+    let index = stubs.iter().position(|stub| stub.address.to_string() == busy).unwrap();
+    stubs.remove(index).kill();
+    fleet.wait_for(|endpoints| !endpoints[index].last_error.is_empty()).await;
+    let down = admin(&fleet, &format!("undrain {busy} --timeout 0s")).await.unwrap_err();
+    assert!(down.contains("is undrained, but not ready in pool `default`"), "{down}");
+    let _restarted = Stub::start_at(&busy, &Security::Plaintext);
+    admin(&fleet, &format!("undrain {busy}")).await.unwrap();
+    assert_eq!(fleet.pool().await.endpoints[index].state(), EndpointState::Ready);
+    let unknown = admin(&fleet, "drain nobody:1 --no-wait").await.unwrap_err();
+    assert!(unknown.contains("there is no server nobody:1"), "{unknown}");
 }
