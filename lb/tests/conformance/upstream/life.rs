@@ -1,0 +1,167 @@
+//! How a server's connections end, and what becomes of calls then (RFC 9113, sections 5.4.1, 6.4,
+//! 6.8 and 8.7).
+
+use super::asked;
+use crate::{
+    case::{
+        Act, Case, Step, Want, answered, case, frame_of, request, sees, sends, server_sees,
+        server_sends,
+    },
+    frames::{
+        END_HEADERS, END_STREAM, INTERNAL_ERROR, NO_ERROR, NONE, PING, WHOLE, data, goaway,
+        headers, ping,
+    },
+    hpack::{get, ok},
+};
+
+const LARGEST_STREAM: u32 = 0x7fff_ffff;
+
+pub(super) fn table() -> Vec<Case> {
+    [goodbyes(), ends()].into_iter().flatten().collect()
+}
+
+fn row(section: &'static str, name: &str, more: Vec<Step>) -> Case {
+    let mut steps = asked();
+    steps.extend(more);
+    case(section, name, steps)
+}
+
+fn reconnects() -> Step {
+    Step::Server(Act::Reconnect)
+}
+
+fn goodbyes() -> Vec<Case> {
+    let second = || sends(&[headers(3, WHOLE, &get("/"))]);
+    let answer = |stream| server_sends(&[headers(stream, WHOLE, &ok())]);
+    vec![
+        row(
+            "6.8",
+            "a call under way goes on after GOAWAY",
+            vec![
+                server_sends(&[headers(1, END_HEADERS, &ok()), goaway(1, NO_ERROR)]),
+                server_sends(&[data(1, NONE, b"more"), data(1, END_STREAM, b"last")]),
+                sees(answered(1)),
+            ],
+        ),
+        row(
+            "6.8",
+            "a call after GOAWAY goes to another connection",
+            vec![
+                server_sends(&[goaway(1, NO_ERROR)]),
+                server_sees(Want::Alive),
+                second(),
+                reconnects(),
+                server_sees(request(1)),
+                answer(1),
+                sees(answered(3)),
+            ],
+        ),
+        row(
+            "6.8",
+            "a call after the first of two GOAWAYs goes to another connection",
+            vec![
+                server_sends(&[goaway(LARGEST_STREAM, NO_ERROR)]),
+                server_sees(Want::Alive),
+                second(),
+                reconnects(),
+                server_sees(request(1)),
+                answer(1),
+                sees(answered(3)),
+            ],
+        ),
+        row(
+            "6.8",
+            "a call that GOAWAY says was not processed is sent again",
+            vec![
+                server_sends(&[goaway(0, NO_ERROR)]),
+                reconnects(),
+                server_sees(request(1)),
+                answer(1),
+                sees(answered(1)),
+            ],
+        ),
+        row(
+            "6.8",
+            "the processed call ends, the other is sent again",
+            vec![
+                second(),
+                server_sees(request(3)),
+                server_sends(&[goaway(1, NO_ERROR), headers(1, WHOLE, &ok())]),
+                sees(answered(1)),
+                reconnects(),
+                server_sees(request(1)),
+                answer(1),
+                sees(answered(3)),
+            ],
+        ),
+        row(
+            "6.8",
+            "GOAWAY with an error, then the end: the call fails",
+            vec![
+                server_sends(&[goaway(1, INTERNAL_ERROR)]),
+                Step::Server(Act::Close),
+                sees(Want::Failed(1)),
+                sees(Want::Alive),
+            ],
+        ),
+        row(
+            "7",
+            "GOAWAY with an unknown code",
+            vec![server_sends(&[goaway(1, 0xff)]), Step::Server(Act::Close), sees(Want::Failed(1))],
+        ),
+        row(
+            "6.7",
+            "PING is answered with what it said",
+            vec![
+                server_sends(&[ping(NONE, b"h2 ping!")]),
+                server_sees(frame_of("its answer", |frame| {
+                    frame.kind == PING && frame.payload == b"h2 ping!"
+                })),
+            ],
+        ),
+    ]
+}
+
+fn ends() -> Vec<Case> {
+    vec![
+        row(
+            "5.4",
+            "a server that vanishes before an answer",
+            vec![Step::Server(Act::Close), sees(Want::Failed(1)), sees(Want::Alive)],
+        ),
+        row(
+            "8.1",
+            "a server that vanishes inside an answer",
+            vec![
+                server_sends(&[headers(1, END_HEADERS, &ok()), data(1, NONE, b"some")]),
+                sees(Want::Content(1, 4)),
+                Step::Server(Act::Close),
+                sees(Want::Failed(1)),
+                sees(Want::Alive),
+            ],
+        ),
+        row(
+            "4.1",
+            "a server that vanishes inside a frame",
+            vec![
+                server_sends(&[
+                    headers(1, END_HEADERS, &ok()),
+                    data(1, END_STREAM, b"cut off")[..12].to_vec(),
+                ]),
+                Step::Server(Act::Close),
+                sees(Want::Failed(1)),
+                sees(Want::Alive),
+            ],
+        ),
+        row(
+            "6.10",
+            "a server that vanishes inside a header block",
+            vec![
+                server_sends(&[headers(1, END_STREAM, &ok())]),
+                Step::Server(Act::Close),
+                sees(Want::Failed(1)),
+                sees(Want::Alive),
+            ],
+        ),
+    ]
+}
