@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod balancing;
+mod bench;
+mod foreign;
 mod hostile;
 mod interop;
 mod logs;

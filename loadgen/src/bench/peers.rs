@@ -128,8 +128,9 @@ impl PeersArgs {
 pub(super) fn run(args: &PeersArgs) -> Result<(), Failure> {
     let plan = args.plan();
     let (found, proxies) = look_for(&plan);
-    let cores = Cores::take()?;
+    let cores = Cores::find()?;
     let mut record = Record::open(PeersDir::new(args.out()), &plan, proxies)?;
+    cores.bind()?;
     print!("{}", table::proxies(&record.proxies));
     if cfg!(debug_assertions) {
         eprintln!("this is a debug build: strife and the load are many times slower than they are");

@@ -22,8 +22,8 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// The first two that this process may use; binds the calling thread to the first.
-    pub(super) fn take() -> Result<Self, Failure> {
+    /// The first two that this process may use.
+    pub(super) fn find() -> Result<Self, Failure> {
         let allowed = sched_getaffinity(None).map_err(|error| {
             Failure::new(format!("cannot tell which cores there are ({error})"))
         })?;
@@ -34,9 +34,13 @@ impl Cores {
                  one for load and servers",
             ));
         };
-        bind_to(load)
-            .map_err(|error| Failure::new(format!("cannot stay on core {load} ({error})")))?;
         Ok(Self { load, proxy })
+    }
+
+    /// Binds the calling thread to the load's core.
+    pub(super) fn bind(self) -> Result<(), Failure> {
+        let Self { load, .. } = self;
+        bind_to(load).map_err(|error| Failure::new(format!("cannot stay on core {load} ({error})")))
     }
 }
 

@@ -57,8 +57,10 @@ fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// The first thing that looks like one: digits, a dot, digits, and what hangs on to them.
+/// The first thing behind the word that looks like one: digits, a dot, digits, and what hangs on to
+/// them. Before it may stand a path, with versions of its own.
 fn version(said: &str) -> Option<String> {
+    let (_, said) = said.lines().find_map(|line| line.rsplit_once("version"))?;
     let is_version = |word: &&str| {
         let mut numbers = word.split('.');
         let is_number = |text: Option<&str>| {
@@ -76,7 +78,7 @@ mod tests {
     #[test]
     fn versions_are_read_as_each_program_says_them() {
         for (said, expected) in [
-            ("/usr/bin/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0"),
+            ("/py/versions/3.11/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0"),
             ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://x\n", "2.6.12-1+deb12u4"),
             ("nginx version: nginx/1.22.1\n", "1.22.1"),
         ] {

@@ -96,11 +96,18 @@ impl Bars {
         plane.draw_x(canvas, true)?;
         let below = (f64::midpoint(area.left, area.right), area.bottom + 32.0);
         canvas.text(self.unit, below, Align::Middle, TICK)?;
+        let middle = |index: usize| area.top + (index as f64 + 0.5) * ROW_HEIGHT;
         for (index, bar) in panel.bars.iter().enumerate() {
-            draw_bar(canvas, bar, &plane, area.top + (index as f64 + 0.5) * ROW_HEIGHT)?;
+            draw_bar(canvas, bar, &plane, middle(index))?;
         }
-        for (index, goal) in panel.goals.iter().enumerate() {
+        // The name of the rightmost stands lowest, so that no line crosses another's name.
+        let mut goals: Vec<&Goal> = panel.goals.iter().collect();
+        goals.sort_by(|one, other| other.value.total_cmp(&one.value));
+        for (index, goal) in goals.into_iter().enumerate() {
             draw_goal(canvas, goal, &plane, area.top - 5.0 - index as f64 * 13.0)?;
+        }
+        for (index, bar) in panel.bars.iter().enumerate() {
+            draw_value(canvas, bar, &plane, middle(index))?;
         }
         Ok(())
     }
@@ -118,6 +125,9 @@ fn draw_bar<DB: DrawingBackend>(
     let (top, bottom) = (middle - BAR_HEIGHT / 2.0, middle + BAR_HEIGHT / 2.0);
     canvas.fill(Area { left, top, right: x(bar.median), bottom }, bar.look.tone)?;
     let (low, high) = (x(bar.low), x(bar.high));
+    if high - low < 1.0 {
+        return Ok(());
+    }
     // A rim in the page's colour keeps the whisker visible on its bar.
     for (tone, width) in [(PAGE, 3.4), (INK, 1.4)] {
         canvas.path(&[(low, middle), (high, middle)], tone, width)?;
@@ -125,9 +135,21 @@ fn draw_bar<DB: DrawingBackend>(
             canvas.path(&[(end, middle - 4.0), (end, middle + 4.0)], tone, width)?;
         }
     }
+    Ok(())
+}
+
+/// The median, behind the bar and its whisker, on a ground that keeps it clear of goals.
+fn draw_value<DB: DrawingBackend>(
+    canvas: &mut Canvas<'_, DB>,
+    bar: &Bar,
+    plane: &Plane,
+    middle: f64,
+) -> Result<(), PlotError> {
     let value = significant(bar.median);
-    let end = high.max(x(bar.median)) + 7.0;
-    canvas.text(&value, (end, middle + 3.9), Align::Left, TEXT)
+    let left = plane.at(bar.high.max(bar.median).max(0.0), 0.0).0 + 7.0;
+    let right = left + TEXT.width(&value);
+    canvas.fill(Area { left, top: middle - 7.0, right, bottom: middle + 7.0 }, PAGE)?;
+    canvas.text(&value, (left, middle + 3.9), Align::Left, TEXT)
 }
 
 /// A dashed line through the bars, named above them.
