@@ -18,6 +18,9 @@ use crate::{
 
 use self::streams::Streams;
 
+/// What a GOAWAY says that another will follow (RFC 9113, section 6.8).
+const LARGEST_STREAM: u32 = 0x7fff_ffff;
+
 /// What the balancer is on the judged connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -168,6 +171,13 @@ impl Judge {
             return Err("6.8: the last stream of a GOAWAY grew".to_owned());
         }
         self.last_stream = Some(last);
+        // The first of two may announce that there will be another.
+        if last != LARGEST_STREAM && last > self.streams.highest_ours() {
+            return Err(format!("6.8: stream {last} cannot have been processed"));
+        }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

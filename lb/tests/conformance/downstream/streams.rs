@@ -235,6 +235,9 @@ fn interruptions() -> Vec<Case> {
     ] {
         let bytes = [begun(), bytes, continuation(1, END_HEADERS, &[])];
         table.push(breaks("6.2", &format!("{name} inside a header block"), &bytes));
+        let [begun, intruder, last] = bytes;
+        let bytes = [begun, continuation(1, NONE, &literal("x-a", "1")), intruder, last];
+        table.push(breaks("6.10", &format!("{name} after CONTINUATION"), &bytes));
     }
     table
 }

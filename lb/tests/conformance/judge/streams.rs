@@ -123,6 +123,14 @@ impl Streams {
         self.max = max;
     }
 
+    /// The last stream that was opened by us; a server opens none.
+    pub(super) fn highest_ours(&self) -> u32 {
+        match self.role {
+            Role::Server => self.highest_ours,
+            Role::Client => 0,
+        }
+    }
+
     pub(super) fn headers(&mut self, frame: &Frame, fields: &[Field]) -> Result<(), String> {
         let id = frame.stream;
         let is_new = !self.streams.contains_key(&id);
