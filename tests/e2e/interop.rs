@@ -5,9 +5,11 @@ pub(crate) mod balancer;
 mod caller;
 mod deadline;
 mod flow;
+pub(crate) mod load;
 mod negative;
 pub(crate) mod process;
 mod raw;
+pub(crate) mod rolling;
 
 use std::{net::SocketAddr, time::Duration};
 

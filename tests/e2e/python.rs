@@ -1,43 +1,13 @@
 //! A client nobody here wrote: Python's grpcio, from PyPI, in an environment of its own.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Mutex,
-};
+use std::path::Path;
 
 use strife_fleet::BankSpec;
 
-use crate::support::{Booted, PATIENCE, boot};
-
-/// A Python with `tests/python/requirements.txt` installed. `None` where there is no python3, which
-/// only a newcomer's machine may lack: with `CI` set it fails instead.
-fn python() -> Option<PathBuf> {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = INSTALLING.lock();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpcio");
-    let python = environment.join("bin/python");
-    let requirements = root.join("tests/python/requirements.txt");
-    let installed = environment.join("installed.txt");
-    let wanted = std::fs::read(&requirements).unwrap();
-    if std::fs::read(&installed).is_ok_and(|found| found == wanted) {
-        return Some(python);
-    }
-    let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).status();
-    if !made.is_ok_and(|status| status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "python3 with venv is needed");
-        return None;
-    }
-    let pip = Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(&requirements)
-        .output()
-        .unwrap();
-    assert!(pip.status.success(), "{}", String::from_utf8_lossy(&pip.stderr));
-    std::fs::write(installed, wanted).unwrap();
-    Some(python)
-}
+use crate::{
+    foreign::python::python,
+    support::{Booted, PATIENCE, boot},
+};
 
 /// Runs a script against a fleet's balancer by its host name, as certificates are checked by name.
 async fn run(python: &Path, booted: &Booted, script: &str, more: &[&str]) -> String {
@@ -58,10 +28,7 @@ async fn run(python: &Path, booted: &Booted, script: &str, more: &[&str]) -> Str
 
 #[tokio::test]
 async fn a_user_pays_with_nothing_but_grpcio() {
-    let Some(python) = python() else {
-        eprintln!("NOT RUN: install python3 with venv to run the grpcio test");
-        return;
-    };
+    let Some(python) = python() else { return };
     let booted = boot(|spec| spec.users = vec!["john_doe".to_owned()]).await;
     let before = booted.fleet.totals().await.unwrap();
     let said = run(&python, &booted, "docs/examples/pay.py", &["john_doe", "250"]).await;
@@ -71,10 +38,7 @@ async fn a_user_pays_with_nothing_but_grpcio() {
 
 #[tokio::test]
 async fn grpcio_calls_through_the_balancer_unchanged() {
-    let Some(python) = python() else {
-        eprintln!("NOT RUN: install python3 with venv to run the grpcio test");
-        return;
-    };
+    let Some(python) = python() else { return };
     let booted = boot(|spec| {
         spec.banks = vec![BankSpec::new("icici", 2)];
         spec.gateway = false;

@@ -61,7 +61,7 @@ impl Links {
 /// A running `strife lb`.
 pub(crate) struct Balancer {
     pub(crate) process: Process,
-    links: Links,
+    pub(crate) links: Links,
 }
 
 impl Balancer {

@@ -17,8 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Process {
     /// Where it serves.
     pub(crate) address: SocketAddr,
-    /// What it printed after its address.
-    pub(crate) more: String,
     pub(crate) events: Events,
     child: Child,
 }
@@ -38,8 +36,7 @@ impl Process {
             }
         };
         let ready = tokio::time::timeout(PATIENCE, ready).await.expect("it serves in time");
-        let (address, more) = ready.split_once(' ').unwrap_or((&ready, ""));
-        let (address, more) = (address.parse().unwrap(), more.to_owned());
+        let address = ready.split(' ').next().unwrap().parse().unwrap();
         let events = Events::default();
         let record = events.clone();
         tokio::spawn(async move {
@@ -49,7 +46,7 @@ impl Process {
                 }
             }
         });
-        Self { address, more, events, child }
+        Self { address, events, child }
     }
 
     fn pid(&self) -> Pid {

@@ -73,7 +73,9 @@ pub async fn check_events(events: &Events, calls: &str) {
 
         let deadline = format!("{calls}-deadline-{kind}");
         let left = events.began(&deadline).await;
-        assert!(left.is_some_and(|left| left <= cancel::DEADLINE), "{deadline}: {left:?}");
+        // grpcio rounds what it writes up to two digits.
+        let most = cancel::DEADLINE.mul_f64(1.1);
+        assert!(left.is_some_and(|left| left <= most), "{deadline}: {left:?}");
         events.cancelled(&deadline).await;
     }
 }

@@ -1,9 +1,11 @@
 //! Calls that are given up: by the client, and by their deadline.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use futures_util::{FutureExt, stream};
 use http::uri::PathAndQuery;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Code, Request, Response, Status, Streaming, client::Grpc, metadata::MetadataValue,
     transport::Channel,
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// Of a call that is never answered.
-pub(super) const DEADLINE: Duration = Duration::from_millis(500);
+pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 
 /// A call that is dropped is cancelled: tonic has no status for it, so there is nothing to see on this
 /// side but that the channel is as good as before.
@@ -67,7 +69,13 @@ fn check_too_late(status: &Status) {
 }
 
 /// A call that the server took and does not answer, past its headers.
-pub(super) enum Held {
+struct Held {
+    responses: Responses,
+    /// The open end of a stream of requests. Only when it is dropped too is the call cancelled.
+    _requests: Option<Box<dyn Any + Send>>,
+}
+
+enum Responses {
     Unary(Streaming<SimpleResponse>),
     Input(Streaming<StreamingInputCallResponse>),
     Output(Streaming<StreamingOutputCallResponse>),
@@ -89,31 +97,37 @@ impl Held {
         if let Some(deadline) = deadline {
             empty.set_timeout(deadline);
         }
-        Ok(match kind {
+        let mut open: Option<Box<dyn Any + Send>> = None;
+        let responses = match kind {
             "unary" => {
                 let once = empty.map(|()| stream::iter([SimpleRequest::default()]));
-                Self::Unary(call(&mut grpc, "UnaryCall", once).await?)
+                Responses::Unary(call(&mut grpc, "UnaryCall", once).await?)
             }
             "server_streaming" => {
                 let once = empty.map(|()| stream::iter([request(8, &[8])]));
-                Self::Output(call(&mut grpc, "StreamingOutputCall", once).await?)
+                Responses::Output(call(&mut grpc, "StreamingOutputCall", once).await?)
             }
             "client_streaming" => {
-                let endless = empty.map(|()| stream::pending::<StreamingInputCallRequest>());
-                Self::Input(call(&mut grpc, "StreamingInputCall", endless).await?)
+                let (sender, requests) = mpsc::channel::<StreamingInputCallRequest>(1);
+                open = Some(Box::new(sender));
+                let requests = empty.map(|()| ReceiverStream::new(requests));
+                Responses::Input(call(&mut grpc, "StreamingInputCall", requests).await?)
             }
             _ => {
-                let endless = empty.map(|()| stream::pending::<StreamingOutputCallRequest>());
-                Self::Output(call(&mut grpc, "FullDuplexCall", endless).await?)
+                let (sender, requests) = mpsc::channel::<StreamingOutputCallRequest>(1);
+                open = Some(Box::new(sender));
+                let requests = empty.map(|()| ReceiverStream::new(requests));
+                Responses::Output(call(&mut grpc, "FullDuplexCall", requests).await?)
             }
-        })
+        };
+        Ok(Self { responses, _requests: open })
     }
 
     async fn ending(&mut self) -> Status {
-        match self {
-            Self::Unary(responses) => responses.message().await.map(drop),
-            Self::Input(responses) => responses.message().await.map(drop),
-            Self::Output(responses) => responses.message().await.map(drop),
+        match &mut self.responses {
+            Responses::Unary(responses) => responses.message().await.map(drop),
+            Responses::Input(responses) => responses.message().await.map(drop),
+            Responses::Output(responses) => responses.message().await.map(drop),
         }
         .unwrap_err()
     }

@@ -1,0 +1,106 @@
+//! The interoperability cases between languages: Python's grpcio and Node's grpc-js on either side of the
+//! balancer, tonic on the other or neither.
+
+mod node;
+mod pairs;
+pub(crate) mod python;
+mod rolling;
+
+use std::{net::SocketAddr, path::Path};
+
+use strife_interop::Events;
+use tokio::process::Command;
+
+use crate::interop::{
+    balancer::{Balancer, HOST, Links},
+    process::Process,
+};
+
+/// A language with gRPC of its own, installed where the tests run.
+pub(crate) enum Language {
+    /// grpcio, by this interpreter.
+    Python(std::path::PathBuf),
+    /// grpc-js, from this `node_modules`.
+    Node(std::path::PathBuf),
+}
+
+impl Language {
+    /// `None` where there is no Python; see [`python::python`].
+    pub(crate) fn python() -> Option<Self> {
+        python::python().map(Self::Python)
+    }
+
+    /// `None` where there is no Node; see [`node::modules`].
+    pub(crate) fn node() -> Option<Self> {
+        node::modules().map(Self::Node)
+    }
+
+    /// Runs `tests/LANGUAGE/PROGRAM`.
+    fn command(&self, program: &str) -> Command {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        match self {
+            Self::Python(python) => {
+                let mut command = Command::new(python);
+                command.arg(tests.join(format!("python/{program}.py")));
+                command
+            }
+            Self::Node(modules) => {
+                let mut command = Command::new("node");
+                command.env("NODE_PATH", modules).arg(tests.join(format!("node/{program}.js")));
+                command
+            }
+        }
+    }
+
+    /// A server with the test service, on `port` or, if that is 0, any free one.
+    pub(crate) async fn server(&self, links: &Links, port: u16) -> Process {
+        let mut command = self.command("interop_server");
+        command.arg(format!("--port={port}")).args(security(links));
+        Process::start(command).await
+    }
+
+    /// Runs cases (`all`, or their names with commas) through the balancer, the names of its calls beginning
+    /// with `calls`.
+    pub(crate) async fn run(&self, cases: &str, calls: &str, balancer: &Balancer) {
+        let address: SocketAddr = balancer.address();
+        let mut command = self.command("interop_client");
+        command
+            .arg(format!("--server_host={}", address.ip()))
+            .arg(format!("--server_port={}", address.port()))
+            .arg(format!("--server_host_override={HOST}"))
+            .arg(format!("--calls={calls}"))
+            .arg(format!("--test_case={cases}"))
+            .args(security(&balancer.links))
+            .kill_on_drop(true);
+        let running = tokio::time::timeout(crate::support::PATIENCE, command.output());
+        let output = running.await.expect("the client ends in time").unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}{errors}");
+        assert!(
+            said.lines().any(|line| line.starts_with("ok ")),
+            "no case was run: {said}{errors}"
+        );
+    }
+}
+
+fn security(links: &Links) -> Vec<String> {
+    match links.certs() {
+        None => Vec::new(),
+        Some(certs) => vec!["--use_tls=true".to_owned(), format!("--certs={}", certs.display())],
+    }
+}
+
+/// Fails where continuous integration lacks what a newcomer's machine may lack; there it is only said.
+fn missing<T>(what: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none(), "{what} is needed");
+    eprintln!("NOT RUN: install {what} to run this test");
+    None
+}
+
+/// All cases of one language against a server of another, or the same.
+async fn all_cases(client: &Language, server: SocketAddr, events: &Events, links: &Links) {
+    let balancer = Balancer::start(&[server], links).await;
+    client.run("all", "foreign", &balancer).await;
+    strife_interop::cases::check_events(events, "foreign").await;
+}

@@ -1,0 +1,32 @@
+//! Rolling restarts of servers that were not made for it: grpcio's, by SIGTERM and its graceful stop.
+
+use super::Language;
+use crate::interop::{
+    balancer::{Balancer, Links},
+    load::Load,
+    rolling::{SERVERS, is_called},
+};
+
+#[tokio::test]
+async fn of_python_servers() {
+    let Some(python) = Language::python() else { return };
+    let links = Links::plaintext();
+    let mut servers = Vec::new();
+    for _ in 0..SERVERS {
+        servers.push(python.server(&links, 0).await);
+    }
+    let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
+    let balancer = Balancer::start(&addresses, &links).await;
+    let load = Load::start(&balancer.target("rolling")).await;
+    let mut successors = Vec::new();
+    for server in servers {
+        let address = server.address;
+        server.terminate();
+        server.ended().await;
+        load.progress().await;
+        let successor = python.server(&links, address.port()).await;
+        is_called(&successor.events).await;
+        successors.push(successor);
+    }
+    load.stop().await;
+}
