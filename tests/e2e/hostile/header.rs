@@ -80,9 +80,11 @@ pub(crate) fn short_request() -> (Vec<u8>, Vec<u8>) {
     (first, further)
 }
 
-/// The head of a gRPC answer.
+/// The head of a gRPC answer. It begins with the change of the table's size that the balancer's
+/// settings ask for (RFC 9113, section 4.3.1); any block may say it again.
 pub(crate) fn response() -> Vec<u8> {
-    let mut block = vec![STATUS_200];
+    let mut block = table_size(0);
+    block.push(STATUS_200);
     block.extend(literal("content-type", "application/grpc"));
     block
 }

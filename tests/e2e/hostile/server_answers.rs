@@ -79,9 +79,11 @@ async fn answers_beyond_the_window_are_refused() {
 /// The balancer's table has no room, so nothing can be in it.
 #[tokio::test]
 async fn nonsense_in_an_answers_block_is_cut_off() {
-    let nonsense: [Vec<u8>; 4] = [
-        vec![STATUS_200, NEWEST_ENTRY],
+    let nonsense: [Vec<u8>; 5] = [
+        [header::response(), vec![NEWEST_ENTRY]].concat(),
         [header::table_size(4096), header::response()].concat(),
+        // The change of the table's size that was asked for is missing.
+        vec![STATUS_200],
         [header::response(), header::integer(0x80, 7, 10_000)].concat(),
         [header::response(), vec![0, 0x7e, b'a']].concat(),
     ];

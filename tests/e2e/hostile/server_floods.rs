@@ -89,7 +89,8 @@ async fn a_servers_flood_of_empty_continuations_is_cut_off() {
 /// Answers that are none: 103 for ever.
 #[tokio::test]
 async fn a_servers_endless_early_hints_are_cut_off() {
-    let hint = [literal(":status", "103"), literal("link", "</style.css>")].concat();
+    let status = [header::table_size(0), literal(":status", "103")].concat();
+    let hint = [status, literal("link", "</style.css>")].concat();
     let flood = move |stream| repeated(&headers(stream, flag::NONE, &hint), FRAMES);
     server_is_cut_off(CALM, flood).await;
 }
