@@ -32,6 +32,12 @@ pub struct LbArgs {
     /// the one that serves, which then drains. No connection is lost in between.
     #[arg(long, value_name = "PATH")]
     pub handover: Option<PathBuf>,
+    /// Where `GET /metrics` is answered, for Prometheus, and `GET /healthz`; nowhere if not given.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
+    /// A line of JSON for every call, appended to this file; `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<String>,
     /// A pool and its servers; repeat for more pools. Calls are routed by their authority (a pool
     /// named `gateway` serves the authority `gateway`); a pool named `default`, or the only pool,
     /// serves all others.
@@ -63,6 +69,10 @@ pub struct Config {
     pub control: String,
     /// Where a balancer that serves is asked for its sockets, and this one by its successor.
     pub handover: Option<PathBuf>,
+    /// Where metrics are served.
+    pub metrics: Option<String>,
+    /// Where calls are logged.
+    pub access_log: Option<String>,
     /// At least one, names differing.
     pub pools: Vec<PoolConfig>,
     /// Threads that carry calls.
@@ -105,6 +115,8 @@ impl LbArgs {
             listen: self.listen.clone(),
             control: self.control.clone(),
             handover: self.handover.clone(),
+            metrics: self.metrics.clone(),
+            access_log: self.access_log.clone(),
             pools,
             threads: self.threads.unwrap_or_else(cores),
             limits: self.limits.limits()?,

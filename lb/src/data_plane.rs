@@ -1,40 +1,31 @@
-//! The data plane: calls come in, go to the endpoint a pool picks, and answers go back.
+//! The data plane: sockets around the [`Switch`](crate::switch::Switch).
 //!
 //! This is the seam: the rest of the balancer hands over a listener and a [`DataPlane`], and is
-//! asked for picks and told outcomes; only here is it known how bytes move (for now by hyper's
-//! HTTP/2). One thread, one runtime, one set of connections to the endpoints each: a connection is
+//! asked for picks and told outcomes; only here and in the switch is it known how bytes move. One
+//! thread, one runtime, one switch, one set of connections to the endpoints each: a connection is
 //! dealt to a thread when it is accepted and never moves.
 
-mod body;
-mod downstream;
-mod forward;
-mod outcome;
-mod upstream;
-mod windows;
+mod director;
+mod flush;
+mod socket;
+mod worker;
 
-use std::{
-    io,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
-use strife_policy::PickContext;
 use strife_runtime::{Failure, Security, Shutdown, executor};
 use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    time::Instant,
 };
 use tracing::warn;
 
-use self::upstream::Upstreams;
-use crate::{balancer::Balancer, config::Limits, endpoint::Endpoint, pool::Pool};
-
-pub use self::forward::ENDPOINT_HEADER;
-pub(crate) use self::windows::MAX_STREAMS;
+use self::worker::Worker;
+use crate::{
+    access_log::{self, AccessLog},
+    balancer::Balancer,
+    config::Limits,
+    metrics::Metrics,
+};
 
 /// Accepted connections that may wait for their thread.
 const HANDOVER_QUEUE: usize = 256;
@@ -47,16 +38,7 @@ pub(crate) struct DataPlane {
     pub(crate) security: Security,
     pub(crate) limits: Limits,
     pub(crate) threads: NonZeroUsize,
-}
-
-/// One thread's part: everything its connections share.
-struct Worker {
-    balancer: Arc<Balancer>,
-    security: Security,
-    limits: Limits,
-    upstreams: Upstreams,
-    /// Never contended: the thread's own.
-    context: Mutex<PickContext>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// An accepted connection on its way to a thread. The permit is its place among
@@ -71,17 +53,23 @@ struct Arrival {
 pub(crate) async fn serve(
     listener: TcpListener,
     data_plane: DataPlane,
+    access_log: Option<&AccessLog>,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
+    let max_connections = data_plane.limits.max_connections;
+    let data_plane = Arc::new(data_plane);
     let mut workers = Vec::new();
     let mut ends = Vec::new();
     for number in 0..data_plane.threads.get() {
-        let (arrivals, ended) = spawn_worker(number, &data_plane, &shutdown)?;
+        let (arrivals, ended) = {
+            let log = access_log.map(AccessLog::sender);
+            spawn_worker(number, &data_plane, log, &shutdown)?
+        };
         workers.push(arrivals);
         ends.push(ended);
     }
     tokio::select! {
-        () = accept(listener, &workers, data_plane.limits.max_connections) => {}
+        () = accept(listener, &workers, max_connections) => {}
         () = shutdown.requested() => {}
     }
     drop(workers);
@@ -96,16 +84,16 @@ type WorkerEnd = oneshot::Receiver<Result<(), Failure>>;
 
 fn spawn_worker(
     number: usize,
-    data_plane: &DataPlane,
+    data_plane: &Arc<DataPlane>,
+    log: Option<access_log::Sender>,
     shutdown: &Shutdown,
 ) -> Result<(mpsc::Sender<Arrival>, WorkerEnd), Failure> {
     let (arrivals, received) = mpsc::channel(HANDOVER_QUEUE);
     let (end, ended) = oneshot::channel();
-    let worker = Arc::new(Worker::new(data_plane));
-    let shutdown = shutdown.clone();
+    let (data_plane, shutdown) = (data_plane.clone(), shutdown.clone());
     let body = move || {
-        let carried = executor::block_on(1, async {
-            downstream::serve(worker, received, shutdown).await;
+        let carried = executor::block_on_local(async move {
+            Worker::new(number, &data_plane, log).run(received, shutdown).await;
             Ok(())
         });
         // Nobody waits when the balancer is being torn down.
@@ -145,47 +133,4 @@ async fn accept(listener: TcpListener, workers: &[mpsc::Sender<Arrival>], max_co
 /// The connection ended before it was accepted.
 fn is_the_peers_fault(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-}
-
-impl Worker {
-    fn new(data_plane: &DataPlane) -> Self {
-        let DataPlane { balancer, security, limits, .. } = data_plane;
-        let endpoints = balancer.pools.iter().map(|pool| pool.snapshot().members.len()).sum();
-        Self {
-            balancer: balancer.clone(),
-            security: security.clone(),
-            limits: *limits,
-            upstreams: Upstreams::new(endpoints),
-            context: Mutex::new(PickContext { now: Duration::ZERO, rng: rand::make_rng() }),
-        }
-    }
-
-    /// An endpoint for a call that was `tried` elsewhere; waits a little when none is ready.
-    async fn pick(&self, pool: &Pool, tried: &[Arc<Endpoint>]) -> Option<Arc<Endpoint>> {
-        if let Some(endpoint) = self.pick_now(pool, tried) {
-            return Some(endpoint);
-        }
-        let deadline = Instant::now() + self.limits.ready_timeout;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if !pool.wait_until_ready(left).await {
-                pool.count_unavailable();
-                return None;
-            }
-            if let Some(endpoint) = self.pick_now(pool, tried) {
-                return Some(endpoint);
-            }
-        }
-    }
-
-    fn pick_now(&self, pool: &Pool, tried: &[Arc<Endpoint>]) -> Option<Arc<Endpoint>> {
-        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
-        context.now = self.balancer.clock.now();
-        let picked = if tried.is_empty() {
-            pool.pick(&mut context)
-        } else {
-            pool.pick_other(&mut context, tried)
-        };
-        picked.map(|picked| picked.endpoint)
-    }
 }

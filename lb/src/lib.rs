@@ -21,11 +21,12 @@ mod pool;
 mod serve;
 mod service;
 mod snapshot;
+mod switch;
 
 pub use crate::{
     admin::{AdminArgs, run_admin},
     config::{Config, LbArgs, Limits, PoolConfig},
-    data_plane::ENDPOINT_HEADER,
     error::LbError,
     serve::{Bound, run},
+    switch::ENDPOINT_HEADER,
 };

@@ -104,6 +104,11 @@ impl Pool {
         tokio::time::timeout(timeout, wait).await.is_ok()
     }
 
+    /// Told at every new snapshot.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.published.subscribe()
+    }
+
     /// For the one writer only.
     pub(crate) fn publish(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));

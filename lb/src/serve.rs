@@ -6,15 +6,20 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use strife_runtime::{Failure, Role, Security, Server, Shutdown, executor, server};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    task::{AbortHandle, JoinSet},
+};
 
 use self::takeover::Takeover;
 use crate::{
+    access_log::AccessLog,
     balancer::Balancer,
     config::{Config, LbArgs},
     data_plane::{self, DataPlane},
     health::HealthTask,
     membership::{self, Writer},
+    metrics::{self, Metrics},
     service,
 };
 
@@ -45,6 +50,8 @@ pub struct Bound {
     listener: TcpListener,
     listen: SocketAddr,
     control: Server,
+    /// Of the metrics page.
+    page: Option<TcpListener>,
     takeover: Option<Takeover>,
 }
 
@@ -59,8 +66,12 @@ impl Bound {
         let listen_address = listener.local_addr();
         let control = listen(&mut takeover, &config.control, "--control").await?;
         let control = Server::on(control, &security)?.drain_timeout(config.limits.drain_timeout);
+        let page = match &config.metrics {
+            Some(address) => Some(listen(&mut takeover, address, "--metrics").await?),
+            None => None,
+        };
         let listen = listen_address.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Self { config, security, listener, listen, control, takeover })
+        Ok(Self { config, security, listener, listen, control, page, takeover })
     }
 
     /// Where clients connect; the real port if 0 was asked for.
@@ -85,13 +96,24 @@ impl Bound {
                 () = shutdown.requested() => return Ok(()),
             }
         }
-        let data_plane = DataPlane {
-            balancer: balancer.clone(),
-            security: self.security,
-            limits: self.config.limits,
-            threads: self.config.threads,
-        };
-        let carried = data_plane::serve(self.listener, data_plane, shutdown.clone());
+        let access_log = self.config.access_log.as_deref().map(AccessLog::open).transpose()?;
+        let written = access_log.as_ref().map(|log| log.written());
+        let (threads, limits) = (self.config.threads, self.config.limits);
+        let metrics = Metrics::new(&balancer, threads, limits, written);
+        let mut beside = JoinSet::new();
+        if let Some(log) = &access_log {
+            beside.spawn(log.reopen_on_hangup());
+        }
+        let mut page_task = None;
+        if let Some(page) = self.page.take() {
+            let page = metrics::serve(page, metrics.clone(), balancer.clone(), shutdown.clone());
+            page_task = Some(beside.spawn(page));
+        }
+        let security = self.security;
+        let data_plane =
+            DataPlane { balancer: balancer.clone(), security, limits, threads, metrics };
+        let carried =
+            data_plane::serve(self.listener, data_plane, access_log.as_ref(), shutdown.clone());
         let controlled =
             self.control.serve(service::services(&balancer, writers), shutdown.clone());
         let announced = async {
@@ -100,7 +122,7 @@ impl Bound {
             Ok(())
         };
         let yielded = async {
-            yield_to_successor(self.takeover, &balancer, &shutdown).await;
+            yield_to_successor(self.takeover, &balancer, &shutdown, page_task).await;
             Ok(())
         };
         let served = async { tokio::try_join!(carried, controlled, announced, yielded) };
@@ -142,10 +164,19 @@ async fn settled(balancer: &Balancer) {
 
 /// Ends with shutdown, and asks for it when a successor serves. Our hold on the sockets ends with
 /// it, so that nobody waits in the queue of a socket that is no longer served.
-async fn yield_to_successor(takeover: Option<Takeover>, balancer: &Balancer, shutdown: &Shutdown) {
+async fn yield_to_successor(
+    takeover: Option<Takeover>,
+    balancer: &Balancer,
+    shutdown: &Shutdown,
+    page: Option<AbortHandle>,
+) {
     let Some(takeover) = takeover else { return };
     tokio::select! {
-        () = takeover.taken_over(balancer) => shutdown.request(),
+        () = takeover.taken_over(balancer) => {
+            // What is asked of the page from now on is asked of the successor.
+            page.inspect(AbortHandle::abort);
+            shutdown.request();
+        }
         () = shutdown.requested() => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
 
 use crate::Failure;
 
@@ -23,5 +23,16 @@ pub fn block_on(
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the tokio runtime: {error}")))?;
+    runtime.block_on(main)
+}
+
+/// As [`block_on`] on one thread, for what never leaves it: tasks that are spawned may share without
+/// locks.
+pub fn block_on_local(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime =
+        Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .map_err(|error| Failure::new(format!("cannot start the tokio runtime: {error}")))?;
     runtime.block_on(main)
 }

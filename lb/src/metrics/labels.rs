@@ -63,6 +63,8 @@ labels! {
         DeadlineExceeded => "deadline_exceeded",
         /// It could not have run anywhere it was tried, and may be tried no further.
         AttemptsExhausted => "attempts_exhausted",
+        /// Its bytes were held and did not move.
+        Stalled => "stalled",
     }
 }
 

@@ -189,6 +189,11 @@ impl<T> Connection<T> {
         self.output.len() - self.output_start
     }
 
+    /// Whether a stream found no room on the connection as a whole.
+    pub fn is_starved(&self) -> bool {
+        self.starved
+    }
+
     /// Whether the peer leaves more unread than any honest one.
     pub fn is_overflowing(&self) -> bool {
         self.output_len() > MAX_OUTPUT

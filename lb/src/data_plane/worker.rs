@@ -1,0 +1,213 @@
+//! One thread of the data plane: clients' connections as they are dealt to it, connections to the
+//! endpoints as the switch asks for them, the clock, and the drain.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use strife_runtime::{Security, Shutdown, tls::Stream};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, OwnedSemaphorePermit, mpsc, watch},
+    task::{coop, spawn_local},
+    time::timeout,
+};
+use tracing::{debug, warn};
+
+use super::{Arrival, DataPlane, director::PoolDirector, flush::Flusher, socket::Sockets};
+use crate::{
+    access_log,
+    balancer::Balancer,
+    clock::Clock,
+    config::Limits,
+    metrics::{CloseReason, ThreadMetrics},
+    switch::{Peer, Switch},
+};
+
+/// What is read from a socket at once, bytes: one buffer for all connections of the thread.
+const READ_BYTES: usize = 64 * 1024;
+
+/// One thread's part: everything its connections share.
+pub(super) struct Worker {
+    pub(super) switch: RefCell<Switch<PoolDirector>>,
+    pub(super) sockets: Sockets,
+    pub(super) flusher: Flusher,
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) clock: Clock,
+    balancer: Arc<Balancer>,
+    security: Security,
+    limits: Limits,
+    metrics: Arc<ThreadMetrics>,
+    /// How long the clock task sleeps; `None` while it waits to be woken.
+    sleeping_for: Cell<Option<Duration>>,
+    wake_clock: Notify,
+    client_left: Notify,
+}
+
+impl Worker {
+    pub(super) fn new(
+        number: usize,
+        data_plane: &DataPlane,
+        log: Option<access_log::Sender>,
+    ) -> Rc<Self> {
+        let DataPlane { balancer, security, limits, metrics, .. } = data_plane;
+        let metrics = metrics.thread(number);
+        let director = PoolDirector::new(balancer.clone(), metrics.clone(), log);
+        let endpoints = director.endpoints().len();
+        let clock = balancer.clock;
+        let rng = rand::make_rng();
+        let switch = Switch::new(director, *limits, metrics.clone(), endpoints, rng, clock.now());
+        Rc::new(Self {
+            switch: RefCell::new(switch),
+            sockets: Sockets::default(),
+            flusher: Flusher::default(),
+            scratch: RefCell::new(vec![0; READ_BYTES].into()),
+            clock,
+            balancer: balancer.clone(),
+            security: security.clone(),
+            limits: *limits,
+            metrics,
+            sleeping_for: Cell::new(None),
+            wake_clock: Notify::new(),
+            client_left: Notify::new(),
+        })
+    }
+
+    /// Serves the connections dealt to this thread until shutdown, then drains them.
+    pub(super) async fn run(
+        self: Rc<Self>,
+        mut arrivals: mpsc::Receiver<Arrival>,
+        shutdown: Shutdown,
+    ) {
+        spawn_local(coop::unconstrained(self.clone().flush_for_ever()));
+        spawn_local(self.clone().keep_time());
+        for pool in &self.balancer.pools {
+            spawn_local(self.clone().follow(pool.changes()));
+        }
+        let draining = async {
+            shutdown.requested().await;
+            self.switch.borrow_mut().drain(self.clock.now());
+            self.flusher.request();
+        };
+        let serving = async {
+            // Ends when the listener does: those that were accepted before are still served.
+            while let Some(arrival) = arrivals.recv().await {
+                spawn_local(self.clone().serve_client(arrival));
+            }
+        };
+        tokio::join!(draining, serving);
+        if timeout(self.limits.drain_timeout, self.clients_left()).await.is_err() {
+            let connections = self.switch.borrow().clients();
+            warn!(connections, "calls still under way after the drain timeout were cut off");
+        }
+    }
+
+    async fn clients_left(&self) {
+        while self.switch.borrow().clients() > 0 {
+            self.client_left.notified().await;
+        }
+    }
+
+    async fn serve_client(self: Rc<Self>, arrival: Arrival) {
+        let Arrival { stream, address, permit } = arrival;
+        let _place: OwnedSemaphorePermit = permit;
+        let accepting = async { self.security.accept(TcpStream::from_std(stream)?).await };
+        let (stream, identity) = match timeout(self.limits.handshake_timeout, accepting).await {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                self.metrics.downstream.handshake_failures.increment();
+                return debug!(%address, %error, "connection refused");
+            }
+            Err(_) => {
+                self.metrics.downstream.handshake_failures.increment();
+                return debug!(%address, "handshake took too long");
+            }
+        };
+        let peer = Peer::new(address, identity.map(|identity| identity.to_string()));
+        let link = self.switch.borrow_mut().accept(self.clock.now(), peer);
+        self.carry(link, stream).await;
+        self.client_left.notify_one();
+    }
+
+    /// Makes a connection to an endpoint and carries it to its end.
+    pub(super) async fn serve_endpoint(self: Rc<Self>, number: usize) {
+        let endpoint = self.switch.borrow().director().endpoints()[number].clone();
+        let connecting = self.security.connect(&endpoint.address, &endpoint.expected);
+        let limit = self.limits.connect_timeout;
+        let connected = match timeout(limit, connecting).await {
+            Ok(connected) => connected.map_err(|error| format!("cannot connect: {error}")),
+            Err(_) => Err(format!("no connection in {limit:?}")),
+        };
+        match connected {
+            Ok(stream) => {
+                let link = self.switch.borrow_mut().connected(self.clock.now(), number);
+                self.carry(link, stream).await;
+            }
+            Err(why) => {
+                debug!(endpoint = endpoint.address, why, "no connection");
+                self.switch.borrow_mut().connect_failed(self.clock.now(), number, &why);
+                self.flusher.request();
+            }
+        }
+    }
+
+    async fn carry(self: &Rc<Self>, link: usize, stream: Stream) {
+        self.sockets.insert(link, stream);
+        self.flusher.request();
+        let reason = self.read_to_the_end(link).await;
+        self.sockets.remove(link);
+        self.switch.borrow_mut().closed(self.clock.now(), link, reason);
+        self.flusher.request();
+    }
+
+    /// Tells the switch when endpoints of a pool come and go.
+    async fn follow(self: Rc<Self>, mut changes: watch::Receiver<()>) {
+        while changes.changed().await.is_ok() {
+            self.switch.borrow_mut().endpoints_changed(self.clock.now());
+            self.flusher.request();
+        }
+    }
+
+    async fn keep_time(self: Rc<Self>) {
+        loop {
+            let next = self.switch.borrow().next_tick();
+            self.sleeping_for.set(next);
+            match next {
+                Some(next) => {
+                    tokio::select! {
+                        () = tokio::time::sleep(next) => {}
+                        () = self.wake_clock.notified() => continue,
+                    }
+                }
+                None => {
+                    self.wake_clock.notified().await;
+                    continue;
+                }
+            }
+            self.switch.borrow_mut().tick(self.clock.now());
+            self.flusher.request();
+        }
+    }
+
+    /// Wakes the clock task if it sleeps longer than it should by now.
+    pub(super) fn adjust_clock(&self) {
+        let next = self.switch.borrow().next_tick();
+        let sleeps_too_long = match (next, self.sleeping_for.get()) {
+            (Some(next), Some(sleeping)) => next < sleeping,
+            (next, None) => next.is_some(),
+            (None, Some(_)) => false,
+        };
+        if sleeps_too_long {
+            self.sleeping_for.set(next);
+            self.wake_clock.notify_one();
+        }
+    }
+
+    /// How a socket ended.
+    pub(super) fn close_reason(ended: &std::io::Result<()>) -> CloseReason {
+        if ended.is_ok() { CloseReason::PeerClosed } else { CloseReason::IoError }
+    }
+}

@@ -1,0 +1,226 @@
+//! The frame switch: streams of clients' connections joined to streams of endpoints' connections.
+//!
+//! Pure and for one thread: bytes that were read, connections that were made and the time come in;
+//! bytes to write, connections to make and to close come out. A round goes so: all bytes that are
+//! there are given to [`Switch::receive`], [`Switch::settle`] sends the calls that are new on their
+//! way, and every link with output is written once. That batching is where the speed comes from.
+//!
+//! Where a call goes is asked of the [`Director`]. Flow control is end to end: a byte is given back to
+//! its sender when the other side has taken it, so a call that does not move holds one window of bytes
+//! in either direction, and holds up nobody.
+
+mod answer;
+mod call;
+mod director;
+mod dispatch;
+mod downstream;
+mod life;
+mod link;
+mod pump;
+mod slot;
+mod time;
+mod translate;
+mod upstream;
+mod wheel;
+
+use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+
+use http::HeaderName;
+use rand::rngs::SmallRng;
+use slab::Slab;
+use strife_policy::Outcome;
+use strife_wire::{BufferPool, Config as WireConfig};
+
+use self::{
+    call::Call,
+    link::{Link, Side},
+    slot::Slot,
+    wheel::Wheel,
+};
+pub(crate) use self::{
+    director::{CallEnd, Director},
+    translate::Peer,
+};
+use crate::{access_log::Ended, config::Limits, metrics::ThreadMetrics};
+
+/// Names the endpoint that answered, in the response headers (which are the trailers of an answer
+/// that has trailers only).
+pub const ENDPOINT_HEADER: HeaderName = HeaderName::from_static("x-strife-endpoint");
+
+/// What is derived from a header block once: it comes again with most calls.
+#[derive(Debug)]
+pub(crate) enum Memo {
+    /// The pool a request goes to, or what its client is told instead; and its block as sent on.
+    Request { pool: Result<usize, String>, block: Box<[u8]> },
+    /// Any other block, as sent on.
+    Block(Box<[u8]>),
+}
+
+impl Memo {
+    fn block(&self) -> &[u8] {
+        match self {
+            Self::Request { block, .. } | Self::Block(block) => block,
+        }
+    }
+}
+
+/// One thread's switch.
+pub(crate) struct Switch<D> {
+    director: D,
+    limits: Limits,
+    metrics: Arc<ThreadMetrics>,
+    rng: SmallRng,
+    now: Duration,
+    buffers: Rc<BufferPool>,
+    links: Slab<Link>,
+    calls: Slab<Call>,
+    next_serial: u32,
+    slots: Vec<Slot>,
+    wheel: Wheel,
+    /// Calls, with their serials, whose endpoint is decided when all bytes are read.
+    fresh: Vec<(u32, u32)>,
+    /// Calls, with their serials, that wait for any endpoint to be ready.
+    parked: VecDeque<(u32, u32)>,
+    /// When they were last looked at.
+    parked_looked_at: Duration,
+    /// Links with output.
+    dirty: Vec<usize>,
+    /// Endpoints to connect to.
+    connects: Vec<usize>,
+    clients: usize,
+    draining: bool,
+    swept_at: Duration,
+    expired: Vec<u32>,
+}
+
+impl<D: Director> Switch<D> {
+    /// `endpoints`: how many there are; they are known by number from 0.
+    pub(crate) fn new(
+        director: D,
+        limits: Limits,
+        metrics: Arc<ThreadMetrics>,
+        endpoints: usize,
+        rng: SmallRng,
+        now: Duration,
+    ) -> Self {
+        Self {
+            director,
+            limits,
+            metrics,
+            rng,
+            now,
+            buffers: Rc::default(),
+            links: Slab::new(),
+            calls: Slab::new(),
+            next_serial: 0,
+            slots: (0..endpoints).map(|_| Slot::default()).collect(),
+            wheel: Wheel::new(now),
+            fresh: Vec::new(),
+            parked: VecDeque::new(),
+            parked_looked_at: now,
+            dirty: Vec::new(),
+            connects: Vec::new(),
+            clients: 0,
+            draining: false,
+            swept_at: now,
+            expired: Vec::new(),
+        }
+    }
+
+    fn wire_config(&self, max_streams: u32) -> WireConfig {
+        WireConfig {
+            max_streams,
+            stream_window: self.limits.stream_window_bytes,
+            max_header_list: self.limits.max_header_list_bytes,
+            handshake_timeout: self.limits.handshake_timeout,
+            keepalive: (self.limits.keepalive, self.limits.keepalive_timeout),
+            stall_timeout: self.limits.stall_timeout,
+            ..WireConfig::default()
+        }
+    }
+
+    /// Who decides.
+    pub(crate) fn director(&self) -> &D {
+        &self.director
+    }
+
+    /// Whether links have output that [`Switch::take_dirty`] has not told of.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Client connections.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Takes the list of links with output; give back an empty one.
+    pub(crate) fn take_dirty(&mut self, links: &mut Vec<usize>) {
+        links.clear();
+        std::mem::swap(&mut self.dirty, links);
+        for link in links {
+            if let Some(link) = self.links.get_mut(*link) {
+                link.dirty = false;
+            }
+        }
+    }
+
+    /// Takes the list of endpoints to connect to: [`Switch::connected`] or
+    /// [`Switch::connect_failed`] must follow for each.
+    pub(crate) fn take_connects(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.connects)
+    }
+
+    fn mark_dirty(&mut self, link: usize) {
+        if let Some(one) = self.links.get_mut(link)
+            && !one.dirty
+        {
+            one.dirty = true;
+            self.dirty.push(link);
+        }
+    }
+
+    /// A call by number, if it is still the one of this serial.
+    fn live(&self, (number, serial): (u32, u32)) -> Option<&Call> {
+        self.calls.get(number as usize).filter(|call| call.serial == serial)
+    }
+
+    fn set_timer(&mut self, number: usize) {
+        match self.calls[number].timer() {
+            Some(at) => self.wheel.set(number as u32, at),
+            None => self.wheel.clear(number as u32),
+        }
+    }
+
+    /// The call is over: its streams are closed or reset by now.
+    fn finish(&mut self, number: usize, ended: Ended, outcome: Outcome) {
+        let mut call = self.calls.remove(number);
+        self.wheel.clear(number as u32);
+        let held = call.request.clear(&self.buffers) + call.response.clear(&self.buffers);
+        self.metrics.buffered_bytes.subtract(held as u64);
+        let Some(Side::Down(peer)) = self.links.get(call.down.link).map(|link| &link.side) else {
+            unreachable!("a call ends before its client's link does");
+        };
+        let attempts = call.tried.len() + usize::from(call.endpoint.is_some());
+        self.director.ended(
+            self.now,
+            &CallEnd {
+                head: call.head.as_ref().map(|block| &block.head),
+                peer,
+                pool: call.pool,
+                endpoint: call.endpoint,
+                outcome,
+                ended,
+                http_status: call.http_status,
+                grpc_status: call.grpc_status,
+                started: call.started,
+                request_bytes: call.request.bytes,
+                response_bytes: call.response.bytes,
+                attempts: u8::try_from(attempts).unwrap_or(u8::MAX),
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! One call: a client's stream, an endpoint's stream, and what waits between them.
+
+use std::{rc::Rc, time::Duration};
+
+use strife_policy::Outcome;
+use strife_wire::{Block, BufferPool};
+
+use super::Memo;
+
+/// Bytes of a request that are kept, once sent, to be sent again elsewhere.
+pub(super) const MAX_REPLAY_BYTES: usize = 64 * 1024;
+
+/// gRPC status codes that are the server's fault: UNKNOWN, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE
+/// and DATA_LOSS. Every other is an answer.
+const SERVER_ERRORS: [u32; 5] = [2, 8, 13, 14, 15];
+
+/// A stream on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Leg {
+    pub(super) link: usize,
+    pub(super) stream: u32,
+}
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It arrived with the bytes being read; where it goes is decided when they are all read.
+    Fresh,
+    /// No endpoint is ready.
+    Parked,
+    /// For a connection to its endpoint, or a stream on one.
+    Waiting,
+    /// Its request is at the endpoint, or on its way there.
+    Sent,
+    /// The head of its answer has gone to the client.
+    Answered,
+}
+
+/// One direction of a call.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    /// Bytes that wait; in the request also bytes that were sent and may be sent again.
+    pub(super) buffer: Vec<u8>,
+    /// Of the buffer, how many were sent.
+    pub(super) sent: usize,
+    /// The sender said END_STREAM: nothing is added any more.
+    pub(super) ended: bool,
+    /// Sent behind the last byte.
+    pub(super) trailers: Option<Rc<Block<Memo>>>,
+    /// END_STREAM was passed on.
+    pub(super) done: bool,
+    /// It stands in the queue of its link.
+    pub(super) queued: bool,
+    /// All bytes that ever arrived.
+    pub(super) bytes: u64,
+    /// When bytes that wait were last seen to move.
+    pub(super) moved_at: Duration,
+}
+
+/// A call.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Tells it from an earlier call of the same number.
+    pub(super) serial: u32,
+    pub(super) stage: Stage,
+    pub(super) down: Leg,
+    pub(super) up: Option<Leg>,
+    pub(super) pool: Option<usize>,
+    pub(super) endpoint: Option<usize>,
+    pub(super) head: Option<Rc<Block<Memo>>>,
+    /// Endpoints it cannot have run on.
+    pub(super) tried: Vec<usize>,
+    pub(super) request: Half,
+    /// The request can be sent again from its first byte.
+    pub(super) replayable: bool,
+    pub(super) response: Half,
+    pub(super) started: Duration,
+    pub(super) deadline: Option<Duration>,
+    /// When it stops to wait for an endpoint.
+    pub(super) patience: Option<Duration>,
+    /// Where the request's first byte stands in all that its link to the endpoint was to send.
+    pub(super) position: u64,
+    pub(super) http_status: u16,
+    pub(super) grpc_status: Option<u32>,
+    /// The answer says that it is gRPC.
+    pub(super) answer_is_grpc: bool,
+}
+
+impl Half {
+    /// Bytes that wait.
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.buffer[self.sent..]
+    }
+
+    /// Appends bytes; the buffer comes from the pool.
+    pub(super) fn push(&mut self, bytes: &[u8], now: Duration, buffers: &BufferPool) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = buffers.take();
+        }
+        if self.pending().is_empty() {
+            self.moved_at = now;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Forgets what was sent; returns how many bytes that were.
+    pub(super) fn forget_sent(&mut self, buffers: &BufferPool) -> usize {
+        let forgotten = std::mem::take(&mut self.sent);
+        if forgotten == self.buffer.len() {
+            buffers.give(std::mem::take(&mut self.buffer));
+        } else {
+            self.buffer.drain(..forgotten);
+        }
+        forgotten
+    }
+
+    /// Forgets everything; returns how many bytes that were.
+    pub(super) fn clear(&mut self, buffers: &BufferPool) -> usize {
+        self.sent = self.buffer.len();
+        self.forget_sent(buffers)
+    }
+}
+
+impl Call {
+    pub(super) fn new(serial: u32, down: Leg, now: Duration) -> Self {
+        Self {
+            serial,
+            stage: Stage::Fresh,
+            down,
+            up: None,
+            pool: None,
+            endpoint: None,
+            head: None,
+            tried: Vec::new(),
+            request: Half::default(),
+            replayable: true,
+            response: Half::default(),
+            started: now,
+            deadline: None,
+            patience: None,
+            position: 0,
+            http_status: 0,
+            grpc_status: None,
+            answer_is_grpc: false,
+        }
+    }
+
+    /// When its timer is due: at its deadline, or when it stops to wait.
+    pub(super) fn timer(&self) -> Option<Duration> {
+        match (self.deadline, self.patience) {
+            (Some(deadline), Some(patience)) => Some(deadline.min(patience)),
+            (deadline, patience) => deadline.or(patience),
+        }
+    }
+
+    /// What a whole answer says of the endpoint that gave it.
+    pub(super) fn outcome(&self) -> Outcome {
+        let failed = match self.grpc_status {
+            Some(status) => SERVER_ERRORS.contains(&status),
+            // A gRPC answer always has a status.
+            None => self.answer_is_grpc || self.http_status >= 500,
+        };
+        if failed { Outcome::Failed } else { Outcome::Succeeded }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the switch asks and tells the rest of the balancer: the seam between moving bytes and
+//! deciding where they go.
+
+use std::time::Duration;
+
+use strife_policy::Outcome;
+use strife_wire::Head;
+
+use super::Peer;
+use crate::{access_log::Ended, metrics::Retry};
+
+/// Decides for one thread. Pools and endpoints are known by number.
+pub(crate) trait Director {
+    /// The pool of a call to this authority, or what to tell the client instead.
+    fn route(&mut self, authority: &str) -> Result<usize, String>;
+
+    /// An endpoint for a call, another than those it was `tried` on if there is one; `None` when none
+    /// is ready.
+    fn pick(&mut self, now: Duration, pool: usize, tried: &[usize]) -> Option<usize>;
+
+    /// A call goes to an endpoint.
+    fn started(&mut self, endpoint: usize);
+
+    /// A call is taken away from an endpoint that cannot have run it.
+    fn moved(&mut self, now: Duration, endpoint: usize, why: Retry);
+
+    /// No endpoint of the pool became ready in time for a call.
+    fn unavailable(&mut self, pool: usize);
+
+    /// A call ended. `started` was told of its endpoint.
+    fn ended(&mut self, now: Duration, call: &CallEnd<'_>);
+
+    /// A connection to it could not be made, or was lost.
+    fn suspect(&mut self, endpoint: usize);
+
+    /// Whether an operator keeps new calls from it.
+    fn is_draining(&self, endpoint: usize) -> bool;
+
+    /// `host:port`.
+    fn address(&self, endpoint: usize) -> &str;
+
+    /// Of a pool.
+    fn pool_name(&self, pool: usize) -> &str;
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub(crate) struct CallEnd<'a> {
+    /// `None` if its header block was too large to be kept.
+    pub(crate) head: Option<&'a Head>,
+    pub(crate) peer: &'a Peer,
+    pub(crate) pool: Option<usize>,
+    /// Who had it last.
+    pub(crate) endpoint: Option<usize>,
+    /// What that says of the endpoint.
+    pub(crate) outcome: Outcome,
+    pub(crate) ended: Ended,
+    /// As the client saw it; 0 if it saw none.
+    pub(crate) http_status: u16,
+    pub(crate) grpc_status: Option<u32>,
+    pub(crate) started: Duration,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) attempts: u8,
+}

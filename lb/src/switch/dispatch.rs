@@ -1,0 +1,249 @@
+//! Which stream of which endpoint a call gets: now, after a connection is made, or elsewhere when
+//! it cannot have run.
+
+use std::time::Duration;
+
+use super::{
+    Director, Switch,
+    call::{Leg, Stage},
+    link::Side,
+};
+use crate::{
+    access_log::Ended,
+    metrics::{Refusal, Retry},
+};
+
+/// What an endpoint has for another call.
+enum Vacancy {
+    /// A stream on this link.
+    Free(usize),
+    /// Nothing yet: a connection should be made.
+    Connect,
+    /// Nothing yet: a connection is being made.
+    Connecting,
+    /// Nothing: it cannot be reached for the moment.
+    Unreachable,
+    /// Nothing before another call ends.
+    Full,
+}
+
+impl<D: Director> Switch<D> {
+    /// All bytes that were there are read: new calls are sent on their way.
+    pub(crate) fn settle(&mut self, now: Duration) {
+        self.now = now;
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for entry in fresh.drain(..) {
+            // One that was cancelled in the same breath never costs an endpoint anything.
+            if self.live(entry).is_some_and(|call| call.stage == Stage::Fresh) {
+                self.dispatch(entry.0 as usize);
+            }
+        }
+        self.fresh = fresh;
+        self.shed_overflowing();
+    }
+
+    fn dispatch(&mut self, number: usize) {
+        loop {
+            let call = &self.calls[number];
+            let Some(pool) = call.pool else { return };
+            let Some(endpoint) = self.director.pick(self.now, pool, &call.tried) else {
+                return self.park(number);
+            };
+            let is_last = call.tried.len() + 1 >= self.limits.max_attempts;
+            match self.vacancy(endpoint) {
+                Vacancy::Free(link) => {
+                    self.assign(number, endpoint);
+                    return self.send(number, link);
+                }
+                Vacancy::Connect => {
+                    self.connect(endpoint);
+                    return self.wait(number, endpoint, self.limits.connect_timeout);
+                }
+                Vacancy::Connecting => {
+                    return self.wait(number, endpoint, self.limits.connect_timeout);
+                }
+                Vacancy::Full if is_last => return self.wait(number, endpoint, Duration::ZERO),
+                Vacancy::Unreachable if is_last => return self.park(number),
+                Vacancy::Full | Vacancy::Unreachable => self.calls[number].tried.push(endpoint),
+            }
+        }
+    }
+
+    fn vacancy(&self, endpoint: usize) -> Vacancy {
+        let slot = &self.slots[endpoint];
+        let free = slot.links.iter().find(|link| self.links[**link].wire.can_open());
+        match free {
+            Some(link) => Vacancy::Free(*link),
+            None if slot.connecting => Vacancy::Connecting,
+            None if slot.links.len() >= self.limits.connections_per_server => Vacancy::Full,
+            None if !slot.is_backing_off(self.now) => Vacancy::Connect,
+            None if slot.links.is_empty() => Vacancy::Unreachable,
+            None => Vacancy::Full,
+        }
+    }
+
+    fn connect(&mut self, endpoint: usize) {
+        self.slots[endpoint].connecting = true;
+        self.metrics.endpoints[endpoint].connect_attempts.increment();
+        self.connects.push(endpoint);
+    }
+
+    fn assign(&mut self, number: usize, endpoint: usize) {
+        self.calls[number].endpoint = Some(endpoint);
+        self.director.started(endpoint);
+    }
+
+    fn wait(&mut self, number: usize, endpoint: usize, connecting: Duration) {
+        self.assign(number, endpoint);
+        let until = self.now + connecting + self.limits.ready_timeout;
+        let call = &mut self.calls[number];
+        call.stage = Stage::Waiting;
+        call.patience = Some(until);
+        let entry = (number as u32, call.serial);
+        self.slots[endpoint].waiting.push_back(entry);
+        self.set_timer(number);
+    }
+
+    fn park(&mut self, number: usize) {
+        let until = self.now + self.limits.ready_timeout;
+        let call = &mut self.calls[number];
+        call.stage = Stage::Parked;
+        // Once, however often it is looked at.
+        call.patience.get_or_insert(until);
+        call.tried.clear();
+        let entry = (number as u32, call.serial);
+        self.parked.push_back(entry);
+        self.set_timer(number);
+    }
+
+    /// Servers came or went: calls that found none look again.
+    pub(crate) fn endpoints_changed(&mut self, now: Duration) {
+        self.now = now;
+        self.slots.iter_mut().for_each(super::Slot::forget_failures);
+        self.unpark();
+    }
+
+    pub(super) fn unpark(&mut self) {
+        self.parked_looked_at = self.now;
+        for _ in 0..self.parked.len() {
+            let Some(entry) = self.parked.pop_front() else { return };
+            if self.live(entry).is_some_and(|call| call.stage == Stage::Parked) {
+                self.dispatch(entry.0 as usize);
+            }
+        }
+    }
+
+    /// Opens the stream and sends what there is of the request.
+    fn send(&mut self, number: usize, link: usize) {
+        let call = &mut self.calls[number];
+        let Some(head) = call.head.clone() else { return };
+        let request = &mut call.request;
+        let ends = request.ended && request.pending().is_empty() && request.trailers.is_none();
+        let wire = &mut self.links[link].wire;
+        call.position = wire.position();
+        let block = head.memo(super::pump::unset).block();
+        let bodyless = head.head.method() == b"HEAD";
+        let stream = wire.open(number as u32, block, ends, bodyless);
+        let stream = stream.expect("the link said that it can open one");
+        (request.done, call.up) = (ends, Some(Leg { link, stream }));
+        call.stage = Stage::Sent;
+        if call.patience.take().is_some() {
+            self.set_timer(number);
+        }
+        self.mark_dirty(link);
+        self.pump_request(number);
+    }
+
+    /// Takes a call away from an endpoint that cannot have run it and sends it elsewhere. `false` if
+    /// it has been tried often enough, or cannot be sent again.
+    pub(super) fn move_on(&mut self, number: usize, why: Retry) -> bool {
+        let call = &mut self.calls[number];
+        let may = call.replayable && call.tried.len() + 1 < self.limits.max_attempts;
+        if !may {
+            return false;
+        }
+        if let Some(endpoint) = call.endpoint.take() {
+            call.tried.push(endpoint);
+            self.director.moved(self.now, endpoint, why);
+        }
+        let call = &mut self.calls[number];
+        (call.up, call.stage) = (None, Stage::Fresh);
+        (call.request.sent, call.request.done) = (0, false);
+        self.dispatch(number);
+        true
+    }
+
+    /// SETTINGS of a new connection arrived.
+    pub(super) fn link_ready(&mut self, link: usize) {
+        let Side::Up(endpoint) = self.links[link].side else { return };
+        self.links[link].is_counted = true;
+        let slot = &mut self.slots[endpoint];
+        slot.connecting = false;
+        slot.links.push(link);
+        slot.forget_failures();
+        self.serve_waiting(endpoint);
+    }
+
+    /// A connection could not be made.
+    pub(crate) fn connect_failed(&mut self, now: Duration, endpoint: usize, why: &str) {
+        self.now = now;
+        let slot = &mut self.slots[endpoint];
+        slot.connecting = false;
+        slot.note_failure(now, why, &mut self.rng);
+        self.metrics.endpoints[endpoint].connect_failures.increment();
+        self.director.suspect(endpoint);
+        if self.slots[endpoint].links.is_empty() {
+            self.move_waiting(endpoint);
+        }
+    }
+
+    fn move_waiting(&mut self, endpoint: usize) {
+        for entry in std::mem::take(&mut self.slots[endpoint].waiting) {
+            if !self.waits_for(entry, endpoint) {
+                continue;
+            }
+            let number = entry.0 as usize;
+            if !self.move_on(number, Retry::ConnectFailure) {
+                let why = self.slots[endpoint].last_failure.clone();
+                self.fail(number, Ended::Refused(Refusal::AttemptsExhausted), &why);
+            }
+        }
+    }
+
+    fn waits_for(&self, entry: (u32, u32), endpoint: usize) -> bool {
+        self.live(entry)
+            .is_some_and(|call| call.stage == Stage::Waiting && call.endpoint == Some(endpoint))
+    }
+
+    /// There may be streams for calls that wait.
+    pub(super) fn serve_waiting(&mut self, endpoint: usize) {
+        while let Some(entry) = self.slots[endpoint].waiting.front().copied() {
+            if !self.waits_for(entry, endpoint) {
+                self.slots[endpoint].waiting.pop_front();
+                continue;
+            }
+            match self.vacancy(endpoint) {
+                Vacancy::Free(link) => {
+                    self.slots[endpoint].waiting.pop_front();
+                    self.send(entry.0 as usize, link);
+                }
+                Vacancy::Connect => return self.connect(endpoint),
+                Vacancy::Unreachable => return self.move_waiting(endpoint),
+                Vacancy::Connecting | Vacancy::Full => return,
+            }
+        }
+    }
+
+    /// A stream to an endpoint ended.
+    pub(super) fn stream_freed(&mut self, link: usize) {
+        if self.links[link].wire.output_len() > 0 {
+            self.mark_dirty(link);
+        }
+        if let Side::Up(endpoint) = self.links[link].side {
+            if !self.slots[endpoint].waiting.is_empty() {
+                self.serve_waiting(endpoint);
+            }
+            self.look_whether_finished(link);
+        }
+    }
+}

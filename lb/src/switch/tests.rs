@@ -1,0 +1,1 @@
+//! The switch between clients and endpoints that are all in one thread's memory.
