@@ -240,9 +240,11 @@ fn check_is_no_other_file(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// There is no socket, or one that a process left behind.
+/// There is no socket, or one that a process left behind, or there can be none: the path is too
+/// long for one, as whoever binds it will say.
 fn is_nobody(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    use io::ErrorKind::{ConnectionRefused, InvalidInput, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput)
 }
 
 #[cfg(test)]

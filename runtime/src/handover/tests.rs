@@ -127,6 +127,16 @@ async fn a_file_of_another_kind_is_kept() {
 }
 
 #[tokio::test]
+async fn a_path_that_cannot_be_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in [dir.path().join("x".repeat(200)), dir.path().join("nowhere/handover.sock")] {
+        assert!(Predecessor::find(&path).await.unwrap().is_none());
+        let error = Offer::bind(&path).err().unwrap().to_string();
+        assert!(error.contains("cannot listen at") && error.contains("--handover"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn the_socket_is_its_owners_only_and_leaves_nothing_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("handover.sock");
