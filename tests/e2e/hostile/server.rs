@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
+    time::Duration,
 };
 
 use futures_util::{Stream, StreamExt};
@@ -22,6 +23,9 @@ use tonic::{Request, Response, Status, Streaming, transport::server::TcpIncoming
 
 /// The account whose call never ends.
 pub(crate) const HANG: &str = "hang";
+/// The account whose call stops the whole server for [`PAUSE`], as a collector of garbage does.
+pub(crate) const PAUSING: &str = "pause";
+const PAUSE: Duration = Duration::from_millis(200);
 /// The metadata that comes back in the answer.
 pub(crate) const MARK: &str = "x-mark";
 /// An answer's `currency` is as long as the number after this prefix of an account says.
@@ -34,11 +38,12 @@ pub(crate) struct Server {
     shutdown: Shutdown,
 }
 
-/// Unary calls that reached the server, and of those how many are under way.
+/// Unary calls that reached the server, those of them that ended, and its pauses.
 #[derive(Default)]
 struct Calls {
     started: AtomicU64,
     ended: AtomicU64,
+    pauses: AtomicU64,
 }
 
 impl Server {
@@ -70,6 +75,11 @@ impl Server {
     /// Unary calls that reached it.
     pub(crate) fn started(&self) -> u64 {
         self.calls.started.load(Relaxed)
+    }
+
+    /// Pauses that have begun.
+    pub(crate) fn pauses(&self) -> u64 {
+        self.calls.pauses.load(Relaxed)
     }
 
     /// Unary calls under way.
@@ -117,6 +127,10 @@ impl BankService for Service {
         let account_id = request.into_inner().account_id;
         if account_id == HANG {
             return std::future::pending().await;
+        }
+        if account_id == PAUSING {
+            self.calls.pauses.fetch_add(1, Relaxed);
+            thread::sleep(PAUSE);
         }
         let length = account_id.strip_prefix(LARGE).map(|length| length.parse().unwrap());
         let currency = length.map_or(mark.unwrap_or_default(), |length| "x".repeat(length));

@@ -14,7 +14,7 @@ use super::{
     header,
     peer::{Ending, Peer},
     scene::Scene,
-    server::{HANG, large},
+    server::{HANG, PAUSING, large},
 };
 
 /// 100 calls each 10 ms, for two seconds.
@@ -67,6 +67,37 @@ async fn ten_thousand_cancels_a_second_are_borne() {
 #[tokio::test]
 async fn ten_thousand_cancels_a_second_of_running_calls_are_borne() {
     cancels_are_borne(true).await;
+}
+
+/// The server sees calls and their cancellations in one read, however far apart they were sent. One
+/// built on h2 gives a connection up when it has read more than 20 such calls and started none.
+#[tokio::test]
+async fn cancels_while_the_server_pauses_are_borne() {
+    const PAUSES: u64 = 5;
+    let scene = Scene::start(&[]).await;
+    let mut client = scene.attacker().await;
+    let mut ids = frames::stream_ids();
+    for round in 0..PAUSES {
+        let pausing = ids.next().unwrap();
+        let message = data(pausing, flag::END_STREAM, &header::message(PAUSING));
+        let head = headers(pausing, flag::NONE, &header::request());
+        client.send(&[head, message].concat()).await.unwrap();
+        while scene.server.pauses() <= round {
+            tokio::task::yield_now().await;
+        }
+        let batch: Vec<u32> = ids.by_ref().take(CANCELS_AT_ONCE).collect();
+        let calls = batch.iter().flat_map(|stream| hanging_call(*stream, &header::request()));
+        let probe = u64::from(pausing).to_be_bytes();
+        let calls: Vec<u8> = calls.chain(ping(flag::NONE, probe)).collect();
+        client.send(&calls).await.unwrap();
+        client.until(is_answer_to(probe)).await.expect("the balancer has sent them on");
+        let cancels: Vec<u8> =
+            batch.iter().flat_map(|stream| reset(*stream, code::CANCEL)).collect();
+        client.send(&cancels).await.unwrap();
+        assert_eq!(client.answer(pausing).await.status, Some(0));
+        scene.amid(scene.serves_others()).await;
+    }
+    scene.end().await;
 }
 
 /// gRPC measures the bandwidth with a ping for each burst of data it receives.
