@@ -59,8 +59,11 @@ fn step(world: &mut World, input: &mut Input<'_>) {
             world.write(side, usize::MAX);
             world.hear(1 - side, usize::MAX);
         }
-        14 => world.wait(u64::from(input.byte())),
-        _ if input.byte() < 16 => world.go_away(side),
-        _ => world.offer_all(side),
+        14 => world.wait(10 * u64::from(input.byte())),
+        _ => match input.byte() % 16 {
+            0 => world.go_away(side),
+            1..8 => world.squeeze(side, input),
+            _ => world.offer_all(side),
+        },
     }
 }

@@ -3,13 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use strife_wire::frame::{FrameHeader, HEADER_LEN, MAX_PAYLOAD, PREFACE, flag, kind, setting};
+use strife_wire::{
+    Config,
+    frame::{FrameHeader, HEADER_LEN, MAX_PAYLOAD, PREFACE, flag, kind, setting},
+};
 
 use super::world::CLIENT;
 
+const INITIAL_WINDOW: i64 = 65_535;
+
 #[derive(Debug, Default)]
 struct Stream {
+    /// What the side may send.
     window: i64,
+    /// What it let the other send again, less what it heard: never more than nothing.
+    given: i64,
     ended: bool,
     peer_ended: bool,
     reset: bool,
@@ -28,6 +36,9 @@ pub(super) struct Observer {
     side: usize,
     streams: BTreeMap<u32, Stream>,
     connection_window: i64,
+    /// What the side lets the other send on all streams.
+    connection_given: i64,
+    max_connection_given: i64,
     initial_window: i64,
     max_streams: usize,
     open_block: Option<u32>,
@@ -37,6 +48,8 @@ pub(super) struct Observer {
     settings_acknowledged: usize,
     preface_left: usize,
     peer_preface_left: usize,
+    /// The header of the frame that is arriving has been seen.
+    is_charged: bool,
     /// Of what was heard, less than a frame.
     partial: Vec<u8>,
 }
@@ -47,13 +60,15 @@ fn number(payload: &[u8], at: usize) -> i64 {
 }
 
 impl Observer {
-    pub(super) fn new(side: usize) -> Self {
+    pub(super) fn new(side: usize, config: &Config) -> Self {
         let preface = |is_there| if is_there { PREFACE.len() } else { 0 };
         Self {
             side,
             streams: BTreeMap::new(),
-            connection_window: 65_535,
-            initial_window: 65_535,
+            connection_window: INITIAL_WINDOW,
+            connection_given: INITIAL_WINDOW,
+            max_connection_given: INITIAL_WINDOW.max(i64::from(config.connection_window)),
+            initial_window: INITIAL_WINDOW,
             max_streams: usize::MAX,
             open_block: None,
             last_goaway: None,
@@ -62,6 +77,7 @@ impl Observer {
             settings_acknowledged: 0,
             preface_left: preface(side == CLIENT),
             peer_preface_left: preface(side != CLIENT),
+            is_charged: false,
             partial: Vec::new(),
         }
     }
@@ -127,7 +143,7 @@ impl Observer {
                 self.settings_acknowledged += 1;
                 assert!(self.settings_acknowledged <= self.settings_heard);
             }
-            kind::SETTINGS => assert!(payload.len() % 6 == 0 && id == 0),
+            kind::SETTINGS => assert!(payload.len().is_multiple_of(6) && id == 0),
             kind::PING => assert!(payload.len() == 8 && id == 0),
             kind::GOAWAY => {
                 let last = number(payload, 0) as u32;
@@ -135,11 +151,24 @@ impl Observer {
                 self.last_goaway = Some(last);
             }
             kind::WINDOW_UPDATE => {
-                assert!(payload.len() == 4 && number(payload, 0) > 0);
-                assert!(id == 0 || self.streams.get(&id).is_some_and(|stream| !stream.reset));
+                assert_eq!(payload.len(), 4);
+                self.sent_window_update(id, number(payload, 0));
             }
             other => panic!("a frame of type {other}"),
         }
+    }
+
+    fn sent_window_update(&mut self, id: u32, increment: i64) {
+        assert!(increment > 0);
+        if id == 0 {
+            self.connection_given += increment;
+            assert!(self.connection_given <= self.max_connection_given, "more than configured");
+            return;
+        }
+        let stream = self.streams.get_mut(&id).expect("WINDOW_UPDATE on a stream");
+        assert!(!stream.reset);
+        stream.given += increment;
+        assert!(stream.given <= 0, "more than the window of {id}");
     }
 
     fn sent_headers(&mut self, header: FrameHeader) {
@@ -163,14 +192,25 @@ impl Observer {
         self.partial.extend_from_slice(&bytes[preface..]);
         let heard = std::mem::take(&mut self.partial);
         let mut rest = &heard[..];
-        while let Some(header) = FrameHeader::parse(rest)
-            && rest.len() >= HEADER_LEN + header.length
-        {
+        while let Some(header) = FrameHeader::parse(rest) {
+            if !std::mem::replace(&mut self.is_charged, true) && header.kind == kind::DATA {
+                self.charge(header);
+            }
+            if rest.len() < HEADER_LEN + header.length {
+                break;
+            }
+            self.is_charged = false;
             let (frame, after) = rest.split_at(HEADER_LEN + header.length);
             self.heard_frame(header, &frame[HEADER_LEN..]);
             rest = after;
         }
         self.partial = rest.to_vec();
+    }
+
+    /// A DATA frame counts from its header on.
+    fn charge(&mut self, header: FrameHeader) {
+        self.connection_given -= header.length as i64;
+        self.streams.entry(header.stream).or_default().given -= header.length as i64;
     }
 
     fn heard_frame(&mut self, header: FrameHeader, payload: &[u8]) {

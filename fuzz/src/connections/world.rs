@@ -1,8 +1,13 @@
 //! Both sides, the wire between them, and what each has been told.
 
+mod told;
+
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use strife_wire::{BufferPool, Code, Config, Connection, Event, NO_TAG, Part, Role};
+use strife_wire::{
+    BufferPool, Code, Config, Connection, Role,
+    frame::{kind, setting},
+};
 
 use super::{
     call::{Call, Ending, Flow, Most, block, content},
@@ -34,6 +39,7 @@ struct Side {
     /// Arrived and not yet taken.
     waiting: Vec<u8>,
     went_away: bool,
+    squeezed: bool,
 }
 
 pub(super) struct World {
@@ -56,11 +62,12 @@ impl World {
         let side = |side: usize, role| Side {
             core: Connection::new(role, configs[side], buffers.clone(), now),
             config: configs[side],
-            observer: Observer::new(side),
+            observer: Observer::new(side, &configs[side]),
             observed: 0,
             coming: Vec::new(),
             waiting: Vec::new(),
             went_away: false,
+            squeezed: false,
         };
         let sides = [side(CLIENT, Role::Client), side(SERVER, Role::Server)];
         let mut world = Self { sides, calls: BTreeMap::new(), began: now, now };
@@ -282,111 +289,6 @@ impl World {
         }
     }
 
-    /// Holds what a side is told against what the other did.
-    fn told(&mut self, side: usize, event: Event<'_, ()>) -> Option<Wake> {
-        match event {
-            Event::Ready | Event::Changed | Event::ConnectionWritable => return Some(Wake::All),
-            Event::Writable { stream, tag } => {
-                self.expect_tag(side, stream, tag);
-                return Some(Wake::Stream(stream));
-            }
-            Event::Headers { stream, tag, block, part, end_stream } => {
-                let is_new = part == Part::Request;
-                if is_new {
-                    assert_eq!((side, tag), (SERVER, NO_TAG));
-                    let mark = MAX_SERVER_TAG - self.calls[&stream].tag;
-                    self.sides[SERVER].core.set_tag(stream, mark);
-                } else {
-                    self.expect_tag(side, stream, tag);
-                }
-                self.told_headers(side, stream, &block.head, part, end_stream);
-            }
-            Event::HeadersTooLarge { stream, .. } => {
-                let flow = self.calls[&stream].flow(1 - side);
-                let limit = self.sides[side].config.max_header_list as usize;
-                assert!(!flow.head_heard && flow.head.list_bytes() > limit);
-                self.reset_call(side, stream, Code::ENHANCE_YOUR_CALM);
-            }
-            Event::Data { stream, tag, payload, end_stream } => {
-                self.expect_tag(side, stream, tag);
-                let window = self.sides[side].config.stream_window as usize;
-                let flow = self.call(stream).flow_mut(1 - side);
-                assert!(flow.head_heard && !flow.end_heard);
-                assert!(payload == content(stream, 1 - side, flow.heard, payload.len()));
-                flow.heard += payload.len();
-                flow.held += payload.len();
-                assert!(flow.held <= window, "more is held than the window");
-                if end_stream {
-                    assert!(flow.heard == flow.plan && flow.ending != Ending::Trailers);
-                    flow.end_heard = true;
-                }
-            }
-            Event::Reset { stream, tag, code, by_us } => {
-                assert!(!by_us, "{stream} {code}");
-                self.expect_tag(side, stream, tag);
-                assert_eq!(self.calls[&stream].reset[1 - side], Some(code));
-                self.call(stream).reset_heard[side] = true;
-            }
-            Event::GoAway { last, code } => {
-                assert!(code == Code::NO_ERROR && self.sides[1 - side].went_away);
-                if side == CLIENT {
-                    self.told_unprocessed(last);
-                }
-            }
-        }
-        None
-    }
-
-    fn told_headers(
-        &mut self,
-        side: usize,
-        stream: u32,
-        head: &strife_wire::Head,
-        part: Part,
-        end_stream: bool,
-    ) {
-        let limit = self.sides[side].config.max_header_list as usize;
-        let call = self.call(stream);
-        assert!(!call.unprocessed, "a call that was given back is served");
-        if part == Part::Informational {
-            assert!(head.status() == 103 && !end_stream);
-            assert!(call.flow(CLIENT).informational > 0);
-            return;
-        }
-        let flow = call.flow_mut(1 - side);
-        assert!(!flow.end_heard);
-        if part == Part::Trailers {
-            assert!(flow.head_heard && flow.ending == Ending::Trailers && end_stream);
-            assert_eq!(flow.heard, flow.plan);
-            assert_eq!(head.fields(), &flow.trailers());
-            flow.end_heard = true;
-        } else {
-            assert!(!flow.head_heard && head.fields().list_bytes() <= limit);
-            assert_eq!(head.fields(), &flow.head);
-            assert_eq!(end_stream, flow.is_head_only());
-            (flow.head_heard, flow.end_heard) = (true, end_stream);
-        }
-    }
-
-    /// The server will not serve the calls beyond `last`, and has not.
-    fn told_unprocessed(&mut self, last: u32) {
-        for tag in self.sides[CLIENT].core.take_unprocessed(last) {
-            let (id, call) =
-                self.calls.iter_mut().find(|(_, call)| call.tag == tag).expect("a call of ours");
-            assert!(*id > last && !call.flow(CLIENT).head_heard);
-            call.unprocessed = true;
-            self.sides[CLIENT].observer.forget(*id);
-        }
-    }
-
-    /// A call that a side still has, by the mark it was given.
-    fn expect_tag(&self, side: usize, stream: u32, tag: u32) {
-        let call = &self.calls[&stream];
-        assert!(!call.is_cut(side), "{stream} was cut");
-        let expected = if side == CLIENT { call.tag } else { MAX_SERVER_TAG - call.tag };
-        assert_eq!(tag, expected);
-    }
-
     pub(super) fn wait(&mut self, milliseconds: u64) {
         self.now += Duration::from_millis(milliseconds);
         self.now = self.now.min(self.began + MAX_WAIT);
@@ -394,6 +296,43 @@ impl World {
             assert_eq!(side.core.check(self.now), Ok(()));
         }
         self.observe();
+    }
+
+    /// A side allows less than its configuration for a while: SETTINGS that its core knows nothing of,
+    /// between two frames.
+    pub(super) fn squeeze(&mut self, side: usize, input: &mut Input<'_>) {
+        let Config { max_streams, stream_window, .. } = self.sides[side].config;
+        let window = input.pick(&[0, 1, 100]).min(stream_window);
+        let streams = input.pick(&[0, 1, 100]).min(max_streams);
+        self.inject(side, window, streams);
+    }
+
+    fn inject(&mut self, side: usize, window: u32, streams: u32) -> bool {
+        if self.sides[side].core.output_len() > 0 {
+            return false;
+        }
+        let mut frame = vec![0, 0, 18, kind::SETTINGS, 0, 0, 0, 0, 0];
+        let settings = [
+            (setting::INITIAL_WINDOW_SIZE, window),
+            (setting::MAX_CONCURRENT_STREAMS, streams),
+            (setting::HEADER_TABLE_SIZE, window % 2),
+        ];
+        for (id, value) in settings {
+            frame.extend(id.to_be_bytes());
+            frame.extend(value.to_be_bytes());
+        }
+        self.sides[side].observer.sent(&frame);
+        self.sides[side].squeezed = true;
+        self.sides[1 - side].coming.extend(frame);
+        true
+    }
+
+    /// What was squeezed is let go.
+    fn relax(&mut self, side: usize) {
+        let Config { max_streams, stream_window, .. } = self.sides[side].config;
+        if self.sides[side].squeezed && self.inject(side, stream_window, max_streams) {
+            self.sides[side].squeezed = false;
+        }
     }
 
     pub(super) fn go_away(&mut self, side: usize) {
@@ -420,11 +359,14 @@ impl World {
                     }
                 }
             }
-            if self.sides.iter().all(|side| side.core.output_len() + side.coming.len() == 0) {
+            let is_quiet =
+                |side: &Side| side.core.output_len() + side.coming.len() == 0 && !side.squeezed;
+            if self.sides.iter().all(is_quiet) {
                 return;
             }
             for side in [CLIENT, SERVER] {
                 self.write(side, usize::MAX);
+                self.relax(side);
                 self.hear(1 - side, usize::MAX);
             }
         }
