@@ -6,10 +6,17 @@ mod pairs;
 pub(crate) mod python;
 mod rolling;
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Output, Stdio},
+};
 
 use strife_interop::Events;
-use tokio::process::Command;
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, Command},
+};
 
 use crate::interop::{
     balancer::{Balancer, HOST, Links},
@@ -62,6 +69,26 @@ impl Language {
     /// Runs cases (`all`, or their names with commas) through the balancer, the names of its calls beginning
     /// with `calls`.
     pub(crate) async fn run(&self, cases: &str, calls: &str, balancer: &Balancer) {
+        let running = self.client(cases, calls, balancer).output();
+        let output = tokio::time::timeout(crate::support::PATIENCE, running).await;
+        check(output.expect("the client ends in time").unwrap());
+    }
+
+    /// Begins unary calls and streams that go on until [`Calling::stop`].
+    pub(crate) async fn load(&self, balancer: &Balancer) -> Calling {
+        let mut command = self.client("load", "load", balancer);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut client = command.spawn().unwrap();
+        let mut first = [0; CALLING.len()];
+        let said = client.stdout.as_mut().unwrap().read_exact(&mut first).await;
+        if said.is_ok() && first == CALLING {
+            return Calling(client);
+        }
+        check(client.wait_with_output().await.unwrap());
+        panic!("the client ended before it was stopped");
+    }
+
+    fn client(&self, cases: &str, calls: &str, balancer: &Balancer) -> Command {
         let address: SocketAddr = balancer.address();
         let mut command = self.command("interop_client");
         command
@@ -72,16 +99,31 @@ impl Language {
             .arg(format!("--test_case={cases}"))
             .args(security(&balancer.links))
             .kill_on_drop(true);
-        let running = tokio::time::timeout(crate::support::PATIENCE, command.output());
-        let output = running.await.expect("the client ends in time").unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}{errors}");
-        assert!(
-            said.lines().any(|line| line.starts_with("ok ")),
-            "no case was run: {said}{errors}"
-        );
+        command
     }
+}
+
+/// What the case `load` says when its calls have begun.
+const CALLING: [u8; 8] = *b"calling\n";
+
+/// A client that calls until it is stopped.
+pub(crate) struct Calling(Child);
+
+impl Calling {
+    /// Lets the calls under way end. None may have failed.
+    pub(crate) async fn stop(mut self) {
+        drop(self.0.stdin.take());
+        check(self.0.wait_with_output().await.unwrap());
+    }
+}
+
+/// Fails with what a client said, if a case failed or none was run.
+#[track_caller]
+fn check(output: Output) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    assert!(said.lines().any(|line| line.starts_with("ok ")), "no case was run: {said}{errors}");
 }
 
 fn security(links: &Links) -> Vec<String> {

@@ -312,8 +312,12 @@ def four_mebibytes(target, stub):
 ALL = list(CASES)
 
 
+def check_sizes(responses, size):
+    assert all(response.payload.body == bytes(size) for response in responses), responses
+
+
 def check_small(response):
-    assert response.payload.body == bytes(SMALL_RESPONSE), len(response.payload.body)
+    check_sizes([response], SMALL_RESPONSE)
 
 
 @case
@@ -339,6 +343,53 @@ def max_streams(target, stub):
     check_small(stub.UnaryCall(large_request()))
     for call in [stub.UnaryCall.future(large_request()) for _ in range(10)]:
         check_small(call.result())
+
+
+LOAD_CALLERS = 2
+LOAD_EXCHANGES = 100
+
+
+@case
+def load(target, stub):
+    """Unary calls, and streams that make progress, until standard input ends. Says `calling` when all have begun."""
+    over = threading.Event()
+    failures, counts = [], []
+    begun = threading.Barrier(2 * LOAD_CALLERS + 1)
+
+    def unary():
+        check_sizes([stub.UnaryCall(messages.SimpleRequest(response_size=100))], 100)
+
+    def stream():
+        requests = Requests()
+        responses = stub.FullDuplexCall(requests)
+        for _ in range(LOAD_EXCHANGES):
+            requests.send(request(0, 100))
+            check_sizes([next(responses)], 100)
+        requests.close()
+        assert list(responses) == []
+
+    def caller(call):
+        count = 0
+        while not over.is_set():
+            try:
+                call()
+            except (AssertionError, grpc.RpcError) as error:
+                failures.append(error)
+            count += 1
+            if count == 1:
+                begun.wait()
+        counts.append(count)
+
+    callers = [threading.Thread(target=caller, args=(call,)) for call in [unary, stream] * LOAD_CALLERS]
+    for thread in callers:
+        thread.start()
+    begun.wait()
+    print("calling", flush=True)
+    sys.stdin.read()
+    over.set()
+    for thread in callers:
+        thread.join()
+    assert not failures, f"{len(failures)} of {sum(counts)} calls failed: {failures}"
 
 
 def main():

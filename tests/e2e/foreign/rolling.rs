@@ -1,10 +1,11 @@
-//! Rolling restarts of servers that were not made for it: grpcio's, by SIGTERM and its graceful stop.
+//! Rolling restarts with grpcio: of its servers, by SIGTERM and its graceful stop, and of the balancer under
+//! its clients.
 
 use super::Language;
 use crate::interop::{
     balancer::{Balancer, Links},
     load::Load,
-    rolling::{SERVERS, is_called},
+    rolling::{Replaced, SERVERS, SUCCESSORS, is_called},
 };
 
 #[tokio::test]
@@ -29,4 +30,18 @@ async fn of_python_servers() {
         successors.push(successor);
     }
     load.stop().await;
+}
+
+#[tokio::test]
+async fn of_the_balancer_under_python_and_tonic_clients() {
+    let Some(python) = Language::python() else { return };
+    let mut replaced = Replaced::start(Links::tls()).await;
+    let tonic = Load::start(&replaced.balancer.target("rolling")).await;
+    let grpcio = python.load(&replaced.balancer).await;
+    for _ in 0..SUCCESSORS {
+        replaced.replace().await;
+        tonic.progress().await;
+    }
+    grpcio.stop().await;
+    tonic.stop().await;
 }
