@@ -20,12 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use self::worker::Worker;
-use crate::{
-    access_log::{self, AccessLog},
-    balancer::Balancer,
-    config::Limits,
-    metrics::Metrics,
-};
+use crate::{access_log, balancer::Balancer, config::Limits, metrics::Metrics};
 
 /// Accepted connections that may wait for their thread.
 const HANDOVER_QUEUE: usize = 256;
@@ -49,11 +44,12 @@ struct Arrival {
     permit: OwnedSemaphorePermit,
 }
 
-/// Carries calls until shutdown, then lets those under way end, for a bounded time.
+/// Carries calls until shutdown, then lets those under way end, for a bounded time. `logs`: one for
+/// each thread, or none.
 pub(crate) async fn serve(
     listener: TcpListener,
     data_plane: DataPlane,
-    access_log: Option<&AccessLog>,
+    mut logs: Vec<access_log::Sender>,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let max_connections = data_plane.limits.max_connections;
@@ -61,10 +57,7 @@ pub(crate) async fn serve(
     let mut workers = Vec::new();
     let mut ends = Vec::new();
     for number in 0..data_plane.threads.get() {
-        let (arrivals, ended) = {
-            let log = access_log.map(AccessLog::sender);
-            spawn_worker(number, &data_plane, log, &shutdown)?
-        };
+        let (arrivals, ended) = spawn_worker(number, &data_plane, logs.pop(), &shutdown)?;
         workers.push(arrivals);
         ends.push(ended);
     }

@@ -100,6 +100,8 @@ impl Bound {
         let written = access_log.as_ref().map(|log| log.written());
         let (threads, limits) = (self.config.threads, self.config.limits);
         let metrics = Metrics::new(&balancer, threads, limits, written);
+        let senders = access_log.iter().flat_map(|log| (0..threads.get()).map(|_| log.sender()));
+        let logs = senders.collect();
         let mut beside = JoinSet::new();
         if let Some(log) = &access_log {
             beside.spawn(log.reopen_on_hangup());
@@ -112,8 +114,7 @@ impl Bound {
         let security = self.security;
         let data_plane =
             DataPlane { balancer: balancer.clone(), security, limits, threads, metrics };
-        let carried =
-            data_plane::serve(self.listener, data_plane, access_log.as_ref(), shutdown.clone());
+        let carried = data_plane::serve(self.listener, data_plane, logs, shutdown.clone());
         let controlled =
             self.control.serve(service::services(&balancer, writers), shutdown.clone());
         let announced = async {

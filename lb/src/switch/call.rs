@@ -145,6 +145,11 @@ impl Call {
         }
     }
 
+    /// Bytes held for it, both ways.
+    pub(super) fn held(&self) -> usize {
+        self.request.buffer.len() + self.response.buffer.len()
+    }
+
     /// When its timer is due: at its deadline, or when it stops to wait.
     pub(super) fn timer(&self) -> Option<Duration> {
         match (self.deadline, self.patience) {

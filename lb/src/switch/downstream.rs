@@ -13,6 +13,9 @@ use super::{
 };
 use crate::{access_log::Ended, metrics::Refusal};
 
+/// Share of the room for bytes that is made when there is none left.
+const ROOM_SHARE: u64 = 8;
+
 impl<D: Director> Switch<D> {
     pub(super) fn client_event(&mut self, link: usize, event: LinkEvent<'_>) {
         match event {
@@ -129,14 +132,24 @@ impl<D: Director> Switch<D> {
 
     fn hold_request(&mut self, number: usize, payload: &[u8]) {
         self.calls[number].request.push(payload, self.now, &self.buffers);
-        self.held(number, payload.len());
+        self.held(payload.len());
     }
 
-    /// More bytes are held for a call. One too many for this thread is refused.
-    pub(super) fn held(&mut self, number: usize, bytes: usize) {
+    /// More bytes are held for calls. When there are too many for this thread, those that hold most
+    /// are ended, until there is room again for those that move.
+    pub(super) fn held(&mut self, bytes: usize) {
         self.metrics.buffered_bytes.add(bytes as u64);
-        if self.metrics.buffered_bytes.get() > self.limits.max_buffer_bytes as u64 {
-            let why = "the balancer holds as many bytes as it may; try again later";
+        let most = self.limits.max_buffer_bytes as u64;
+        if self.metrics.buffered_bytes.get() <= most {
+            return;
+        }
+        let mut holders: Vec<_> = self.calls.iter().map(|(n, call)| (call.held(), n)).collect();
+        holders.sort_unstable_by(|one, other| other.cmp(one));
+        for (_, number) in holders {
+            if self.metrics.buffered_bytes.get() <= most - most / ROOM_SHARE {
+                return;
+            }
+            let why = "it holds more bytes than the balancer has room for; try again later";
             self.refuse(number, Refusal::BufferFull, why);
         }
     }

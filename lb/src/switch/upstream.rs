@@ -97,7 +97,7 @@ impl<D: Director> Switch<D> {
             }
         }
         self.calls[number].response.push(rest, self.now, &self.buffers);
-        self.held(number, rest.len());
+        self.held(rest.len());
     }
 
     fn answer_trailers(&mut self, number: usize, block: Rc<Block<Memo>>) {

@@ -1,10 +1,10 @@
-//! A balancer in this process, on free ports, in the clear.
+//! A balancer in this process, on free ports, in the clear, on threads of its own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, thread};
 
 use clap::Parser;
-use strife_lb::{Bound, LbArgs};
-use strife_runtime::{Security, Shutdown};
+use strife_lb::{Bound, Config, LbArgs};
+use strife_runtime::{Security, Shutdown, executor};
 use tokio::sync::oneshot;
 
 #[derive(Parser)]
@@ -20,20 +20,29 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
-    /// One thread, so that calls share a connection to the server.
+    /// One thread carries calls, so that they share a connection to the server.
     pub(crate) async fn start(server: SocketAddr, flags: &str) -> Self {
         let flags = format!(
             "lb --listen 127.0.0.1:0 --control 127.0.0.1:0 --threads 1 --ready-timeout 2s \
              --pool default={server} {flags}"
         );
         let config = Command::parse_from(flags.split_whitespace()).args.config();
-        let config = config.expect("valid flags");
-        let bound = Bound::bind(config, Security::Plaintext).await.expect("free ports");
-        let (listen, shutdown) = (bound.listen_address(), Shutdown::manual());
-        let (ready, is_ready) = oneshot::channel();
-        tokio::spawn(bound.serve(shutdown.clone(), || ready.send(()).expect("it is waited for")));
-        is_ready.await.expect("it becomes ready");
-        Self { listen, shutdown }
+        let (shutdown, (ready, is_ready)) = (Shutdown::manual(), oneshot::channel());
+        let served = serve(config.expect("valid flags"), shutdown.clone(), ready);
+        thread::spawn(served);
+        Self { listen: is_ready.await.expect("it becomes ready"), shutdown }
+    }
+}
+
+/// Until shutdown; says where it listens when it is ready.
+fn serve(config: Config, shutdown: Shutdown, ready: oneshot::Sender<SocketAddr>) -> impl FnOnce() {
+    move || {
+        let served = executor::block_on(1, async {
+            let bound = Bound::bind(config, Security::Plaintext).await?;
+            let listen = bound.listen_address();
+            bound.serve(shutdown, || ready.send(listen).expect("the row waits")).await
+        });
+        served.expect("the balancer serves");
     }
 }
 

@@ -103,12 +103,20 @@ pub(crate) fn get_with(name: &str, value: &str) -> Vec<u8> {
     [get("/"), literal(name, value)].concat()
 }
 
-/// A response's fields, before any others.
+/// The head of a response with status 200, before any other fields.
+///
+/// It begins with a size update: a server that is told to use no table must say that it does not
+/// (RFC 9113, section 4.3.1), and may say so at any time.
 pub(crate) fn ok() -> Vec<u8> {
-    vec![STATUS_200]
+    [table_size(0), vec![STATUS_200]].concat()
 }
 
-/// A response with one field more.
+/// The same with one field more.
 pub(crate) fn ok_with(name: &str, value: &str) -> Vec<u8> {
     [ok(), literal(name, value)].concat()
+}
+
+/// A first block of these fields.
+pub(crate) fn first_block(fields: &[(&str, &str)]) -> Vec<u8> {
+    [table_size(0), block(fields)].concat()
 }

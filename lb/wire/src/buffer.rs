@@ -8,7 +8,7 @@ const MAX_SPARE: usize = 64;
 /// A buffer that grew beyond it is not kept, bytes.
 const MAX_KEPT_BYTES: usize = 256 * 1024;
 /// Capacity of a new one, bytes.
-const FIRST_BYTES: usize = 4096;
+const FIRST_BYTES: usize = 1024;
 
 /// Spare buffers of one thread.
 #[derive(Debug, Default)]

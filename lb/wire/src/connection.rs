@@ -12,6 +12,7 @@ mod data;
 mod guard;
 mod health;
 mod receive;
+mod resets;
 mod send;
 mod settings;
 mod streams;
@@ -23,6 +24,7 @@ use self::{
     blocks::Blocks,
     data::Incoming,
     guard::Guard,
+    resets::Resets,
     settings::{DEFAULT_HEADER_TABLE, DEFAULT_WINDOW, PeerSettings},
     streams::{Ended, Stream, Streams},
 };
@@ -209,6 +211,7 @@ pub struct Connection<T> {
     closing: Closing,
     guard: Guard,
     ping_sent_at: Option<Duration>,
+    resets: Resets,
     failed: bool,
 
     // What is sent.
@@ -245,8 +248,9 @@ impl<T> Connection<T> {
             peer: PeerSettings::new(),
             gone_away: None,
             closing: Closing::Open,
-            guard: Guard::new(),
+            guard: Guard::new(now),
             ping_sent_at: None,
+            resets: Resets::default(),
             failed: false,
             output: Vec::new(),
             output_start: 0,
@@ -322,7 +326,8 @@ impl<T> Connection<T> {
 
     /// The marks of all open streams.
     pub fn tags(&self) -> Vec<u32> {
-        self.streams.iter().map(|(_, stream)| stream.tag).collect()
+        let open = self.streams.iter().filter(|(_, stream)| !stream.abandoned);
+        open.map(|(_, stream)| stream.tag).collect()
     }
 
     /// Takes out the streams beyond `last`, which the peer says it did not process, and returns their
@@ -333,7 +338,7 @@ impl<T> Connection<T> {
         for (id, _) in &beyond {
             self.streams.end(*id, Ended::ByPeer);
         }
-        beyond.into_iter().map(|(_, tag)| tag).collect()
+        beyond.into_iter().map(|(_, tag)| tag).filter(|tag| *tag != NO_TAG).collect()
     }
 
     /// Ends streams that both sides are done with.

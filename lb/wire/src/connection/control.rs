@@ -1,7 +1,10 @@
 //! The frames that move no call: PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY and WINDOW_UPDATE
 //! (RFC 9113, sections 6.3 to 6.9).
 
-use super::{Connection, Ended, Event, Role, health::DRAIN_PING, settings::DEFAULT_WINDOW};
+use super::{
+    Connection, Ended, Event, Role, health::DRAIN_PING, resets::RESET_PING,
+    settings::DEFAULT_WINDOW,
+};
 use crate::{
     error::ConnectionError,
     frame::{Code, FrameHeader, MAX_31_BIT, flag, kind, u32_at},
@@ -56,7 +59,8 @@ impl<T> Connection<T> {
             Role::Client if self.streams.get(id).is_some() => {}
             Role::Client => self.guard.control(self.now, 1)?,
         }
-        let Some(stream) = self.streams.end(id, Ended::ByPeer) else { return Ok(None) };
+        let ended = self.streams.end(id, Ended::ByPeer).filter(|stream| !stream.abandoned);
+        let Some(stream) = ended else { return Ok(None) };
         let code = Code(u32_at(payload, 0));
         Ok(Some(Event::Reset { stream: id, tag: stream.tag, code, by_us: false }))
     }
@@ -138,6 +142,8 @@ impl<T> Connection<T> {
             self.frame(kind::PING, flag::ACK, 0, payload);
         } else if payload == DRAIN_PING {
             self.announce_final();
+        } else if payload == RESET_PING {
+            self.resets_proven();
         }
         Ok(None)
     }

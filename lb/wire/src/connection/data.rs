@@ -64,17 +64,19 @@ impl<T> Connection<T> {
         self.charge_connection(header.length)?;
         let progress =
             Progress { stream: header.stream, left, padding, end_stream, discard: false };
-        if left == 0 && !end_stream {
-            self.guard.control(self.now, 1)?;
-        } else {
-            self.guard.useful();
-        }
         let Err(objection) = self.admit(&progress, header.length)? else {
+            if left == 0 && !end_stream {
+                self.guard.control(self.now, 1)?;
+            } else {
+                self.guard.useful();
+            }
             // Padding was never ours to hold.
             self.release(header.stream, padding + overhead);
             self.incoming = Incoming::Data(progress);
             return Ok(None);
         };
+        // What was on its way is soon over; what goes on is a flood.
+        self.guard.control(self.now, 1)?;
         self.incoming = Incoming::Data(Progress { discard: true, ..progress });
         match objection {
             Objection::Ignored => Ok(None),
@@ -110,7 +112,7 @@ impl<T> Connection<T> {
         }
         let id = progress.stream;
         // The owner may have reset it between two pieces.
-        let stream = self.streams.get_mut(id)?;
+        let stream = self.streams.get_mut(id).filter(|stream| !stream.abandoned)?;
         let tag = stream.tag;
         if ended {
             stream.remote_ended = true;
@@ -158,12 +160,12 @@ impl<T> Connection<T> {
                     Ok(Err(Objection::Stream(Code::STREAM_CLOSED)))
                 }
                 // Forgotten: perhaps we reset it, long ago.
-                None => {
-                    self.guard.control(self.now, 1)?;
-                    Ok(Err(Objection::Ignored))
-                }
+                None => Ok(Err(Objection::Ignored)),
             };
         };
+        if stream.abandoned {
+            return Ok(Err(Objection::Ignored));
+        }
         if stream.remote_ended {
             return Ok(Err(Objection::Stream(Code::STREAM_CLOSED)));
         }

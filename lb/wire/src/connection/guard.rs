@@ -21,9 +21,9 @@ struct Bucket {
 }
 
 impl Bucket {
-    const fn new(burst: i64, per_second: i64) -> Self {
+    const fn new(now: Duration, burst: i64, per_second: i64) -> Self {
         let burst_milli = burst * 1000;
-        Self { left_milli: burst_milli, burst_milli, per_second, refilled_at: Duration::ZERO }
+        Self { left_milli: burst_milli, burst_milli, per_second, refilled_at: now }
     }
 
     /// Whether there were `tokens` to take.
@@ -54,13 +54,13 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(now: Duration) -> Self {
         Self {
             // A client that cancels 10,000 calls a second is within it, twice over.
-            resets: Bucket::new(20_000, 20_000),
+            resets: Bucket::new(now, 20_000, 20_000),
             // No honest client makes us reset a stream; a few may be bugs.
-            provoked: Bucket::new(100, 10),
-            control: Bucket::new(2_000, 100),
+            provoked: Bucket::new(now, 100, 10),
+            control: Bucket::new(now, 2_000, 100),
         }
     }
 
@@ -92,13 +92,13 @@ mod tests {
 
     #[test]
     fn a_flood_ends_and_a_stream_of_cancellations_does_not() {
-        let mut guard = Guard::new();
+        let mut guard = Guard::new(Duration::ZERO);
         let mut resets = 0;
         while guard.reset(Duration::ZERO).is_ok() {
             resets += 1;
         }
         assert_eq!(resets, 20_000);
-        let mut guard = Guard::new();
+        let mut guard = Guard::new(Duration::ZERO);
         for call in 0..100_000_u64 {
             let now = Duration::from_micros(100 * call);
             assert_eq!(guard.reset(now), Ok(()), "10,000 a second, the {call}th");
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn useful_frames_pay_for_control_frames() {
-        let mut guard = Guard::new();
+        let mut guard = Guard::new(Duration::ZERO);
         for _ in 0..100_000 {
             guard.useful();
             assert_eq!(guard.control(Duration::ZERO, 1), Ok(()));

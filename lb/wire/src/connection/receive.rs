@@ -41,7 +41,10 @@ impl<T> Connection<T> {
             }
             Ok(Some(_)) => {}
             Ok(None) => {
-                if input.is_empty() && self.blocks.open().is_none() {
+                if matches!(self.incoming, Incoming::Data(_)) {
+                    // Slow is not stuck.
+                    self.partial_since = Some(now);
+                } else if input.is_empty() && self.blocks.open().is_none() {
                     self.partial_since = None;
                 } else {
                     self.partial_since.get_or_insert(now);
@@ -186,6 +189,13 @@ impl<T> Connection<T> {
                 Role::Client => self.late_answer(id, bytes),
             };
         };
+        if stream.abandoned {
+            self.blocks.skip(bytes)?;
+            if open.end_stream {
+                self.streams.end(id, Ended::ByUs);
+            }
+            return Ok(None);
+        }
         if stream.remote_ended {
             self.blocks.skip(bytes)?;
             return self.stream_error(id, Code::STREAM_CLOSED);
@@ -228,6 +238,7 @@ impl<T> Connection<T> {
         let block = match decoded {
             Decoded::Block(block) if !open.depends_on_itself => block,
             Decoded::TooLarge => {
+                self.guard.provoked(self.now)?;
                 self.streams.insert(id, stream);
                 return Ok(Some(Event::HeadersTooLarge { stream: id, tag: NO_TAG }));
             }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Closing, Connection, Ended, HIGH_WATER, MAX_OUTPUT, Role, Stream};
+use super::{Closing, Connection, HIGH_WATER, MAX_OUTPUT, Role, Stream};
 use crate::{
     error::ConnectionError,
     frame::{self, Code, FrameHeader, MAX_PAYLOAD, flag, kind},
@@ -118,13 +118,6 @@ impl<T> Connection<T> {
             self.end_if_whole(id);
         }
         taken
-    }
-
-    /// Resets a stream. Nothing happens if it is gone.
-    pub fn reset(&mut self, id: u32, code: Code) {
-        if self.streams.end(id, Ended::ByUs).is_some() {
-            self.frame(kind::RST_STREAM, 0, id, &code.0.to_be_bytes());
-        }
     }
 
     /// The owner is done with `bytes` of a stream's DATA: the peer may send as many more.

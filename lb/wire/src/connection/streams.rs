@@ -33,6 +33,8 @@ pub(super) struct Stream {
     pub(super) released: u32,
     /// Bytes of content the peer still owes, if it said how many.
     pub(super) content_left: Option<u64>,
+    /// Its owner has reset it; the peer will hear of it as soon as it may.
+    pub(super) abandoned: bool,
     /// Informational header blocks received.
     pub(super) informational: u8,
 }
@@ -50,6 +52,7 @@ impl Stream {
             recv_window,
             released: 0,
             content_left: None,
+            abandoned: false,
             informational: 0,
         }
     }

@@ -1,0 +1,73 @@
+//! Streams reset, and how fast.
+//!
+//! A server may take streams that were opened and reset before it looked at them for an attack
+//! (CVE-2023-44487) and leave, with everybody else's calls; twenty of them are enough for many. So a
+//! client's resets of streams that have no answer yet go out a few at a time: then a ping, and when
+//! that is answered the server has got so far, and the next few go out. One round trip apart this is
+//! still tens of thousands a second.
+
+use std::collections::VecDeque;
+
+use super::{Connection, Ended, NO_TAG, Role};
+use crate::frame::{Code, kind};
+
+/// The ping behind the last reset that goes out unproven.
+pub(super) const RESET_PING: &[u8] = b"so far??";
+/// Resets of unanswered streams between two pings.
+const MAX_UNPROVEN: u32 = 16;
+
+/// Resets on their way and waiting. Those that wait are streams still open, so their number is
+/// bounded as that of streams is.
+#[derive(Debug, Default)]
+pub(super) struct Resets {
+    unproven: u32,
+    is_pinged: bool,
+    waiting: VecDeque<(u32, Code)>,
+}
+
+impl<T> Connection<T> {
+    /// Resets a stream: nothing more is heard of it. Nothing happens if it is gone.
+    pub fn reset(&mut self, id: u32, code: Code) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if self.role == Role::Server || stream.got_head {
+            return self.reset_now(id, code);
+        }
+        if stream.abandoned {
+            return;
+        }
+        if self.resets.unproven < MAX_UNPROVEN {
+            self.reset_unanswered(id, code);
+        } else {
+            (stream.abandoned, stream.starved, stream.tag) = (true, false, NO_TAG);
+            self.resets.waiting.push_back((id, code));
+        }
+    }
+
+    fn reset_now(&mut self, id: u32, code: Code) {
+        if self.streams.end(id, Ended::ByUs).is_some() {
+            self.frame(kind::RST_STREAM, 0, id, &code.0.to_be_bytes());
+        }
+    }
+
+    fn reset_unanswered(&mut self, id: u32, code: Code) {
+        self.reset_now(id, code);
+        self.resets.unproven += 1;
+        if self.resets.unproven == MAX_UNPROVEN && !self.resets.is_pinged {
+            self.resets.is_pinged = true;
+            self.frame(kind::PING, 0, 0, RESET_PING);
+        }
+    }
+
+    /// The server has seen all resets that are out.
+    pub(super) fn resets_proven(&mut self) {
+        (self.resets.unproven, self.resets.is_pinged) = (0, false);
+        while self.resets.unproven < MAX_UNPROVEN
+            && let Some((id, code)) = self.resets.waiting.pop_front()
+        {
+            // Some have ended by themselves.
+            if self.streams.get(id).is_some_and(|stream| stream.abandoned) {
+                self.reset_unanswered(id, code);
+            }
+        }
+    }
+}
