@@ -183,6 +183,7 @@ impl Comparison {
                 "closed loop · bars are medians, whiskers lowest to highest · dashed: the goals"
                     .to_owned(),
             unit: "µs of CPU per call",
+            log: false,
             finding: self.finding(CPU, tls, message_bytes),
             facts: self.facts(),
             panels,
@@ -203,9 +204,10 @@ impl Comparison {
             name: stem("latency", tls, message_bytes),
             title: format!("Latency at half of what the best peer carries, {what}"),
             reading:
-                "open loop, from when a call was due · bars are medians, whiskers lowest to highest"
+                "open loop, from when a call was due · medians, whiskers lowest to highest · dashed: the goal"
                     .to_owned(),
-            unit: "µs",
+            unit: "µs, logarithmic",
+            log: true,
             finding: self.finding(PACED_P99, tls, message_bytes),
             facts: self.facts(),
             panels,
@@ -248,6 +250,7 @@ impl Comparison {
             reading: "what the proxy's processes grew by, over the clients' connections · dashed: the goals"
                 .to_owned(),
             unit: "KiB per connection",
+            log: false,
             finding: self.finding(IDLE_MEMORY, false, 0),
             facts: self.facts(),
             panels,

@@ -7,6 +7,7 @@ use crate::plot::{
     axis::{Axis, Plane},
     canvas::{Align, Area, Canvas},
     frame::{Frame, fit, panels},
+    marks::marker,
     numbers::significant,
     style::{INK, LABEL, Look, PAGE, TARGET, TEXT, TICK},
 };
@@ -55,6 +56,8 @@ pub(super) struct Bars {
     /// How to read it.
     pub(super) reading: String,
     pub(super) unit: &'static str,
+    /// Values far apart: dots on a logarithmic axis instead of bars.
+    pub(super) log: bool,
     pub(super) finding: String,
     pub(super) facts: Vec<String>,
     pub(super) panels: Vec<Panel>,
@@ -74,6 +77,12 @@ impl Bars {
         Frame::with_facts(self.title.clone(), &self.reading, &self.facts, content)
     }
 
+    fn axis(&self, panel: &Panel) -> Axis {
+        let ends = panel.bars.iter().flat_map(|bar| [bar.low, bar.high]);
+        let values = ends.chain(panel.goals.iter().map(|goal| goal.value));
+        if self.log { Axis::log(values) } else { Axis::from_zero(values.fold(0.0, f64::max), 4.0) }
+    }
+
     fn draw_panel<DB: DrawingBackend>(
         &self,
         canvas: &mut Canvas<'_, DB>,
@@ -89,16 +98,13 @@ impl Bars {
             right: outer.right - VALUES,
             bottom: top + panel.bars.len() as f64 * ROW_HEIGHT,
         };
-        let highs = panel.bars.iter().map(|bar| bar.high);
-        let goals = panel.goals.iter().map(|goal| goal.value);
-        let highest = highs.chain(goals).fold(0.0, f64::max);
-        let plane = Plane { area, x: Axis::from_zero(highest, 4.0), y: Axis::from_zero(1.0, 1.0) };
+        let plane = Plane { area, x: self.axis(panel), y: Axis::from_zero(1.0, 1.0) };
         plane.draw_x(canvas, true)?;
         let below = (f64::midpoint(area.left, area.right), area.bottom + 32.0);
         canvas.text(self.unit, below, Align::Middle, TICK)?;
         let middle = |index: usize| area.top + (index as f64 + 0.5) * ROW_HEIGHT;
         for (index, bar) in panel.bars.iter().enumerate() {
-            draw_bar(canvas, bar, &plane, middle(index))?;
+            draw_bar(canvas, bar, &plane, middle(index), self.log)?;
         }
         // The name of the rightmost stands lowest, so that no line crosses another's name.
         let mut goals: Vec<&Goal> = panel.goals.iter().collect();
@@ -118,13 +124,28 @@ fn draw_bar<DB: DrawingBackend>(
     bar: &Bar,
     plane: &Plane,
     middle: f64,
+    log: bool,
 ) -> Result<(), PlotError> {
     let x = |value: f64| plane.at(value.max(0.0), 0.0).0;
     let Area { left, .. } = plane.area;
     canvas.text(&bar.name, (left - 8.0, middle + 3.9), Align::Right, TEXT)?;
     let (top, bottom) = (middle - BAR_HEIGHT / 2.0, middle + BAR_HEIGHT / 2.0);
-    canvas.fill(Area { left, top, right: x(bar.median), bottom }, bar.look.tone)?;
-    let (low, high) = (x(bar.low), x(bar.high));
+    if !log {
+        canvas.fill(Area { left, top, right: x(bar.median), bottom }, bar.look.tone)?;
+    }
+    whisker(canvas, (x(bar.low), x(bar.high)), middle)?;
+    if log {
+        marker(canvas, bar.look, bar.look.tone, (x(bar.median), middle), 4.5)?;
+    }
+    Ok(())
+}
+
+/// From the lowest to the highest, if that is far enough to be seen.
+fn whisker<DB: DrawingBackend>(
+    canvas: &mut Canvas<'_, DB>,
+    (low, high): (f64, f64),
+    middle: f64,
+) -> Result<(), PlotError> {
     if high - low < 1.0 {
         return Ok(());
     }
@@ -146,7 +167,7 @@ fn draw_value<DB: DrawingBackend>(
     middle: f64,
 ) -> Result<(), PlotError> {
     let value = significant(bar.median);
-    let left = plane.at(bar.high.max(bar.median).max(0.0), 0.0).0 + 7.0;
+    let left = plane.at(bar.high.max(bar.median).max(0.0), 0.0).0 + 9.0;
     let right = left + TEXT.width(&value);
     canvas.fill(Area { left, top: middle - 7.0, right, bottom: middle + 7.0 }, PAGE)?;
     canvas.text(&value, (left, middle + 3.9), Align::Left, TEXT)
