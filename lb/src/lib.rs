@@ -28,5 +28,5 @@ pub use crate::{
     config::{Config, LbArgs, Limits, PoolConfig},
     error::LbError,
     serve::{Bound, run},
-    switch::ENDPOINT_HEADER,
+    switch::{ENDPOINT_HEADER, Loopback},
 };

@@ -127,7 +127,7 @@ impl Metrics {
 }
 
 impl ThreadMetrics {
-    fn new(endpoints: usize) -> Self {
+    pub(crate) fn new(endpoints: usize) -> Self {
         Self {
             downstream: LegMetrics::default(),
             upstream: LegMetrics::default(),

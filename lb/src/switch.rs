@@ -16,6 +16,7 @@ mod dispatch;
 mod downstream;
 mod life;
 mod link;
+mod loopback;
 mod pump;
 mod slot;
 mod time;
@@ -31,6 +32,7 @@ use slab::Slab;
 use strife_policy::Outcome;
 use strife_wire::{BufferPool, Config as WireConfig};
 
+pub use self::loopback::Loopback;
 use self::{
     call::Call,
     link::{Link, Side},

@@ -123,7 +123,7 @@ pub struct Limits {
 
 impl LimitArgs {
     /// Checks every bound against its range.
-    pub(super) fn limits(&self) -> Result<Limits, LbError> {
+    pub(crate) fn limits(&self) -> Result<Limits, LbError> {
         self.check_counts()?;
         self.check_sizes()?;
         self.check_times()?;

@@ -159,8 +159,10 @@ impl<T> Connection<T> {
                 Some(Ended::Whole | Ended::ByPeer) => {
                     Ok(Err(Objection::Stream(Code::STREAM_CLOSED)))
                 }
-                // Forgotten: perhaps we reset it, long ago.
-                None => Ok(Err(Objection::Ignored)),
+                // Perhaps we reset it, long ago.
+                None if self.streams.has_forgotten() => Ok(Err(Objection::Ignored)),
+                // Never used: closed when a later one was opened (RFC 9113, section 5.1.1).
+                None => Ok(Err(Objection::Stream(Code::STREAM_CLOSED))),
             };
         };
         if stream.abandoned {

@@ -210,7 +210,7 @@ impl<T> Connection<T> {
     /// A client opens a stream (RFC 9113, sections 5.1.1 and 5.1.2).
     fn new_request<'i>(&mut self, open: OpenBlock, bytes: &[u8]) -> Received<'i, T> {
         let id = open.stream;
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(ConnectionError::protocol(
                 "a client opened an even stream (RFC 9113, 5.1.1)",
             ));
@@ -379,16 +379,17 @@ fn strip(header: FrameHeader, payload: &[u8]) -> Result<(&[u8], Option<u32>), Co
         let why = "HEADERS shorter than its fields (RFC 9113, 6.2)";
         ConnectionError::new(Code::FRAME_SIZE_ERROR, why)
     };
-    let mut fragment = payload;
+    let (mut padding, mut rest) = (0, payload);
     if header.has(flag::PADDED) {
-        let (padding, rest) = payload.split_first().ok_or_else(short)?;
-        let length = rest.len().checked_sub(usize::from(*padding));
-        let why = "more padding than payload (RFC 9113, 6.2)";
-        fragment = &rest[..length.ok_or(ConnectionError::protocol(why))?];
+        let (length, after) = rest.split_first().ok_or_else(short)?;
+        (padding, rest) = (usize::from(*length), after);
     }
-    if !header.has(flag::PRIORITY) {
-        return Ok((fragment, None));
+    let mut dependency = None;
+    if header.has(flag::PRIORITY) {
+        let (priority, after) = rest.split_at_checked(PRIORITY_LEN).ok_or_else(short)?;
+        (dependency, rest) = (Some(u32_at(priority, 0) & MAX_31_BIT), after);
     }
-    let (priority, rest) = fragment.split_at_checked(PRIORITY_LEN).ok_or_else(short)?;
-    Ok((rest, Some(u32_at(priority, 0) & MAX_31_BIT)))
+    let length = rest.len().checked_sub(padding);
+    let why = "more padding than payload (RFC 9113, 6.2)";
+    Ok((&rest[..length.ok_or(ConnectionError::protocol(why))?], dependency))
 }

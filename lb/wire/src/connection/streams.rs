@@ -121,6 +121,11 @@ impl Streams {
         self.ended.iter().rev().find(|(ended, _)| *ended == id).map(|(_, how)| *how)
     }
 
+    /// Whether there are streams that ended of which nothing is remembered.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.ended.len() == MAX_REMEMBERED
+    }
+
     /// Gives memory back when nothing is open.
     pub(super) fn shrink(&mut self) {
         if self.open.is_empty() && self.open.capacity() > 64 {
