@@ -34,6 +34,13 @@ impl Balancer {
     }
 }
 
+impl Balancer {
+    /// No new calls; those under way may end.
+    pub(crate) fn shut_down(&self) {
+        self.shutdown.request();
+    }
+}
+
 /// Until shutdown; says where it listens when it is ready.
 fn serve(config: Config, shutdown: Shutdown, ready: oneshot::Sender<SocketAddr>) -> impl FnOnce() {
     move || {
@@ -48,6 +55,6 @@ fn serve(config: Config, shutdown: Shutdown, ready: oneshot::Sender<SocketAddr>)
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        self.shutdown.request();
+        self.shut_down();
     }
 }

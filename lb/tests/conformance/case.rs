@@ -1,7 +1,7 @@
 //! Rows: what is sent from either side, and what must be seen on either side.
 
 use crate::{
-    frames::Frame,
+    frames::{Frame, HEADERS},
     hpack::Field,
     server::{Record, Request},
 };
@@ -25,6 +25,8 @@ pub(crate) enum Step {
     Client(Act),
     /// A row with such a step speaks for the server, which otherwise answers by itself.
     Server(Act),
+    /// The balancer is told to stop.
+    Shutdown,
     /// The server that answers by itself comes to have seen this.
     Recorded(&'static str, Box<dyn Fn(&Record) -> bool + Send + Sync>),
 }
@@ -171,7 +173,7 @@ pub(crate) fn fields(
     test: impl Fn(&[Field]) -> bool + Send + Sync + 'static,
 ) -> Want {
     let test = move |frame: &Frame, fields: &[Field]| {
-        frame.kind == crate::frames::HEADERS && frame.stream == stream && test(fields)
+        frame.kind == HEADERS && frame.stream == stream && test(fields)
     };
     Want::Frame(what, Box::new(test))
 }

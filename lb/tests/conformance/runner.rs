@@ -116,15 +116,18 @@ impl World {
                 }
                 perform(self.upstream.as_mut().expect("just accepted"), act).await
             }
+            Step::Shutdown => {
+                self.balancer.shut_down();
+                Ok(())
+            }
             Step::Recorded(what, test) => self.recorded(what, test).await,
         }
     }
 
     async fn recorded(&mut self, what: &str, test: impl Fn(&Record) -> bool) -> Result<(), String> {
         let waiting = self.server.record.wait_for(|record| test(record));
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(_)) | Err(_) => {}
+        if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, waiting).await {
+            return Ok(());
         }
         let requests = self.server.record.borrow().requests.clone();
         Err(format!("the server has not seen {what}, but {requests:?}"))

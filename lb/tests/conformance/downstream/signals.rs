@@ -3,8 +3,8 @@
 use crate::{
     case::{Act, Case, Step, Want, answered, case, frame_of, recorded, sees, sends},
     frames::{
-        ACK, CANCEL, END_HEADERS, END_STREAM, NO_ERROR, NONE, PING, PROTOCOL_ERROR, RST_STREAM,
-        WHOLE, data, goaway, headers, ping, rst_stream,
+        ACK, CANCEL, END_HEADERS, END_STREAM, GOAWAY, NO_ERROR, NONE, PING, PROTOCOL_ERROR,
+        REFUSED_STREAM, RST_STREAM, WHOLE, data, goaway, headers, ping, rst_stream,
     },
     hpack::{get, post},
 };
@@ -114,6 +114,39 @@ pub(super) fn table() -> Vec<Case> {
                 Step::Client(Act::Reconnect),
                 sends(&[headers(1, WHOLE, &get("/"))]),
                 sees(answered(1)),
+            ],
+        ),
+        case(
+            "6.8",
+            "a balancer that stops says so, and calls under way end well",
+            vec![
+                sends(&[headers(1, END_HEADERS, &post("/"))]),
+                recorded(0, "the request", |_| true),
+                Step::Shutdown,
+                sees(frame_of("GOAWAY", |frame| {
+                    frame.kind == GOAWAY && frame.error_code() == NO_ERROR
+                })),
+                sends(&[data(1, END_STREAM, b"late")]),
+                sees(answered(1)),
+                sees(Want::Closed),
+            ],
+        ),
+        case(
+            "6.8",
+            "a call that crosses the first GOAWAY is answered, or may be made again",
+            vec![
+                sends(&[headers(1, END_HEADERS, &post("/"))]),
+                recorded(0, "the request", |_| true),
+                Step::Shutdown,
+                sees(frame_of("GOAWAY", |frame| frame.kind == GOAWAY)),
+                sends(&[headers(3, WHOLE, &get("/")), data(1, END_STREAM, b"late")]),
+                sees(frame_of("an answer, or what says that there is none", |frame| {
+                    let is_refused =
+                        frame.kind == RST_STREAM && frame.error_code() == REFUSED_STREAM;
+                    let is_late = frame.kind == GOAWAY && frame.number(0) < 3;
+                    frame.stream == 3 && (frame.ends_stream() || is_refused) || is_late
+                })),
+                sees(Want::Closed),
             ],
         ),
     ]

@@ -31,7 +31,7 @@ pub(super) fn check(frame: &Frame, max_frame_size: usize) -> Result<(), String> 
     if frame.kind == SETTINGS && frame.has(ACK) && !frame.payload.is_empty() {
         return Err("6.5: an acknowledgement with settings".to_owned());
     }
-    if frame.kind == SETTINGS && frame.payload.len() % 6 != 0 {
+    if frame.kind == SETTINGS && !frame.payload.len().is_multiple_of(6) {
         return Err("6.5: part of a setting".to_owned());
     }
     if frame.kind == GOAWAY && frame.payload.len() < 8 {

@@ -159,7 +159,7 @@ impl Streams {
 
     /// The balancer opens a stream.
     fn open(&mut self, id: u32) -> Result<(), String> {
-        if id % 2 == 0 || id <= self.last_opened {
+        if id.is_multiple_of(2) || id <= self.last_opened {
             return Err(format!("5.1.1: stream {id} opened after {}", self.last_opened));
         }
         if self.is_closing {

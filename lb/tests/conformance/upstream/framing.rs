@@ -43,6 +43,7 @@ fn ignored() -> Vec<Case> {
         ),
         passes("6.3", "PRIORITY", &[priority(1, 0), priority(9, 0)]),
         passes("6.5.3", "SETTINGS in the middle", &[settings(&[(0xf0, 1)])]),
+        passes("6.7", "an answer to a PING that was not sent", &[ping(ACK, b"invalid!")]),
         passes("6.7", "PING in the middle", &[ping(NONE, b"midways!")]),
         passes("6.9", "WINDOW_UPDATE in the middle", &[window_update(0, 1), window_update(1, 1)]),
     ]
@@ -188,7 +189,20 @@ fn places() -> Vec<Case> {
 }
 
 fn interruptions() -> Vec<Case> {
-    let mut table = Vec::new();
+    let more = || continuation(1, END_HEADERS, &literal("x-a", "1"));
+    let wrong = |name: &str, frames: &[Vec<u8>]| breaks("6.10", name, frames, &[PROTOCOL_ERROR]);
+    let mut table = vec![
+        wrong("CONTINUATION after END_HEADERS", &[open(), more()]),
+        wrong("CONTINUATION after DATA", &[open(), data(1, NONE, b"x"), more()]),
+        wrong(
+            "CONTINUATION after CONTINUATION with END_HEADERS",
+            &[headers(1, NONE, &ok()), more(), more()],
+        ),
+        wrong(
+            "CONTINUATION on stream 0",
+            &[headers(1, NONE, &ok()), continuation(0, END_HEADERS, &[])],
+        ),
+    ];
     for (name, bytes) in [
         ("DATA", data(1, END_STREAM, b"x")),
         ("HEADERS", headers(1, WHOLE, &ok())),

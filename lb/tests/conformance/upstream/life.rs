@@ -8,8 +8,8 @@ use crate::{
         server_sends,
     },
     frames::{
-        END_HEADERS, END_STREAM, INTERNAL_ERROR, NO_ERROR, NONE, PING, WHOLE, data, goaway,
-        headers, ping,
+        ACK, END_HEADERS, END_STREAM, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PING,
+        SETTINGS, WHOLE, data, goaway, headers, ping, settings,
     },
     hpack::{get, ok},
 };
@@ -108,6 +108,21 @@ fn goodbyes() -> Vec<Case> {
             "7",
             "GOAWAY with an unknown code",
             vec![server_sends(&[goaway(1, 0xff)]), Step::Server(Act::Close), sees(Want::Failed(1))],
+        ),
+        row(
+            "5.1.2",
+            "a server that allows no more streams gets none",
+            vec![
+                server_sends(&[headers(1, WHOLE, &ok()), settings(&[(MAX_CONCURRENT_STREAMS, 0)])]),
+                sees(answered(1)),
+                server_sees(frame_of("its ACK", |frame| frame.kind == SETTINGS && frame.has(ACK))),
+                server_sees(Want::Alive),
+                second(),
+                reconnects(),
+                server_sees(request(1)),
+                answer(1),
+                sees(answered(3)),
+            ],
         ),
         row(
             "6.7",
