@@ -83,11 +83,6 @@ impl Pool {
         Some(Picked { endpoint: others[pick.index].clone(), regime: pick.regime })
     }
 
-    /// Waits until an endpoint is ready, `timeout` at most; whether one is.
-    pub(crate) async fn wait_until_ready(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, |snapshot| !snapshot.ready.is_empty()).await
-    }
-
     /// Waits until every endpoint was tried once, `timeout` at most.
     pub(crate) async fn wait_until_settled(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, Snapshot::is_settled).await

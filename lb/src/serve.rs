@@ -89,6 +89,8 @@ impl Bound {
     pub async fn serve(mut self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Failure> {
         let balancer = Arc::new(Balancer::new(&self.config.pools)?);
         let (_health, writers) = watch(&balancer, &self.security, &self.config);
+        // What can fail does so before another balancer yields to this one.
+        let access_log = self.config.access_log.as_deref().map(AccessLog::open).transpose()?;
         if let Some(takeover) = &mut self.takeover {
             let begin = begin_in_place(takeover, &balancer, &writers);
             tokio::select! {
@@ -96,7 +98,6 @@ impl Bound {
                 () = shutdown.requested() => return Ok(()),
             }
         }
-        let access_log = self.config.access_log.as_deref().map(AccessLog::open).transpose()?;
         let written = access_log.as_ref().map(|log| log.written());
         let (threads, limits) = (self.config.threads, self.config.limits);
         let metrics = Metrics::new(&balancer, threads, limits, written);

@@ -7,16 +7,23 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use strife_runtime::tls::Stream;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
 
 use super::worker::Worker;
 use crate::metrics::CloseReason;
 
 /// Reads of one socket in a row, if it has that much, before others get their turn.
 const MAX_READS: usize = 4;
+/// How long, and with how many bytes, a peer may go on after we have ended a connection.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_LINGER_BYTES: usize = 1 << 20;
 
 /// One connection's socket.
 pub(super) struct Socket {
@@ -46,8 +53,10 @@ impl Sockets {
         }));
     }
 
-    pub(super) fn remove(&self, link: usize) {
-        self.0.borrow_mut()[link] = None;
+    /// Takes a link's stream out.
+    pub(super) fn remove(&self, link: usize) -> Option<Stream> {
+        let socket = self.0.borrow_mut()[link].take()?;
+        Rc::into_inner(socket).map(|socket| socket.stream.into_inner())
     }
 
     pub(super) fn get(&self, link: usize) -> Option<Rc<Socket>> {
@@ -69,6 +78,25 @@ impl Socket {
             *known = Some(waker.clone());
         }
     }
+}
+
+/// Ends a connection so that the peer can read what was sent last: a socket closed with bytes unread
+/// would reset the connection, and what the peer has not read by then would be lost.
+pub(super) async fn linger(mut stream: Stream) {
+    let lingering = async {
+        stream.shutdown().await?;
+        let mut discarded = 0;
+        let mut buffer = [0; 4096];
+        while discarded < MAX_LINGER_BYTES {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                bytes => discarded += bytes,
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Nothing is left to be done about a peer that does not end either.
+    let _ = timeout(LINGER_TIMEOUT, lingering).await;
 }
 
 impl Worker {

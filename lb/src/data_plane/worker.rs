@@ -17,7 +17,12 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Arrival, DataPlane, director::PoolDirector, flush::Flusher, socket::Sockets};
+use super::{
+    Arrival, DataPlane,
+    director::PoolDirector,
+    flush::Flusher,
+    socket::{Sockets, linger},
+};
 use crate::{
     access_log,
     balancer::Balancer,
@@ -158,9 +163,13 @@ impl Worker {
         self.sockets.insert(link, stream);
         self.flusher.request();
         let reason = self.read_to_the_end(link).await;
-        self.sockets.remove(link);
+        let ended_by_us = self.switch.borrow().is_over(link);
+        let stream = self.sockets.remove(link);
         self.switch.borrow_mut().closed(self.clock.now(), link, reason);
         self.flusher.request();
+        if let Some(stream) = stream.filter(|_| ended_by_us) {
+            linger(stream).await;
+        }
     }
 
     /// Tells the switch when endpoints of a pool come and go.

@@ -15,7 +15,7 @@ use strife_proto::{
     bank::v1::{CommandBatch, bank_service_client::BankServiceClient},
     lb::v1::{DrainServerRequest, EndpointState},
 };
-use strife_runtime::{Security, handover::Predecessor};
+use strife_runtime::{Security, Shutdown, handover::Predecessor};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, transport::Channel};
@@ -171,6 +171,20 @@ async fn a_successor_that_cannot_listen_changes_nothing() {
     let flags = format!("--listen 127.0.0.1:0 --control {control} {}", line.flags());
     let failure = Bound::bind(config(&flags), Security::Plaintext).await.err().unwrap();
     assert!(failure.to_string().contains("--control"), "{failure}");
+    call(&mut serving.bank()).await.unwrap();
+    assert!(!serving.served.is_finished());
+}
+
+#[tokio::test]
+async fn a_successor_that_cannot_serve_changes_nothing() {
+    let line = Line::new();
+    let serving = line.next().await;
+    let log = line.path.with_file_name("nowhere").join("access.log");
+    let addresses = "--listen 127.0.0.1:0 --control 127.0.0.1:0";
+    let flags = format!("{addresses} --access-log {} {}", log.display(), line.flags());
+    let bound = Bound::bind(config(&flags), Security::Plaintext).await.unwrap();
+    let failure = bound.serve(Shutdown::manual(), || panic!("it is not ready")).await.unwrap_err();
+    assert!(failure.to_string().contains("access.log"), "{failure}");
     call(&mut serving.bank()).await.unwrap();
     assert!(!serving.served.is_finished());
 }
