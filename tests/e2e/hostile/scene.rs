@@ -105,6 +105,11 @@ impl Scene {
         }
     }
 
+    /// Calls in flight by the balancer's account.
+    pub(crate) async fn in_flight(&self) -> u32 {
+        self.balancer.endpoints().await.iter().map(|endpoint| endpoint.in_flight).sum()
+    }
+
     /// Calls on the server that are not the bystander's, a recent one of those aside.
     pub(crate) fn foreign_calls(&self) -> u64 {
         self.server.started().saturating_sub(self.bystander.calls())
