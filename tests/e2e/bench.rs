@@ -130,7 +130,9 @@ fn a_comparison_that_ends_early_leaves_no_process_and_keeps_its_runs() {
             (!children.is_empty()).then_some(children)
         });
         let pid = running.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success()
+        );
         assert!(!running.wait().unwrap().success());
         until("the end of the proxy", || {
             let is_gone = |pid: &u32| !Path::new(&format!("/proc/{pid}/exe")).exists();
