@@ -11,9 +11,10 @@ use super::{
     balancer::Balancer,
     bystander::{Bystander, channel},
     enemy::Enemy,
-    frames::code,
+    frames::{self, code, data, flag, headers},
+    header,
     peer::{Ending, PATIENCE, Peer},
-    server::Server,
+    server::{HANG, Server},
 };
 
 /// How much the balancer may grow under any attack. Its own bounds on one connection add up to
@@ -103,6 +104,25 @@ impl Scene {
             assert!(since.elapsed() < PATIENCE, "{files} files, {before} before; {calls} calls");
             self.serves_others().await;
         }
+    }
+
+    /// Calls that an innocent client begins now are still under way after `attack`.
+    pub(crate) async fn spares_the_innocent(&self, attack: impl FnOnce()) {
+        const CALLS: u64 = 100;
+        let mut innocent = self.attacker().await;
+        let message = header::message(HANG);
+        let call = |stream| {
+            let head = headers(stream, flag::NONE, &header::request());
+            [head, data(stream, flag::END_STREAM, &message)].concat()
+        };
+        let calls = frames::stream_ids().take(CALLS as usize).flat_map(call);
+        innocent.send(&calls.collect::<Vec<u8>>()).await.unwrap();
+        while self.server.in_flight() < CALLS {
+            self.serves_others().await;
+        }
+        attack();
+        self.amid(self.serves_others()).await;
+        assert!(self.server.in_flight() >= CALLS, "calls of others are lost");
     }
 
     /// Calls in flight by the balancer's account.

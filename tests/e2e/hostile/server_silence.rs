@@ -1,9 +1,10 @@
 //! Servers that accept and then say nothing, read nothing, or stop halfway.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use strife_proto::bank::v1::AccountRequest;
+use tokio::sync::Notify;
 use tonic::{Code, Request};
 
 use super::{
@@ -74,6 +75,39 @@ async fn a_server_that_never_reads_costs_bounded_memory() {
     all_are_over(&scene.amid(suffer_at_length(&scene)).await);
     scene.is_small();
     drop(enemy);
+    scene.end().await;
+}
+
+/// It breaks a rule while its socket is full, and lingers, its calls being over; what others begin
+/// meanwhile is theirs and stays theirs when it goes at last.
+#[tokio::test]
+async fn a_server_that_lingers_takes_nobody_along() {
+    let cue: Arc<Notify> = Arc::default();
+    let wait = cue.clone();
+    let enemy =
+        Enemy::start(&[(setting::INITIAL_WINDOW_SIZE, u32::MAX >> 1)], move |mut peer, _| {
+            let wait = wait.clone();
+            async move {
+                let open = frames::window_update(0, (u32::MAX >> 1) - 65_535);
+                let _ = peer.send(&open).await;
+                wait.notified().await;
+                let _ = peer.send(&continuation(1, b"of nothing")).await;
+                let forever: Ending = std::future::pending().await;
+                drop(peer);
+                forever
+            }
+        })
+        .await;
+    let scene = Scene::with(&enemy, &[]).await;
+    let attack = async {
+        while (scene.in_flight().await as usize) < CALLS {
+            scene.serves_others().await;
+        }
+        cue.notify_one();
+    };
+    let (codes, ()) = scene.amid(async { tokio::join!(suffer_at_length(&scene), attack) }).await;
+    all_are_over(&codes);
+    scene.spares_the_innocent(|| drop(enemy)).await;
     scene.end().await;
 }
 
