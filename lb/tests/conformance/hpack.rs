@@ -57,8 +57,8 @@ pub(crate) fn coded_literal(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// A string, Huffman-coded.
-pub(crate) fn coded(text: &str) -> Vec<u8> {
-    coded_string(&huffman::encode(text.as_bytes()))
+pub(crate) fn coded(text: impl AsRef<[u8]>) -> Vec<u8> {
+    coded_string(&huffman::encode(text.as_ref()))
 }
 
 /// Section 5.1.

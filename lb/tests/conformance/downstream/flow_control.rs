@@ -180,6 +180,19 @@ fn sending() -> Vec<Case> {
         )
         .with_client_settings(&[(INITIAL_WINDOW_SIZE, 10)]),
         case(
+            "6.9.1",
+            "trailers wait for the content before them",
+            vec![
+                ask("/trailers"),
+                sized(2),
+                sees(no_frame("the end", Frame::ends_stream)),
+                sends(&[window_update(1, 3)]),
+                sized(3),
+                end(),
+            ],
+        )
+        .with_client_settings(&[(INITIAL_WINDOW_SIZE, 2)]),
+        case(
             "6.9",
             "a large answer in small steps",
             vec![

@@ -1,20 +1,15 @@
 //! Header blocks of a client (RFC 7541; RFC 9113, section 4.3): what must be decoded, what must end
 //! the connection, and that the tables stay in step whatever becomes of a request.
 
+mod in_step;
+
 use crate::{
-    case::{
-        Act, Case, Step, Want, answered, case, connection_error, recorded, recorded_count, sees,
-        sends,
-    },
-    frames::{
-        CANCEL, COMPRESSION_ERROR, END_HEADERS, END_STREAM, NONE, PROTOCOL_ERROR, REFUSED_STREAM,
-        WHOLE, continuation, data, headers, rst_stream,
-    },
+    case::{Case, answered, case, connection_error, recorded, sees, sends},
+    frames::{COMPRESSION_ERROR, END_HEADERS, END_STREAM, WHOLE, continuation, headers},
     hpack::{
         METHOD_GET, block, coded, coded_literal, coded_string, get, index, indexed_literal,
         integer, literal, post, string, table_size,
     },
-    server::Record,
 };
 
 /// The static table's index of `user-agent`.
@@ -27,7 +22,10 @@ const VALUE_OF_127: &str = concat!(
 );
 
 pub(super) fn table() -> Vec<Case> {
-    [literals(), others(), broken(), broken_strings(), in_step()].into_iter().flatten().collect()
+    [literals(), others(), broken(), broken_strings(), in_step::table()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A GET of `/`, followed by these representations.
@@ -267,104 +265,4 @@ fn broken_strings() -> Vec<Case> {
             with(&[vec![0x00], coded_string(&[0xff, 0xff, 0xff, 0xff]), string(b"v")]),
         ),
     ]
-}
-
-fn in_step() -> Vec<Case> {
-    let add = || indexed_literal("x-kept", "in step");
-    let recall = || sends(&[headers(9, WHOLE, &with(&[index(NEWEST)]))]);
-    let after = |name: &str, bytes: &[Vec<u8>]| {
-        let name = format!("the table is in step after {name}");
-        case("4.3", name, vec![sends(bytes), recall(), sees(answered(9)), reaches("in step")])
-    };
-    let open = |more: Vec<u8>| headers(1, END_HEADERS, &[post("/hang"), more].concat());
-    let block = with(&[add()]);
-    vec![
-        after("a request", &[headers(1, WHOLE, &block)]),
-        after(
-            "a malformed request",
-            &[headers(1, WHOLE, &with(&[literal("connection", "close"), add()]))],
-        ),
-        after("a request that was reset", &[open(add()), rst_stream(1, CANCEL)]),
-        after("trailers", &[headers(1, END_HEADERS, &post("/")), headers(1, WHOLE, &add())]),
-        after(
-            "malformed trailers",
-            &[headers(1, END_HEADERS, &post("/")), headers(1, END_HEADERS, &add())],
-        ),
-        after(
-            "trailers that cross a reset",
-            &[open(literal("connection", "close")), data(1, NONE, b"x"), headers(1, WHOLE, &add())],
-        ),
-        after(
-            "a block in pieces",
-            &[
-                headers(1, END_STREAM, &block[..20]),
-                continuation(1, NONE, &block[20..60]),
-                continuation(1, NONE, &block[60..block.len() - 1]),
-                continuation(1, END_HEADERS, &block[block.len() - 1..]),
-            ],
-        ),
-        case(
-            "4.3",
-            "the table is in step after a stream that was refused",
-            vec![
-                sends(&[open(Vec::new()), headers(3, WHOLE, &block)]),
-                sees(Want::StreamError(3, vec![REFUSED_STREAM, PROTOCOL_ERROR])),
-                sends(&[rst_stream(1, CANCEL)]),
-                recall(),
-                sees(answered(9)),
-                reaches("in step"),
-            ],
-        )
-        .with_flags("--max-streams 1"),
-        case(
-            "2.2",
-            "every client has a table of its own",
-            vec![
-                sends(&[headers(1, WHOLE, &block)]),
-                sees(answered(1)),
-                Step::Client(Act::Reconnect),
-                sends(&[headers(1, WHOLE, &with(&[indexed_literal("x-kept", "another's")]))]),
-                sees(answered(1)),
-                sends(&[headers(3, WHOLE, &with(&[index(NEWEST)]))]),
-                sees(answered(3)),
-                recorded(2, "the second's", |request| request.field("x-kept") == Some("another's")),
-                Step::Client(Act::Switch),
-                sends(&[headers(3, WHOLE, &with(&[index(NEWEST)]))]),
-                sees(answered(3)),
-                recorded(3, "the first's", |request| request.field("x-kept") == Some("in step")),
-            ],
-        ),
-        case("10.5.1", "a request whose fields are too large on the wire", {
-            let fields = literal("x-fill", &"f".repeat(4_000)).repeat(40);
-            let mut frames = vec![headers(1, END_STREAM, &get("/"))];
-            frames.extend(fields.chunks(16_000).map(|chunk| continuation(1, NONE, chunk)));
-            frames.push(continuation(1, END_HEADERS, &[]));
-            vec![sends(&frames), sees(Want::Failed(1)), recorded_count(0)]
-        }),
-        case(
-            "10.5.1",
-            "a request whose fields are too large when decoded",
-            vec![
-                sends(&[headers(
-                    1,
-                    WHOLE,
-                    &with(&[
-                        indexed_literal("x-fill", &"f".repeat(4_000)),
-                        index(NEWEST).repeat(1_000),
-                    ]),
-                )]),
-                sees(Want::Failed(1)),
-                recorded_count(0),
-            ],
-        ),
-    ]
-}
-
-/// The field that was added by an earlier block reaches the server with a later request.
-fn reaches(value: &'static str) -> Step {
-    let test = move |record: &Record| {
-        let last = record.requests.last();
-        last.is_some_and(|request| request.field("x-kept") == Some(value))
-    };
-    Step::Recorded("the entry of an earlier block", Box::new(test))
 }

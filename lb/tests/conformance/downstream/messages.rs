@@ -2,8 +2,10 @@
 //! a server. That nothing malformed is forwarded is judged at the server, in every row.
 
 use crate::{
-    case::{Case, Want, answered, case, recorded_count, sees, sends},
-    frames::{END_HEADERS, END_STREAM, NONE, PADDED, PROTOCOL_ERROR, WHOLE, data, headers},
+    case::{Case, Want, answered, case, frame_of, recorded_count, sees, sends},
+    frames::{
+        END_HEADERS, END_STREAM, NONE, PADDED, PROTOCOL_ERROR, RST_STREAM, WHOLE, data, headers,
+    },
     hpack::{block, get, get_with, literal, literal_bytes, post, request},
 };
 
@@ -302,5 +304,14 @@ fn connects() -> Vec<Case> {
         unseen("8.5", "CONNECT with a path", &with(&[(":scheme", "http"), (":path", "/")])),
         unseen("8.5", "CONNECT with a scheme", &with(&[(":scheme", "http")])),
         unseen("8.5", "CONNECT without an authority", &block(&[(":method", "CONNECT")])),
+        case(
+            "8.5",
+            "CONNECT comes to an end, whether it is forwarded or not",
+            vec![
+                sends(&[headers(1, WHOLE, &with(&[]))]),
+                sees(frame_of("its end", |frame| frame.ends_stream() || frame.kind == RST_STREAM)),
+                sees(Want::Alive),
+            ],
+        ),
     ]
 }

@@ -12,7 +12,7 @@ use crate::{
         NONE, PADDED, PROTOCOL_ERROR, RST_STREAM, SETTINGS, WHOLE, data, frame, headers,
         rst_stream, settings, window_update,
     },
-    hpack::{get, ok, post},
+    hpack::{get, literal, ok, post},
 };
 
 const MOST: u32 = 0x7fff_ffff;
@@ -132,6 +132,20 @@ fn requests() -> Vec<Case> {
                 server_sees(Want::Content(3, 14_465)),
             ],
         ),
+        row(
+            "6.9.1",
+            "trailers wait for the content before them",
+            uploaded(10),
+            vec![
+                sends(&[headers(1, WHOLE, &literal("x-a", "1"))]),
+                server_sees(Want::Content(1, 4)),
+                server_sees(no_frame("the end", Frame::ends_stream)),
+                server_sends(&[window_update(1, 6)]),
+                server_sees(Want::Content(1, 6)),
+                server_sees(frame_of("the end", Frame::ends_stream)),
+            ],
+        )
+        .with_server_settings(&[(INITIAL_WINDOW_SIZE, 4)]),
         row(
             "5.2",
             "a call that is not read holds up no other",

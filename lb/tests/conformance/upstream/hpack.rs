@@ -7,7 +7,8 @@ use crate::{
         server_sends,
     },
     frames::{
-        CANCEL, COMPRESSION_ERROR, END_HEADERS, NONE, RST_STREAM, WHOLE, data, headers, rst_stream,
+        CANCEL, COMPRESSION_ERROR, END_HEADERS, END_STREAM, NONE, RST_STREAM, WHOLE, continuation,
+        data, headers, rst_stream,
     },
     hpack::{
         coded, coded_literal, coded_string, get, index, indexed_literal, integer, literal,
@@ -19,7 +20,7 @@ use crate::{
 const NEWEST: u64 = 62;
 
 pub(super) fn table() -> Vec<Case> {
-    [decoded(), broken(), in_step()].into_iter().flatten().collect()
+    [decoded(), broken(), too_large(), in_step()].into_iter().flatten().collect()
 }
 
 fn with(representations: &[Vec<u8>]) -> Vec<u8> {
@@ -108,6 +109,27 @@ fn broken() -> Vec<Case> {
         table.push(breaks(section, &name, &trailers, &[COMPRESSION_ERROR]));
     }
     table
+}
+
+/// More fields than the balancer says that it takes.
+fn too_large() -> Vec<Case> {
+    let fields = literal("x-fill", &"f".repeat(4_000)).repeat(40);
+    let frames = |flags: u8, start: Vec<u8>| {
+        let mut frames = vec![headers(1, flags, &start)];
+        frames.extend(fields.chunks(16_000).map(|chunk| continuation(1, NONE, chunk)));
+        frames.push(continuation(1, END_HEADERS, &[]));
+        frames.concat()
+    };
+    let fails = |name: &str, sent: Vec<u8>| {
+        let mut steps = asked();
+        steps.extend([server_sends(&[sent]), sees(Want::Failed(1)), sees(Want::Alive)]);
+        case("10.5.1", name, steps)
+    };
+    let open = headers(1, END_HEADERS, &ok());
+    vec![
+        fails("an answer whose fields are too large", frames(END_STREAM, ok())),
+        fails("trailers that are too large", [open, frames(END_STREAM, Vec::new())].concat()),
+    ]
 }
 
 /// What becomes of one answer does not change what others mean.

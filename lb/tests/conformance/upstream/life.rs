@@ -9,15 +9,15 @@ use crate::{
     },
     frames::{
         ACK, END_HEADERS, END_STREAM, INTERNAL_ERROR, MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PING,
-        SETTINGS, WHOLE, data, goaway, headers, ping, settings,
+        REFUSED_STREAM, SETTINGS, WHOLE, data, goaway, headers, ping, rst_stream, settings,
     },
-    hpack::{get, ok},
+    hpack::{get, literal, ok, post},
 };
 
 const LARGEST_STREAM: u32 = 0x7fff_ffff;
 
 pub(super) fn table() -> Vec<Case> {
-    [goodbyes(), ends()].into_iter().flatten().collect()
+    [goodbyes(), unprocessed(), ends()].into_iter().flatten().collect()
 }
 
 fn row(section: &'static str, name: &str, more: Vec<Step>) -> Case {
@@ -134,6 +134,36 @@ fn goodbyes() -> Vec<Case> {
                 })),
             ],
         ),
+    ]
+}
+
+/// What was not processed may be sent again, but whole.
+fn unprocessed() -> Vec<Case> {
+    let sized = || [post("/"), literal("content-length", "9")].concat();
+    let begun = || {
+        vec![
+            sends(&[headers(1, END_HEADERS, &sized()), data(1, NONE, b"first")]),
+            server_sees(request(1)),
+            server_sees(Want::Content(1, 5)),
+        ]
+    };
+    let with = |more: Vec<Step>| begun().into_iter().chain(more).collect::<Vec<_>>();
+    let whole = |stream| {
+        vec![
+            server_sees(request(stream)),
+            sends(&[data(1, END_STREAM, b"last")]),
+            server_sees(Want::Content(stream, 9)),
+            server_sends(&[headers(stream, WHOLE, &ok())]),
+            sees(answered(1)),
+        ]
+    };
+    let mut refused = with(vec![server_sends(&[rst_stream(1, REFUSED_STREAM)])]);
+    refused.extend(whole(3));
+    let mut gone = with(vec![server_sends(&[goaway(0, NO_ERROR)]), reconnects()]);
+    gone.extend(whole(1));
+    vec![
+        case("8.7", "a refused call whose content has begun", refused),
+        case("6.8", "a call before GOAWAY whose content has begun", gone),
     ]
 }
 
