@@ -1,6 +1,7 @@
 //! The interoperability cases between languages: Python's grpcio and Node's grpc-js on either side of the
 //! balancer, tonic on the other or neither.
 
+mod negative;
 mod node;
 mod pairs;
 pub(crate) mod python;

@@ -6,7 +6,7 @@ mod caller;
 mod deadline;
 mod flow;
 pub(crate) mod load;
-mod negative;
+pub(crate) mod negative;
 pub(crate) mod process;
 mod raw;
 pub(crate) mod rolling;

@@ -333,18 +333,6 @@ def rst(target, stub):
     assert error.code() != grpc.StatusCode.OK, error
 
 
-@case
-def ping(target, stub):
-    check_small(stub.UnaryCall(large_request()))
-
-
-@case
-def max_streams(target, stub):
-    check_small(stub.UnaryCall(large_request()))
-    for call in [stub.UnaryCall.future(large_request()) for _ in range(10)]:
-        check_small(call.result())
-
-
 LOAD_CALLERS = 2
 LOAD_EXCHANGES = 100
 

@@ -1,4 +1,4 @@
-//! Rolling restarts with grpcio: of its servers, by SIGTERM and its graceful stop, and of the balancer under
+//! Rolling restarts with grpcio: of its servers, drained and then stopped, and of the balancer under
 //! its clients.
 
 use super::Language;
@@ -22,10 +22,13 @@ async fn of_python_servers() {
     let mut successors = Vec::new();
     for server in servers {
         let address = server.address;
+        // grpcio refuses calls that arrive while it stops, GOAWAY or not: it is stopped when none will.
+        balancer.admin(&["drain", &address.to_string()]).await;
         server.terminate();
         server.ended().await;
         load.progress().await;
         let successor = python.server(&links, address.port()).await;
+        balancer.admin(&["undrain", &address.to_string()]).await;
         is_called(&successor.events).await;
         successors.push(successor);
     }

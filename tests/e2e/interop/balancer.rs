@@ -41,6 +41,14 @@ impl Links {
         self.certs.as_ref().map(|dir| dir.path())
     }
 
+    /// The same as flags of the command.
+    fn flags(&self) -> Vec<String> {
+        match self.certs() {
+            None => vec!["--plaintext".to_owned()],
+            Some(certs) => vec!["--certs".to_owned(), certs.display().to_string()],
+        }
+    }
+
     fn security(&self, (role, name): (Role, &str)) -> Security {
         let certs = self.certs().unwrap_or(Path::new("none")).to_owned();
         let tls = TlsArgs { certs, plaintext: self.certs.is_none() };
@@ -79,15 +87,21 @@ impl Balancer {
             .args(["--listen", &ANYWHERE.to_string(), "--control", &ANYWHERE.to_string()])
             .args(["--pool", &format!("default={}", servers.join(","))])
             .args(flags);
-        match links.certs() {
-            None => command.arg("--plaintext"),
-            Some(certs) => command.arg("--certs").arg(certs),
-        };
+        command.args(links.flags());
         Self { process: Process::start(command).await, links: links.clone() }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.process.address
+    }
+
+    /// Runs `strife admin` on it, which must go well.
+    pub(crate) async fn admin(&self, arguments: &[&str]) {
+        let control = self.process.more.strip_prefix("control=").unwrap();
+        let mut command = Command::new(program());
+        command.arg("admin").args(arguments).args(["--control", control]).args(self.links.flags());
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// What a tonic client needs to know; `calls` is what the names of its calls begin with.

@@ -8,6 +8,7 @@ use std::sync::{
 use strife_interop::{
     Target,
     pb::{ResponseParameters, SimpleRequest, StreamingOutputCallRequest},
+    was_not_sent,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -37,6 +38,10 @@ struct Seen {
 
 impl Seen {
     fn count(&self, what: &str, outcome: Result<(), Status>) {
+        if outcome.as_ref().is_err_and(was_not_sent) {
+            // There was no call; the caller makes another.
+            return;
+        }
         self.calls.send_modify(|calls| *calls += 1);
         if let Err(status) = outcome {
             self.failures.lock().unwrap().push(format!("{what}: {status}"));

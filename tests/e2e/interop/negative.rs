@@ -4,9 +4,12 @@
 //! The balancer is the client of such a server and its client's server, so what the cases ask of a client
 //! is asked of the two together. Where that is another thing than the description says, the case says so.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use futures_util::future::join_all;
@@ -18,8 +21,8 @@ use super::{
     balancer::{Balancer, Links},
     caller::Caller,
     raw::{
-        ACK, Connection, DATA, HEADERS, MAX_CONCURRENT_STREAMS, NO_ERROR, PING, REFUSED_STREAM,
-        framed, listen,
+        ACK, Connection, DATA, END_HEADERS, END_STREAM, HEADERS, MAX_CONCURRENT_STREAMS, NO_ERROR,
+        PING, REFUSED_STREAM, framed, hand_written_status, listen,
     },
 };
 
@@ -38,11 +41,10 @@ fn response() -> SimpleResponse {
     SimpleResponse { payload, ..SimpleResponse::default() }
 }
 
-/// `goaway`: the first call of every connection is answered, and that it is the last was said before. The
-/// client's connection is not the server's: it goes on, and the second call takes a new upstream connection.
-#[tokio::test]
-async fn goaway() {
-    let (seen, mut calls) = mpsc::channel(EVENTS);
+/// The server of `goaway`: the first call of every connection is answered, and that it is the last was said
+/// before. Tells the numbers of the connections with calls.
+pub(crate) async fn goaway_server() -> (SocketAddr, mpsc::Receiver<usize>) {
+    let (seen, calls) = mpsc::channel(EVENTS);
     let server = listen(&[], move |mut connection: Connection| {
         let seen = seen.clone();
         async move {
@@ -54,7 +56,15 @@ async fn goaway() {
             Ok(())
         }
     });
-    let balancer = Balancer::start(&[server.await], &Links::plaintext()).await;
+    (server.await, calls)
+}
+
+/// `goaway`: the client's connection is not the server's. It goes on, and the second call takes a new
+/// upstream connection.
+#[tokio::test]
+async fn goaway() {
+    let (server, mut calls) = goaway_server().await;
+    let balancer = Balancer::start(&[server], &Links::plaintext()).await;
     let client = balancer.target("goaway").client();
     for expected in 0..2 {
         let answer = client.clone().unary_call(request()).await.unwrap();
@@ -92,15 +102,14 @@ async fn a_call_beyond_the_last_stream_runs_elsewhere() {
 
 /// What a server sends before it resets the stream.
 #[derive(Debug, Clone, Copy)]
-enum Until {
+pub(crate) enum Until {
     Headers,
     HalfTheData,
     AllTheData,
 }
 
-/// The first call is reset by the server with NO_ERROR: it fails, and no balancer makes a success of it.
-/// The next call on the client's connection goes well.
-async fn reset(until: Until) {
+/// The server of `rst_…`: the first call of a connection is reset with NO_ERROR, those after it are answered.
+pub(crate) async fn reset_server(until: Until) -> SocketAddr {
     let server = listen(&[], move |mut connection: Connection| async move {
         let stream = connection.request().await?;
         connection.write_headers(stream).await?;
@@ -119,7 +128,13 @@ async fn reset(until: Until) {
             connection.answer(stream, &response().encode_to_vec()).await?;
         }
     });
-    let balancer = Balancer::start(&[server.await], &Links::plaintext()).await;
+    server.await
+}
+
+/// The call fails, and no balancer makes a success of it. The next call on the client's connection goes well.
+async fn reset(until: Until) {
+    let server = reset_server(until).await;
+    let balancer = Balancer::start(&[server], &Links::plaintext()).await;
     let caller = Caller::connect(balancer.address()).await;
     match caller.call("UnaryCall", &request(), &[]).await.answer().await {
         Err(error) => assert!(error.is_reset(), "{error}"),
@@ -216,4 +231,25 @@ async fn max_streams() {
         assert_eq!(answer.unwrap().into_inner(), response());
     }
     assert_eq!(violations.load(Relaxed), 0, "streams beyond the limit");
+}
+
+/// Not one of gRPC's cases, but what its servers do. The call gets its answer, and the others on that
+/// connection theirs.
+#[tokio::test]
+async fn a_first_block_written_by_hand() {
+    let server = listen(&[], |mut connection: Connection| async move {
+        let stream = connection.request().await?;
+        let block = hand_written_status(b"4");
+        connection.write(HEADERS, END_HEADERS | END_STREAM, stream, &block).await?;
+        loop {
+            let stream = connection.request().await?;
+            connection.answer(stream, &response().encode_to_vec()).await?;
+        }
+    });
+    let balancer = Balancer::start(&[server.await], &Links::plaintext()).await;
+    let caller = Caller::connect(balancer.address()).await;
+    for expected in ["4", "0"] {
+        let call = caller.call("UnaryCall", &request(), &[]).await;
+        assert_eq!(call.answer().await.unwrap().status(), Some(expected));
+    }
 }

@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Process {
     /// Where it serves.
     pub(crate) address: SocketAddr,
+    /// What it said after its address.
+    pub(crate) more: String,
     pub(crate) events: Events,
     child: Child,
 }
@@ -36,7 +38,8 @@ impl Process {
             }
         };
         let ready = tokio::time::timeout(PATIENCE, ready).await.expect("it serves in time");
-        let address = ready.split(' ').next().unwrap().parse().unwrap();
+        let (address, more) = ready.split_once(' ').unwrap_or((&ready, ""));
+        let (address, more) = (address.parse().unwrap(), more.to_owned());
         let events = Events::default();
         let record = events.clone();
         tokio::spawn(async move {
@@ -46,7 +49,7 @@ impl Process {
                 }
             }
         });
-        Self { address, events, child }
+        Self { address, more, events, child }
     }
 
     fn pid(&self) -> Pid {

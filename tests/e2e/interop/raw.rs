@@ -258,6 +258,16 @@ impl Connection {
     }
 }
 
+/// How grpcio ends a call that is over before a handler has it: by a block written by hand, without the
+/// update of the table's size that the first block after a client's SETTINGS may owe (RFC 7541, section 4.2).
+pub(super) fn hand_written_status(status: &[u8]) -> Vec<u8> {
+    let mut block = Vec::new();
+    literal(&mut block, b":status", b"200");
+    literal(&mut block, b"content-type", b"application/grpc");
+    literal(&mut block, b"grpc-status", status);
+    block
+}
+
 fn length(head: &[u8; HEAD]) -> usize {
     usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])
 }
@@ -269,8 +279,9 @@ pub(super) fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 fn response_headers() -> Vec<u8> {
-    // `:status: 200` is number 8 of the static table (RFC 7541, appendix A).
-    let mut block = vec![0x88];
+    // The dynamic table has no place, as a client may have asked for (RFC 7541, sections 4.2 and 6.3), and
+    // `:status: 200` is number 8 of the static table (appendix A).
+    let mut block = vec![0x20, 0x88];
     literal(&mut block, b"content-type", b"application/grpc");
     block
 }

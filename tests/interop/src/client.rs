@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use hyper_util::rt::TokioIo;
 use strife_runtime::{Security, tls::Expected};
 use tonic::{
+    Status,
     metadata::MetadataValue,
     transport::{Channel, Endpoint, Uri},
 };
@@ -73,4 +74,17 @@ impl Target {
         request.metadata_mut().insert(headers::CALL, call);
         request
     }
+}
+
+/// Whether tonic gave a call up before a byte of it was sent, as its connection was being drained. Other
+/// clients then send it on the next connection by themselves; tonic leaves that to its caller.
+pub fn was_not_sent(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return error.is_canceled();
+        }
+        source = error.source();
+    }
+    false
 }

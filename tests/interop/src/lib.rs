@@ -14,7 +14,11 @@ mod observe;
 mod server;
 mod service;
 
-pub use self::{client::Target, events::Events, server::Server};
+pub use self::{
+    client::{Target, was_not_sent},
+    events::Events,
+    server::Server,
+};
 
 /// The generated messages, client and server of `grpc.testing`.
 #[allow(missing_docs, clippy::all, unreachable_pub, clippy::unwrap_used)]
