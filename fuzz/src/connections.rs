@@ -62,7 +62,9 @@ fn step(world: &mut World, input: &mut Input<'_>) {
         14 => world.wait(10 * u64::from(input.byte())),
         _ => match input.byte() % 16 {
             0 => world.go_away(side),
-            1..8 => world.squeeze(side, input),
+            1..6 => world.squeeze(side, input),
+            6 | 7 => world.open_many(input),
+            8 => world.reset_all(side),
             _ => world.offer_all(side),
         },
     }

@@ -18,7 +18,8 @@ use crate::input::Input;
 pub(super) const CLIENT: usize = 0;
 pub(super) const SERVER: usize = 1;
 
-const MAX_CALLS: usize = 12;
+/// More than a client resets before the server has shown that it keeps up.
+const MAX_CALLS: usize = 24;
 /// Below the shortest timeout, which only silence would reach.
 const MAX_WAIT: Duration = Duration::from_millis(4500);
 /// Half windows that a flow may take: with a window of a few bytes, a round each.
@@ -121,6 +122,14 @@ impl World {
         self.observe();
     }
 
+    /// A client that is in a hurry.
+    pub(super) fn open_many(&mut self, input: &mut Input<'_>) {
+        let like = input.bytes(4);
+        for _ in 0..MAX_CALLS {
+            self.open(&mut Input::new(like));
+        }
+    }
+
     /// The server sends the head of its answer.
     pub(super) fn answer(&mut self, input: &mut Input<'_>) {
         let waits = |call: &Call| {
@@ -213,6 +222,13 @@ impl World {
         let code = input.pick(&[Code::CANCEL, Code::NO_ERROR, Code(77)]);
         if let Some(id) = picked {
             self.reset_call(side, id, code);
+        }
+    }
+
+    /// A side resets all it can.
+    pub(super) fn reset_all(&mut self, side: usize) {
+        for _ in 0..self.calls.len() {
+            self.reset(side, &mut Input::new(&[]));
         }
     }
 
