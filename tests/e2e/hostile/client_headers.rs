@@ -9,7 +9,7 @@ use super::{
     header::{self, NEWEST_ENTRY, literal, remembered},
     peer::Peer,
     scene::{CALM, Scene, client_is_cut_off},
-    server::MARK,
+    server::{HANG, MARK},
 };
 
 /// gRPC's RESOURCE_EXHAUSTED.
@@ -66,6 +66,32 @@ async fn header_bombs_in_a_row_are_cut_off() {
         flood.extend(headers(stream, flag::END_STREAM, &bomb));
     }
     client_is_cut_off(CALM, &flood).await;
+}
+
+/// A hundred bytes that unpack to just what is allowed, hundreds of times in one breath: the server's
+/// connection has to carry all of it, and must not be given up for that.
+#[tokio::test]
+async fn large_headers_of_many_calls_harm_nobody() {
+    const CALLS: usize = 600;
+    let scene = Scene::start(&["--max-buffer", "16MiB"]).await;
+    let mut attacker = scene.attacker().await;
+    let arm = [header::request(), remembered("x-large", &"x".repeat(BIG_VALUE_BYTES))].concat();
+    let mut ids = frames::stream_ids();
+    attacker.call(ids.next().unwrap(), &arm, "account").await;
+    let message = header::message(HANG);
+    // No two blocks are the same.
+    let call = |stream: u32| {
+        let number = literal("x-number", &stream.to_string());
+        let block = [header::request(), number, vec![NEWEST_ENTRY; 15]].concat();
+        [headers(stream, flag::NONE, &block), data(stream, flag::END_STREAM, &message)].concat()
+    };
+    let calls: Vec<u8> = ids.take(CALLS).flat_map(call).collect();
+    // One breath of them is all that the others have to wait for.
+    attacker.flood(&calls).await;
+    scene.serves_others().await;
+    scene.is_small();
+    drop(attacker);
+    scene.end().await;
 }
 
 /// More than the limit, and not by far: an answer, not an end; and whatever the block put into the

@@ -1,4 +1,5 @@
-//! The well-behaved server behind the balancer: tonic as it comes, on a thread of its own.
+//! The well-behaved server behind the balancer: tonic as it comes, but that it takes header lists as
+//! large as the balancer lets through; on a thread of its own.
 
 use std::{
     net::SocketAddr,
@@ -31,6 +32,9 @@ pub(crate) const MARK: &str = "x-mark";
 /// An answer's `currency` is as long as the number after this prefix of an account says.
 const LARGE: &str = "large:";
 
+/// The balancer's own limit, and room for what it adds.
+const MAX_HEADER_LIST_BYTES: u32 = 80 * 1024;
+
 /// A running server; ends when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -60,6 +64,7 @@ impl Server {
                 let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
                 bound.send(incoming.local_addr().unwrap()).unwrap();
                 let served = tonic::transport::Server::builder()
+                    .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
                     .add_service(BankServiceServer::new(service.clone()))
                     .add_service(BankStoreServer::new(service))
                     .serve_with_incoming(incoming);

@@ -151,6 +151,44 @@ async fn resets_before_goodbyes_leave_nothing_behind() {
     scene.end().await;
 }
 
+/// Answers with as large headers as are allowed, all in one breath: the client reads them, so it must
+/// not be given up for them. Its next call is for another server.
+#[tokio::test]
+async fn large_headers_of_many_answers_harm_nobody() {
+    const CALLS: usize = 200;
+    let enemy = Enemy::start(&[], |mut peer, first| async move {
+        let mut asked = vec![first];
+        while asked.len() < CALLS {
+            match peer.until_for_ever(|frame| frame.kind == kind::HEADERS).await {
+                Some(frame) => asked.push(frame.stream),
+                None => return Ending { closed: true, ..Ending::default() },
+            }
+        }
+        let large = literal("x-large", &"x".repeat(60_000));
+        let block = [header::response(), large, header::trailers(9)].concat();
+        let answer = |stream| headers(stream, flag::END_STREAM, &block);
+        let answers: Vec<u8> = asked.into_iter().flat_map(answer).collect();
+        peer.flood(&answers).await
+    })
+    .await;
+    let scene = Scene::with(&enemy, &[]).await;
+    let mut client = scene.attacker().await;
+    let block = header::request_to(header::PATH, "hostile");
+    let ids: Vec<u32> = frames::stream_ids().take(CALLS + 1).collect();
+    let (last, ids) = ids.split_last().unwrap();
+    let ask = |stream: &u32| headers(*stream, flag::END_STREAM, &block);
+    client.send(&ids.iter().flat_map(ask).collect::<Vec<u8>>()).await.unwrap();
+    let mut answered = 0;
+    while answered < CALLS {
+        let frame = scene.amid(client.next()).await.expect("the client's connection lives");
+        assert_ne!(frame.kind, kind::GOAWAY, "GOAWAY {}", frame.error_code());
+        answered += usize::from(frame.kind == kind::HEADERS);
+    }
+    client.call(*last, &header::request(), "another server").await;
+    drop((client, enemy));
+    scene.end().await;
+}
+
 /// A server that refuses every stream is no attacker, and no reason to try for ever.
 #[tokio::test]
 async fn a_server_that_refuses_everything_is_given_up() {
