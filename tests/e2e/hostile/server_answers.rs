@@ -215,6 +215,28 @@ async fn a_server_that_refuses_everything_is_given_up() {
     scene.end().await;
 }
 
+/// It says good-bye to every call, of which it has processed none: they may be tried again, and not
+/// for ever.
+#[tokio::test]
+async fn a_server_that_only_says_goodbye_is_given_up() {
+    const CALLS: usize = 20;
+    let enemy = Enemy::start(&[], |mut peer, _| async move {
+        let _ = peer.send(&frames::goaway(0, code::NO_ERROR)).await;
+        while peer.next_for_ever().await.is_some() {}
+        Ending::default()
+    })
+    .await;
+    let scene = Scene::with(&enemy, &[]).await;
+    let before = scene.balancer.descriptors();
+    for _ in 0..CALLS {
+        let status = scene.amid(scene.suffer()).await;
+        assert!(matches!(status.code(), Code::Unavailable | Code::ResourceExhausted), "{status}");
+    }
+    drop(enemy);
+    scene.until_forgotten(before).await;
+    scene.end().await;
+}
+
 /// Settings change under the balancer's feet while a call is open; the last ones hold.
 #[tokio::test]
 async fn windows_below_zero_are_no_error() {
