@@ -49,6 +49,9 @@ use crate::{access_log::Ended, config::Limits, metrics::ThreadMetrics};
 /// that has trailers only).
 pub const ENDPOINT_HEADER: HeaderName = HeaderName::from_static("x-strife-endpoint");
 
+/// A queue shorter than that is not looked through for what is over.
+const MIN_PURGED: usize = 64;
+
 /// What is derived from a header block once: it comes again with most calls.
 #[derive(Debug)]
 pub(crate) enum Memo {
@@ -89,7 +92,6 @@ pub(crate) struct Switch<D> {
     dirty: Vec<usize>,
     /// Endpoints to connect to.
     connects: Vec<usize>,
-    clients: usize,
     draining: bool,
     swept_at: Duration,
     expired: Vec<u32>,
@@ -122,7 +124,6 @@ impl<D: Director> Switch<D> {
             parked_looked_at: now,
             dirty: Vec::new(),
             connects: Vec::new(),
-            clients: 0,
             draining: false,
             swept_at: now,
             expired: Vec::new(),
@@ -149,11 +150,6 @@ impl<D: Director> Switch<D> {
     /// Whether links have output that [`Switch::take_dirty`] has not told of.
     pub(crate) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
-    }
-
-    /// Client connections.
-    pub(crate) fn clients(&self) -> usize {
-        self.clients
     }
 
     /// Takes the list of links with output; give back an empty one.
@@ -198,7 +194,8 @@ impl<D: Director> Switch<D> {
     fn finish(&mut self, number: usize, ended: Ended, outcome: Outcome) {
         let mut call = self.calls.remove(number);
         self.wheel.clear(number as u32);
-        let held = call.request.clear(&self.buffers) + call.response.clear(&self.buffers);
+        let cleared = call.request.clear(&self.buffers) + call.response.clear(&self.buffers);
+        let held = cleared + call.head_bytes;
         self.metrics.buffered_bytes.subtract(held as u64);
         let Some(Side::Down(peer)) = self.links.get(call.down.link).map(|link| &link.side) else {
             unreachable!("a call ends before its client's link does");
@@ -221,6 +218,16 @@ impl<D: Director> Switch<D> {
                 attempts: u8::try_from(attempts).unwrap_or(u8::MAX),
             },
         );
+    }
+}
+
+/// Entries of calls that are over are dropped from a queue that has more of them than there are
+/// calls.
+fn purge(queue: &mut VecDeque<(u32, u32)>, calls: &Slab<Call>) {
+    if queue.len() > 2 * calls.len() + MIN_PURGED {
+        queue.retain(|(number, serial)| {
+            calls.get(*number as usize).is_some_and(|call| call.serial == *serial)
+        });
     }
 }
 

@@ -64,6 +64,7 @@ impl Worker {
                     self.flush(*link, &socket, &mut nobody);
                 }
             }
+            self.switch.borrow_mut().shed_overflowing(&links);
             self.adjust_clock();
             if !links.is_empty() {
                 // Room that was made may have been for somebody who waited.

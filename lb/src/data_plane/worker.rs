@@ -12,7 +12,7 @@ use strife_runtime::{Security, Shutdown, tls::Stream};
 use tokio::{
     net::TcpStream,
     sync::{Notify, OwnedSemaphorePermit, mpsc, watch},
-    task::{coop, spawn_local},
+    task::{JoinSet, coop, spawn_local},
     time::timeout,
 };
 use tracing::{debug, warn};
@@ -49,7 +49,6 @@ pub(super) struct Worker {
     /// How long the clock task sleeps; `None` while it waits to be woken.
     sleeping_for: Cell<Option<Duration>>,
     wake_clock: Notify,
-    client_left: Notify,
 }
 
 impl Worker {
@@ -77,7 +76,6 @@ impl Worker {
             metrics,
             sleeping_for: Cell::new(None),
             wake_clock: Notify::new(),
-            client_left: Notify::new(),
         })
     }
 
@@ -97,22 +95,25 @@ impl Worker {
             self.switch.borrow_mut().drain(self.clock.now());
             self.flusher.request();
         };
+        // Handshakes and last words count: whoever was accepted before is still served.
+        let mut clients = JoinSet::new();
         let serving = async {
-            // Ends when the listener does: those that were accepted before are still served.
-            while let Some(arrival) = arrivals.recv().await {
-                spawn_local(self.clone().serve_client(arrival));
+            loop {
+                tokio::select! {
+                    arrival = arrivals.recv() => {
+                        // None when the listener has ended.
+                        let Some(arrival) = arrival else { break };
+                        clients.spawn_local(self.clone().serve_client(arrival));
+                    }
+                    Some(_) = clients.join_next() => {}
+                }
             }
         };
         tokio::join!(draining, serving);
-        if timeout(self.limits.drain_timeout, self.clients_left()).await.is_err() {
-            let connections = self.switch.borrow().clients();
+        let left = async { while clients.join_next().await.is_some() {} };
+        if timeout(self.limits.drain_timeout, left).await.is_err() {
+            let connections = clients.len();
             warn!(connections, "calls still under way after the drain timeout were cut off");
-        }
-    }
-
-    async fn clients_left(&self) {
-        while self.switch.borrow().clients() > 0 {
-            self.client_left.notified().await;
         }
     }
 
@@ -134,7 +135,6 @@ impl Worker {
         let peer = Peer::new(address, identity.map(|identity| identity.to_string()));
         let link = self.switch.borrow_mut().accept(self.clock.now(), peer);
         self.carry(link, stream).await;
-        self.client_left.notify_one();
     }
 
     /// Makes a connection to an endpoint and carries it to its end.

@@ -68,6 +68,8 @@ pub(super) struct Call {
     pub(super) pool: Option<usize>,
     pub(super) endpoint: Option<usize>,
     pub(super) head: Option<Rc<Block<Memo>>>,
+    /// Bytes its head is counted with among those that are held.
+    pub(super) head_bytes: usize,
     /// Endpoints it cannot have run on.
     pub(super) tried: Vec<usize>,
     pub(super) request: Half,
@@ -131,6 +133,7 @@ impl Call {
             pool: None,
             endpoint: None,
             head: None,
+            head_bytes: 0,
             tried: Vec::new(),
             request: Half::default(),
             replayable: true,
@@ -147,7 +150,7 @@ impl Call {
 
     /// Bytes held for it, both ways.
     pub(super) fn held(&self) -> usize {
-        self.request.buffer.len() + self.response.buffer.len()
+        self.request.buffer.len() + self.response.buffer.len() + self.head_bytes
     }
 
     /// When its timer is due: at its deadline, or when it stops to wait.

@@ -7,6 +7,7 @@ use super::{
     Director, Switch,
     call::{Leg, Stage},
     link::Side,
+    purge,
 };
 use crate::{
     access_log::Ended,
@@ -19,8 +20,9 @@ enum Vacancy {
     Free(usize),
     /// Nothing yet: a connection should be made.
     Connect,
-    /// Nothing yet: a connection is being made.
-    Connecting,
+    /// Nothing yet: a connection is being made, or has so much to write that it takes no more for
+    /// the moment.
+    Soon,
     /// Nothing: it cannot be reached for the moment.
     Unreachable,
     /// Nothing before another call ends.
@@ -39,7 +41,6 @@ impl<D: Director> Switch<D> {
             }
         }
         self.fresh = fresh;
-        self.shed_overflowing();
     }
 
     fn dispatch(&mut self, number: usize) {
@@ -59,7 +60,7 @@ impl<D: Director> Switch<D> {
                     self.connect(endpoint);
                     return self.wait(number, endpoint, self.limits.connect_timeout);
                 }
-                Vacancy::Connecting => {
+                Vacancy::Soon => {
                     return self.wait(number, endpoint, self.limits.connect_timeout);
                 }
                 Vacancy::Full if is_last => return self.wait(number, endpoint, Duration::ZERO),
@@ -74,7 +75,10 @@ impl<D: Director> Switch<D> {
         let free = slot.links.iter().find(|link| self.links[**link].wire.can_open());
         match free {
             Some(link) => Vacancy::Free(*link),
-            None if slot.connecting => Vacancy::Connecting,
+            None if slot.connecting => Vacancy::Soon,
+            None if slot.links.iter().any(|link| !self.links[*link].wire.has_room()) => {
+                Vacancy::Soon
+            }
             None if slot.links.len() >= self.limits.connections_per_server => Vacancy::Full,
             None if !slot.is_backing_off(self.now) => Vacancy::Connect,
             None if slot.links.is_empty() => Vacancy::Unreachable,
@@ -100,7 +104,9 @@ impl<D: Director> Switch<D> {
         call.stage = Stage::Waiting;
         call.patience = Some(until);
         let entry = (number as u32, call.serial);
-        self.slots[endpoint].waiting.push_back(entry);
+        let waiting = &mut self.slots[endpoint].waiting;
+        waiting.push_back(entry);
+        purge(waiting, &self.calls);
         self.set_timer(number);
     }
 
@@ -113,6 +119,7 @@ impl<D: Director> Switch<D> {
         call.tried.clear();
         let entry = (number as u32, call.serial);
         self.parked.push_back(entry);
+        purge(&mut self.parked, &self.calls);
         self.set_timer(number);
     }
 
@@ -229,7 +236,7 @@ impl<D: Director> Switch<D> {
                 }
                 Vacancy::Connect => return self.connect(endpoint),
                 Vacancy::Unreachable => return self.move_waiting(endpoint),
-                Vacancy::Connecting | Vacancy::Full => return,
+                Vacancy::Soon | Vacancy::Full => return,
             }
         }
     }

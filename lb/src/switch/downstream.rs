@@ -15,6 +15,8 @@ use crate::{access_log::Ended, metrics::Refusal};
 
 /// Share of the room for bytes that is made when there is none left.
 const ROOM_SHARE: u64 = 8;
+/// Header blocks up to so many bytes, decoded, do not count as held: a call costs as much anyway.
+const FREE_HEAD_BYTES: usize = 4096;
 
 impl<D: Director> Switch<D> {
     pub(super) fn client_event(&mut self, link: usize, event: LinkEvent<'_>) {
@@ -68,6 +70,7 @@ impl<D: Director> Switch<D> {
         call.deadline = block.head.grpc_timeout().map(|timeout| self.now + timeout);
         let has_deadline = call.deadline.is_some();
         let is_connect = block.head.is_connect();
+        let list_bytes = block.head.fields().list_bytes();
         call.head = Some(block);
         if is_connect {
             let why = "this balancer opens no tunnels";
@@ -81,6 +84,11 @@ impl<D: Director> Switch<D> {
             self.set_timer(number);
         }
         self.fresh.push((number as u32, self.calls[number].serial));
+        if list_bytes > FREE_HEAD_BYTES {
+            // As it came, and as it is sent on.
+            self.calls[number].head_bytes = 2 * list_bytes;
+            self.held(2 * list_bytes);
+        }
     }
 
     fn open_call(&mut self, down: Leg) -> usize {

@@ -26,7 +26,6 @@ impl<D: Director> Switch<D> {
             let jitter = self.rng.random_range(1.0 - AGE_JITTER..1.0 + AGE_JITTER);
             link.retires_at = Some(now + age.mul_f64(jitter));
         }
-        self.clients += 1;
         let number = self.insert(link);
         if self.draining {
             self.links[number].wire.go_away(now);
@@ -130,14 +129,12 @@ impl<D: Director> Switch<D> {
         let leg = self.leg_metrics(number);
         leg.connections_active.subtract(1);
         leg.connections_closed.increment(self.links[number].closing.unwrap_or(reason));
-        let link = self.links.remove(number);
-        if matches!(link.side, Side::Down(_)) {
-            self.clients -= 1;
-        }
+        self.links.remove(number);
     }
 
     fn lose_calls(&mut self, number: usize) {
-        let tags = self.links[number].wire.tags();
+        // Once: their numbers may belong to other calls soon.
+        let tags = self.links[number].wire.abandon();
         match self.links[number].side {
             Side::Down(_) => tags.into_iter().for_each(|call| self.client_lost(call)),
             Side::Up(endpoint) => self.endpoint_link_lost(number, endpoint, tags),
@@ -157,6 +154,13 @@ impl<D: Director> Switch<D> {
         self.leg_metrics(number).bytes_sent.add(bytes as u64);
         if has_room {
             self.pump_link(number);
+        }
+        let link = &self.links[number];
+        if let Side::Up(endpoint) = link.side
+            && link.wire.has_room()
+            && !self.slots[endpoint].waiting.is_empty()
+        {
+            self.serve_waiting(endpoint);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Director, Memo, Switch,
     call::{MAX_REPLAY_BYTES, Stage},
+    purge,
 };
 
 impl<D: Director> Switch<D> {
@@ -48,7 +49,9 @@ impl<D: Director> Switch<D> {
         if !is_empty && is_starved && !call.request.queued {
             call.request.queued = true;
             let entry = (number as u32, call.serial);
-            self.links[up.link].blocked.push_back(entry);
+            let blocked = &mut self.links[up.link].blocked;
+            blocked.push_back(entry);
+            purge(blocked, &self.calls);
         }
     }
 
@@ -104,7 +107,9 @@ impl<D: Director> Switch<D> {
         let call = &mut self.calls[number];
         if !std::mem::replace(&mut call.response.queued, true) {
             let entry = (number as u32, call.serial);
-            self.links[call.down.link].blocked.push_back(entry);
+            let blocked = &mut self.links[call.down.link].blocked;
+            blocked.push_back(entry);
+            purge(blocked, &self.calls);
         }
     }
 

@@ -145,9 +145,9 @@ impl<D: Director> Switch<D> {
     }
 
     /// Links whose peers do not read what they made us write are given up.
-    pub(super) fn shed_overflowing(&mut self) {
-        for index in 0..self.dirty.len() {
-            let number = self.dirty[index];
+    /// `links`: those that were just written to.
+    pub(crate) fn shed_overflowing(&mut self, links: &[usize]) {
+        for number in links.iter().copied() {
             let Some(link) = self.links.get_mut(number) else { continue };
             if link.wire.is_overflowing() && !link.is_cut_off {
                 link.is_cut_off = true;

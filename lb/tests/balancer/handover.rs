@@ -15,7 +15,7 @@ use strife_proto::{
     bank::v1::{CommandBatch, bank_service_client::BankServiceClient},
     lb::v1::{DrainServerRequest, EndpointState},
 };
-use strife_runtime::{Security, Shutdown, handover::Predecessor};
+use strife_runtime::{Security, Shutdown, connect, handover::Predecessor, tls::Expected};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, transport::Channel};
@@ -143,6 +143,34 @@ async fn no_call_fails_while_balancers_follow_one_another() {
         serving = next;
     }
     load.stop().await;
+}
+
+#[tokio::test]
+async fn no_new_connection_is_lost_while_balancers_follow_one_another() {
+    let line = Line::new();
+    let mut serving = line.next().await;
+    let (listen, stop) = (serving.listen, Arc::new(AtomicBool::new(false)));
+    let connect = || {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            while !stop.load(Relaxed) {
+                let channel =
+                    connect::direct(&listen.to_string(), Expected::LB, &Security::Plaintext);
+                let mut client = BankServiceClient::new(channel.expect("an address"));
+                call_processed(&mut client).await.expect("no connection is lost");
+            }
+        })
+    };
+    let clients: Vec<_> = (0..4).map(|_| connect()).collect();
+    for _ in 0..10 {
+        let next = line.next().await;
+        ended(serving).await;
+        serving = next;
+    }
+    stop.store(true, Relaxed);
+    for client in clients {
+        client.await.expect("no connection was lost");
+    }
 }
 
 #[tokio::test]

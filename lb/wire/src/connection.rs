@@ -38,9 +38,12 @@ pub const NO_TAG: u32 = u32::MAX;
 /// Output beyond which no further DATA is taken until the peer has read some, bytes: a batch of calls
 /// fits, and a slow reader costs no more.
 const HIGH_WATER: usize = 256 * 1024;
-/// Output at which a connection is given up: DATA stops at the high water, so these are answers to
-/// control frames that the peer does not read.
+/// Output at which a connection is given up that takes no more of it: DATA and requests stop at the
+/// high water, so these are answers to control frames, and heads of answers, that the peer does not
+/// read.
 const MAX_OUTPUT: usize = HIGH_WATER + 1024 * 1024;
+/// The same, however little time there was to write any of it.
+const MOST_OUTPUT: usize = 4 * MAX_OUTPUT;
 
 /// Which side of the connection we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,7 +303,12 @@ impl<T> Connection<T> {
 
     /// Whether a stream could be opened now (client).
     pub fn can_open(&self) -> bool {
-        self.takes_streams() && (self.streams.len() as u64) < self.stream_limit()
+        self.takes_streams() && (self.streams.len() as u64) < self.stream_limit() && self.has_room()
+    }
+
+    /// Whether there is so little output that more can be added.
+    pub fn has_room(&self) -> bool {
+        self.output_len() < HIGH_WATER
     }
 
     /// Whether streams can be opened as soon as others end: not going away, and ids are left
@@ -328,6 +336,13 @@ impl<T> Connection<T> {
     pub fn tags(&self) -> Vec<u32> {
         let open = self.streams.iter().filter(|(_, stream)| !stream.abandoned);
         open.map(|(_, stream)| stream.tag).collect()
+    }
+
+    /// Takes out all open streams, as nothing will be heard of them any more, and returns their marks.
+    pub fn abandon(&mut self) -> Vec<u32> {
+        let tags = self.tags();
+        self.streams = Streams::default();
+        tags
     }
 
     /// Takes out the streams beyond `last`, which the peer says it did not process, and returns their

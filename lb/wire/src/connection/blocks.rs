@@ -18,6 +18,8 @@ use crate::{
 const MAX_REMEMBERED: usize = 8;
 /// Larger blocks are not worth remembering, bytes.
 const MAX_REMEMBERED_BYTES: usize = 1024;
+/// Nor are those that unfold to more, bytes.
+const MAX_REMEMBERED_LIST_BYTES: usize = 8192;
 /// CONTINUATION frames of one block (CVE-2024-27316).
 const MAX_CONTINUATIONS: u32 = 16;
 /// A decoded block may be so many times the limit before it counts as a bomb: up to there it is only
@@ -144,10 +146,12 @@ impl<T> Blocks<T> {
         if usage.too_large {
             return Ok(Decoded::TooLarge);
         }
+        let is_small =
+            bytes.len() <= MAX_REMEMBERED_BYTES && fields.list_bytes() <= MAX_REMEMBERED_LIST_BYTES;
         let Ok(head) = Head::parse(kind, fields) else { return Ok(Decoded::Malformed) };
         let block = Rc::new(Block { head, memo: OnceCell::new() });
         let after = self.decoder.generation();
-        if before == after && bytes.len() <= MAX_REMEMBERED_BYTES {
+        if before == after && is_small {
             let generation = (!usage.table_free).then_some(after);
             let bytes = bytes.into();
             self.remember(Remembered { bytes, kind, generation, block: block.clone() });

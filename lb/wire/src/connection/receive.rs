@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Closing, Connection, Ended, Event, MAX_OUTPUT, NO_TAG, Part, Role, Stream,
+    Closing, Connection, Ended, Event, MOST_OUTPUT, NO_TAG, Part, Role, Stream,
     blocks::{Decoded, OpenBlock},
     data::Incoming,
 };
@@ -88,7 +88,7 @@ impl<T> Connection<T> {
             if self.blocks.open().is_none() {
                 self.partial_since = None;
             }
-            if self.output_len() > MAX_OUTPUT {
+            if self.output_len() > MOST_OUTPUT {
                 return Err(Flood::Output.into());
             }
             if event.is_some() {
