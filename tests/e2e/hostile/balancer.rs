@@ -27,8 +27,8 @@ use crate::support::program;
 const TICK: Duration = Duration::from_millis(10);
 /// Over how long an idle process is measured, and the CPU time it may use meanwhile: health checks,
 /// reports and a busy machine's noise.
-const QUIET: Duration = Duration::from_millis(400);
-const QUIET_CPU: Duration = Duration::from_millis(80);
+const QUIET: Duration = Duration::from_millis(250);
+const QUIET_CPU: Duration = Duration::from_millis(60);
 
 /// A running balancer; ends when dropped.
 pub(crate) struct Balancer {

@@ -241,7 +241,7 @@ async fn forbidden_frames_are_cut_off() {
         (
             "a frame of 16 MiB",
             code::FRAME_SIZE_ERROR,
-            [open, announced((1 << 24) - 1, kind::DATA, 0, 1), vec![0; 1 << 24]].concat(),
+            [open, announced((1 << 24) - 1, kind::DATA, 0, 1), vec![0; 1 << 16]].concat(),
         ),
     ];
     for (what, code, bytes) in forbidden {

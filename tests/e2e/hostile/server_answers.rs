@@ -116,7 +116,7 @@ async fn forbidden_frames_of_a_server_are_cut_off() {
         }),
         (code::FRAME_SIZE_ERROR, |stream| {
             let large = announced((1 << 24) - 1, kind::DATA, flag::NONE, stream);
-            [head(stream), large, vec![0; 1 << 24]].concat()
+            [head(stream), large, vec![0; 1 << 16]].concat()
         }),
     ];
     for (code, bytes) in forbidden {
