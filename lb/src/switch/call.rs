@@ -43,6 +43,8 @@ pub(super) struct Half {
     pub(super) buffer: Vec<u8>,
     /// Of the buffer, how many were sent.
     pub(super) sent: usize,
+    /// Of the buffer, how many were given back to their sender: once, however often they are sent.
+    given_back: usize,
     /// The sender said END_STREAM: nothing is added any more.
     pub(super) ended: bool,
     /// Sent behind the last byte.
@@ -105,9 +107,22 @@ impl Half {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes sent for the first time since this was last asked: their sender may send as many more.
+    pub(super) fn newly_sent(&mut self) -> usize {
+        let bytes = self.sent.saturating_sub(self.given_back);
+        self.given_back += bytes;
+        bytes
+    }
+
+    /// What was sent is to be sent again, elsewhere.
+    pub(super) fn rewind(&mut self, now: Duration) {
+        (self.sent, self.done, self.queued, self.moved_at) = (0, false, false, now);
+    }
+
     /// Forgets what was sent; returns how many bytes that were.
     pub(super) fn forget_sent(&mut self, buffers: &BufferPool) -> usize {
         let forgotten = std::mem::take(&mut self.sent);
+        self.given_back = self.given_back.saturating_sub(forgotten);
         if forgotten == self.buffer.len() {
             buffers.give(std::mem::take(&mut self.buffer));
         } else {

@@ -175,7 +175,7 @@ impl<D: Director> Switch<D> {
         }
         let call = &mut self.calls[number];
         (call.up, call.stage) = (None, Stage::Fresh);
-        (call.request.sent, call.request.done) = (0, false);
+        call.request.rewind(self.now);
         self.dispatch(number);
         true
     }

@@ -127,7 +127,7 @@ impl<D: Director> Switch<D> {
             let down = call.down;
             self.links[down.link].wire.release(down.stream, taken);
             if taken == payload.len() {
-                return;
+                return self.let_go_if_whole(number);
             }
             self.hold_request(number, &payload[taken..]);
         } else {

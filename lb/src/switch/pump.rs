@@ -36,8 +36,8 @@ impl<D: Director> Switch<D> {
         }
         self.mark_dirty(up.link);
         let call = &mut self.calls[number];
-        let down = call.down;
-        self.links[down.link].wire.release(down.stream, taken);
+        let (down, moved_on) = (call.down, call.request.newly_sent());
+        self.links[down.link].wire.release(down.stream, moved_on);
         if self.links[down.link].wire.output_len() > 0 {
             self.mark_dirty(down.link);
         }
@@ -53,6 +53,7 @@ impl<D: Director> Switch<D> {
             blocked.push_back(entry);
             purge(blocked, &self.calls);
         }
+        self.let_go_if_whole(number);
     }
 
     /// The request will not be sent again: what was sent of it is forgotten.

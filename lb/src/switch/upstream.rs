@@ -97,6 +97,7 @@ impl<D: Director> Switch<D> {
             }
         }
         self.calls[number].response.push(rest, self.now, &self.buffers);
+        self.let_go_if_whole(number);
         self.held(rest.len());
     }
 
@@ -107,12 +108,24 @@ impl<D: Director> Switch<D> {
         call.response.ended = true;
         if !call.response.pending().is_empty() {
             call.response.trailers = Some(block);
-            return;
+            return self.let_go_if_whole(number);
         }
         let down = call.down;
         self.links[down.link].wire.send_headers(down.stream, memo.block(), true);
         self.mark_dirty(down.link);
         self.complete(number);
+    }
+
+    /// The stream at the endpoint is over when both sides have ended it, though the client may not
+    /// have room for all of the answer yet.
+    pub(super) fn let_go_if_whole(&mut self, number: usize) {
+        let call = &mut self.calls[number];
+        if call.request.done
+            && call.response.ended
+            && let Some(up) = call.up.take()
+        {
+            self.stream_freed(up.link);
+        }
     }
 
     /// All of the answer is on its way to the client.

@@ -1,0 +1,115 @@
+//! A director in memory: round robin, and a judge of what it is told.
+
+use std::time::Duration;
+
+use strife_policy::Outcome;
+
+use crate::{
+    access_log::Ended,
+    metrics::Retry,
+    switch::{CallEnd, Director},
+};
+
+/// What became of a call, kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) path: String,
+    pub(super) endpoint: Option<usize>,
+    pub(super) outcome: Outcome,
+    pub(super) ended: Ended,
+    pub(super) status: (u16, Option<u32>),
+    pub(super) bytes: (u64, u64),
+    pub(super) attempts: u8,
+}
+
+/// Directs all calls to one pool.
+#[derive(Debug, Default)]
+pub(super) struct Fake {
+    pub(super) addresses: Vec<String>,
+    pub(super) is_ready: Vec<bool>,
+    pub(super) is_draining: Vec<bool>,
+    pub(super) in_flight: Vec<usize>,
+    pub(super) next: usize,
+    pub(super) moved: Vec<(usize, Retry)>,
+    pub(super) ends: Vec<End>,
+    pub(super) suspected: Vec<usize>,
+    pub(super) unavailable: usize,
+}
+
+impl Fake {
+    pub(super) fn new(endpoints: usize) -> Self {
+        Self {
+            addresses: (0..endpoints).map(|number| format!("endpoint-{number}:1")).collect(),
+            is_ready: vec![true; endpoints],
+            is_draining: vec![false; endpoints],
+            in_flight: vec![0; endpoints],
+            ..Self::default()
+        }
+    }
+
+    fn finished(&mut self, endpoint: usize) {
+        let left = self.in_flight[endpoint].checked_sub(1);
+        self.in_flight[endpoint] = left.expect("a call that ended began");
+    }
+}
+
+impl Director for Fake {
+    fn route(&mut self, authority: &str) -> Result<usize, String> {
+        if authority == "nowhere" { Err("no pool `nowhere`".to_owned()) } else { Ok(0) }
+    }
+
+    fn pick(&mut self, _: Duration, _: usize, tried: &[usize]) -> Option<usize> {
+        let count = self.addresses.len();
+        let order = (0..count).map(|step| (self.next + step) % count);
+        let ready: Vec<_> = order.filter(|one| self.is_ready[*one]).collect();
+        let other = ready.iter().find(|one| !tried.contains(one));
+        let picked = *other.or(ready.first())?;
+        self.next = (picked + 1) % count;
+        Some(picked)
+    }
+
+    fn started(&mut self, endpoint: usize) {
+        self.in_flight[endpoint] += 1;
+    }
+
+    fn moved(&mut self, _: Duration, endpoint: usize, why: Retry) {
+        self.moved.push((endpoint, why));
+        self.finished(endpoint);
+    }
+
+    fn unavailable(&mut self, _: usize) {
+        self.unavailable += 1;
+    }
+
+    fn ended(&mut self, _: Duration, call: &CallEnd<'_>) {
+        if let Some(endpoint) = call.endpoint {
+            self.finished(endpoint);
+        }
+        let path = call.head.map_or(&b""[..], |head| head.path());
+        self.ends.push(End {
+            path: String::from_utf8_lossy(path).into_owned(),
+            endpoint: call.endpoint,
+            outcome: call.outcome,
+            ended: call.ended,
+            status: (call.http_status, call.grpc_status),
+            bytes: (call.request_bytes, call.response_bytes),
+            attempts: call.attempts,
+        });
+    }
+
+    fn suspect(&mut self, endpoint: usize) {
+        self.suspected.push(endpoint);
+    }
+
+    fn is_draining(&self, endpoint: usize) -> bool {
+        self.is_draining[endpoint]
+    }
+
+    fn address(&self, endpoint: usize) -> &str {
+        &self.addresses[endpoint]
+    }
+
+    fn pool_name(&self, _: usize) -> &str {
+        "pool"
+    }
+}
