@@ -1,5 +1,5 @@
-//! The hot paths, each alone: a pick, a ledger command, a message's encoding, one call with and
-//! without the balancer.
+//! The hot paths, each alone: a pick, a ledger command, a message's encoding, the HTTP/2 core, calls
+//! through the frame switch, one call with and without the balancer.
 //!
 //! `cargo bench` measures; `cargo bench -- --quick` takes a minute and is only roughly right.
 
@@ -7,6 +7,11 @@ mod call;
 mod codec;
 mod ledger;
 mod picks;
+mod switch;
+mod wire;
+
+#[path = "../shared/in_memory.rs"]
+mod in_memory;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -14,6 +19,7 @@ criterion_group! {
     name = benches;
     // Numbers on the terminal; criterion's own charts would need a font of the system.
     config = Criterion::default().without_plots();
-    targets = picks::bench, ledger::bench, codec::bench, call::bench
+    targets = picks::bench, ledger::bench, codec::bench, wire::bench, switch::bench,
+        call::bench
 }
 criterion_main!(benches);

@@ -1,0 +1,77 @@
+//! What is measured: sizes of messages, and how many calls go side by side.
+
+use std::{alloc::System, hint::black_box};
+
+use stats_alloc::{Region, StatsAlloc};
+
+use crate::{
+    callgrind::counted,
+    in_memory::{BackToBack, through},
+};
+
+/// Calls before any are measured: buffers have their size, heads are recognised, and what is
+/// remembered of ended streams is full.
+const WARM_UP_CALLS: usize = 5_000;
+/// Calls that are measured: enough that what happens every thousand calls counts as much as it is.
+const MEASURED_CALLS: usize = 5_000;
+
+/// One way of calling.
+pub(crate) struct Cell {
+    /// Size of the message in either direction, bytes.
+    message_bytes: usize,
+    /// Calls side by side.
+    side_by_side: usize,
+}
+
+/// All that is measured. More large messages at once than these do not fit a core's output.
+pub(crate) const CELLS: [Cell; 4] = [
+    Cell { message_bytes: 100, side_by_side: 1 },
+    Cell { message_bytes: 100, side_by_side: 100 },
+    Cell { message_bytes: 16 * 1024, side_by_side: 1 },
+    Cell { message_bytes: 16 * 1024, side_by_side: 10 },
+];
+
+impl Cell {
+    /// As the baseline names it.
+    pub(crate) fn name(&self) -> String {
+        format!("{} B, {} side by side", self.message_bytes, self.side_by_side)
+    }
+
+    /// Makes `calls` calls, so many at a time, by `batch`.
+    fn make(&self, calls: usize, mut batch: impl FnMut(usize, &[u8], &[u8]) -> usize) {
+        let message = vec![7; self.message_bytes];
+        for _ in 0..calls / self.side_by_side {
+            let answered = batch(self.side_by_side, black_box(&message), black_box(&message));
+            assert_eq!(answered, self.side_by_side, "all calls are answered");
+        }
+    }
+}
+
+/// Through the switch, then between the two cores alone, each within [`counted`].
+pub(crate) fn run_counted(cell: &Cell) {
+    let mut loopback = through();
+    let mut calls = |number, request: &[u8], answer: &[u8]| loopback.calls(number, request, answer);
+    cell.make(WARM_UP_CALLS, &mut calls);
+    counted(&mut || cell.make(MEASURED_CALLS, &mut calls));
+    let mut cores = BackToBack::new();
+    let mut calls = |number, request: &[u8], answer: &[u8]| cores.calls(number, request, answer);
+    cell.make(WARM_UP_CALLS, &mut calls);
+    counted(&mut || cell.make(MEASURED_CALLS, &mut calls));
+}
+
+/// How often a call through the switch takes memory, its client and server included.
+pub(crate) fn allocations(cell: &Cell, allocator: &StatsAlloc<System>) -> f64 {
+    let mut loopback = through();
+    let mut calls = |number, request: &[u8], answer: &[u8]| loopback.calls(number, request, answer);
+    cell.make(WARM_UP_CALLS, &mut calls);
+    let region = Region::new(allocator);
+    cell.make(MEASURED_CALLS, &mut calls);
+    let taken = region.change();
+    // The message itself is one.
+    per_call((taken.allocations + taken.reallocations - 1) as u64)
+}
+
+/// Of all that were measured, one call's share.
+pub(crate) fn per_call(measured: u64) -> f64 {
+    measured as f64 / MEASURED_CALLS as f64
+}

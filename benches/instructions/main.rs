@@ -1,0 +1,51 @@
+//! What a unary call through the frame switch takes, in instructions and allocations: numbers that
+//! are the same on a busy machine, held against those in `benches/instructions.toml`.
+//!
+//! `cargo bench --bench instructions` fails when a call takes more than 5% more than it did;
+//! `cargo bench --bench instructions -- --save` makes the present numbers the ones to hold. Valgrind
+//! counts the instructions (the bench runs itself under it); without it only allocations are checked.
+
+mod baseline;
+mod callgrind;
+mod cell;
+
+#[path = "../shared/in_memory.rs"]
+mod in_memory;
+
+use std::{alloc::System, collections::BTreeMap, process::ExitCode};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+use crate::{
+    baseline::{Baseline, Cost},
+    cell::CELLS,
+};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() -> ExitCode {
+    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
+    if asked(callgrind::COUNTED) {
+        CELLS.iter().for_each(cell::run_counted);
+        return ExitCode::SUCCESS;
+    }
+    let allocations = CELLS.iter().map(|cell| cell::allocations(cell, ALLOCATOR));
+    let allocations: Vec<_> = allocations.collect();
+    let Some(instructions) = callgrind::instructions() else {
+        println!("valgrind is not installed: instructions were not counted, nothing is checked");
+        return ExitCode::SUCCESS;
+    };
+    let costs = CELLS.iter().zip(instructions).zip(allocations);
+    let costs: BTreeMap<_, _> = costs
+        .map(|((cell, (through, cores)), allocations)| {
+            (cell.name(), Cost { through, cores, allocations })
+        })
+        .collect();
+    let measured = Baseline::of(costs);
+    print!("{measured}");
+    if asked("--save") {
+        return measured.save();
+    }
+    measured.compare()
+}
