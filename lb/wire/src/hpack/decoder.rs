@@ -34,8 +34,8 @@ pub struct Decoder {
     pub(super) table: DynamicTable,
     /// What a size update may set, in bytes.
     max_table_bytes: usize,
-    /// Set when the limit went below the table's maximum: the next block must begin with a size
-    /// update of at most this (RFC 7541, section 4.2).
+    /// Set when the limit went below what the table holds: the next block must begin with a size
+    /// update of at most this (RFC 9113, section 4.3.1).
     owed_update_bytes: Option<usize>,
     generation: u64,
 }
@@ -69,12 +69,13 @@ impl Decoder {
         }
     }
 
-    /// Our SETTINGS_HEADER_TABLE_SIZE of `bytes` was acknowledged. If that is below the table's
-    /// present maximum, the peer's next block must say that it knows (RFC 7541, section 4.2;
-    /// RFC 9113, section 4.3.1).
+    /// Our SETTINGS_HEADER_TABLE_SIZE of `bytes` was acknowledged. If that is below what the table
+    /// holds, the peer's next block must say that it knows (RFC 9113, section 4.3.1). An encoder
+    /// that has never used the table owes nothing, and some say nothing (grpc-core, for a call that
+    /// is over before it began).
     pub fn set_max_table(&mut self, bytes: usize) {
         self.max_table_bytes = bytes;
-        if bytes < self.table.max_bytes() {
+        if bytes < self.table.table_bytes() {
             let owed = self.owed_update_bytes.map_or(bytes, |owed| owed.min(bytes));
             self.owed_update_bytes = Some(owed);
         }
@@ -121,7 +122,12 @@ impl Decoder {
         }
         match self.owed_update_bytes {
             Some(_) => Err(HpackError::SizeUpdateMissing),
-            None => Ok(()),
+            None => {
+                if self.max_table_bytes < self.table.max_bytes() {
+                    self.table.resize(self.max_table_bytes);
+                }
+                Ok(())
+            }
         }
     }
 

@@ -108,7 +108,7 @@ impl DynamicTable {
         self.entries.len()
     }
 
-    #[cfg(test)]
+    /// What the entries count (RFC 7541, section 4.1), in bytes.
     pub(super) const fn table_bytes(&self) -> usize {
         self.table_bytes
     }

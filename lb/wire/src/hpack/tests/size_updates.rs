@@ -12,9 +12,16 @@ fn update(bytes: usize) -> Vec<u8> {
     block
 }
 
+/// A decoder whose table holds 136 bytes.
+fn used_decoder() -> Decoder {
+    let mut decoder = Decoder::new(4096);
+    decode(&mut decoder, &hex(&INSERT.repeat(4))).unwrap();
+    decoder
+}
+
 /// What comes of a block that begins with updates, after our limit took these values in turn.
 fn check(limits: &[usize], updates: &[usize], expected: Result<usize, HpackError>) {
-    let mut decoder = Decoder::new(4096);
+    let mut decoder = used_decoder();
     for &limit in limits {
         decoder.set_max_table(limit);
     }
@@ -63,19 +70,28 @@ fn a_reduced_limit_must_be_obeyed_at_once() {
 
 #[test]
 fn a_block_without_fields_owes_the_update_too() {
-    let mut decoder = Decoder::new(4096);
+    let mut decoder = used_decoder();
     decoder.set_max_table(0);
     assert_eq!(decode(&mut decoder, &[]).map(drop), Err(HpackError::SizeUpdateMissing));
 }
 
 #[test]
 fn a_limit_below_what_the_peer_uses_is_reduced_again() {
-    let mut decoder = Decoder::new(4096);
+    let mut decoder = used_decoder();
     decode(&mut decoder, &update(200)).unwrap();
     decoder.set_max_table(300);
     decode(&mut decoder, &hex("82")).expect("the table was small enough");
     decoder.set_max_table(100);
     assert_eq!(decode(&mut decoder, &hex("82")).map(drop), Err(HpackError::SizeUpdateMissing));
+}
+
+#[test]
+fn who_never_used_the_table_owes_no_update() {
+    let mut decoder = Decoder::new(4096);
+    decoder.set_max_table(0);
+    decode(&mut decoder, &hex("82")).expect("there was nothing to give up");
+    decode(&mut decoder, &hex(INSERT)).expect("a literal");
+    assert_eq!(decoder.table.len(), 0, "the limit holds all the same");
 }
 
 #[test]
