@@ -197,7 +197,7 @@ impl World {
         let ends = is_last && flow.ending == Ending::Content;
         if flow.blocked > 0 {
             let content = content(id, side, flow.sent, flow.blocked);
-            let taken = core.send_data(id, &content, ends);
+            let taken = core.send_data(id, content, ends);
             assert!(taken <= flow.blocked);
             flow.sent += taken;
             flow.blocked -= taken;
