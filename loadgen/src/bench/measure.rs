@@ -115,6 +115,7 @@ impl Watched<'_> {
         Mark {
             at: Instant::now(),
             proxy: self.group.cpu_time(),
+            proxy_waited: self.group.waited(),
             load: Duration::new(thread.tv_sec.unsigned_abs(), thread.tv_nsec as u32),
             calls,
         }

@@ -23,6 +23,11 @@ impl Group {
         self.0.iter().map(|pid| cpu_time(*pid)).sum()
     }
 
+    /// Time that all threads together were ready to run and had no core, where the kernel counts it.
+    pub(super) fn waited(&self) -> Duration {
+        self.0.iter().filter_map(|pid| of_threads(*pid, 1)).sum()
+    }
+
     /// Memory in KiB: each page by the share that is theirs, so that none counts twice.
     pub(super) fn memory_kib(&self) -> u64 {
         self.0.iter().map(|pid| memory_kib(*pid)).sum()
@@ -46,17 +51,20 @@ fn fields(stat: &str) -> impl Iterator<Item = &str> {
 
 /// In nanoseconds where the kernel counts them for every thread, in its ticks otherwise.
 fn cpu_time(pid: u32) -> Duration {
-    let threads = fs::read_dir(file(pid, "task")).into_iter().flatten().flatten();
-    let precise: Option<Duration> = threads
-        .map(|thread| on_core(&fs::read_to_string(thread.path().join("schedstat")).ok()?))
-        .sum();
     let coarse = || ticks(&fs::read_to_string(file(pid, "stat")).unwrap_or_default());
-    precise.filter(|time| !time.is_zero()).or_else(coarse).unwrap_or_default()
+    of_threads(pid, 0).filter(|time| !time.is_zero()).or_else(coarse).unwrap_or_default()
 }
 
-/// The first number of `schedstat`: nanoseconds on a core.
-fn on_core(schedstat: &str) -> Option<Duration> {
-    schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+/// A number of `schedstat` over all threads.
+fn of_threads(pid: u32, index: usize) -> Option<Duration> {
+    let threads = fs::read_dir(file(pid, "task")).into_iter().flatten().flatten();
+    let schedstat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("schedstat"));
+    threads.map(|thread| nanoseconds(&schedstat(thread).ok()?, index)).sum()
+}
+
+/// `schedstat` begins with the nanoseconds on a core and those in its queue.
+fn nanoseconds(schedstat: &str, index: usize) -> Option<Duration> {
+    schedstat.split_whitespace().nth(index)?.parse().ok().map(Duration::from_nanos)
 }
 
 /// User and system time in `/proc/PID/stat`, in ticks of 1/100 s.
@@ -95,8 +103,9 @@ mod tests {
 
     #[test]
     fn times_and_sizes_are_read() {
-        assert_eq!(on_core("1500000 20 3\n"), Some(Duration::from_micros(1500)));
-        assert_eq!(on_core(""), None);
+        assert_eq!(nanoseconds("1500000 20 3\n", 0), Some(Duration::from_micros(1500)));
+        assert_eq!(nanoseconds("1500000 20 3\n", 1), Some(Duration::from_nanos(20)));
+        assert_eq!(nanoseconds("", 0), None);
         let text = "5a-7f ---p 0 [rollup]\nRss:    1768 kB\nPss:     271 kB\nPss_Anon: 9 kB\n";
         assert_eq!(kib(text, "Pss:"), Some(271));
         assert_eq!(kib(text, "VmRSS:"), None);

@@ -43,6 +43,8 @@ pub struct PeerRunRow {
     pub cpu_us_per_call: Option<f64>,
     /// Share of its core that the proxy used, 0 to 1.
     pub proxy_busy: f64,
+    /// Share of the time that its threads were ready and something else had the core.
+    pub proxy_waited: f64,
     /// Share of its core that load and backends used together, 0 to 1.
     pub load_busy: f64,
     /// From when a call was due (open loop) or sent (closed loop) to its last byte.

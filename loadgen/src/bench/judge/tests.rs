@@ -19,6 +19,7 @@ fn run(proxy: Proxy, round: u32, cpu_us: f64) -> PeerRunRow {
         calls_per_s: 1e6 / cpu_us,
         cpu_us_per_call: Some(cpu_us),
         proxy_busy: 1.0,
+        proxy_waited: 0.0,
         load_busy: 0.5,
         p50_us: Some(50.0),
         p90_us: None,

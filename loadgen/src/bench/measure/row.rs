@@ -17,6 +17,8 @@ const MOST_SEND_LAG_US: f64 = 1000.0;
 const BUSY: f64 = 0.97;
 /// A proxy that uses less of its core than this is not what limits a closed loop.
 const PROXY_BUSY: f64 = 0.9;
+/// A proxy that waits longer for its core, as a share of the time, is not alone on it.
+const MOST_WAITED: f64 = 0.1;
 /// Of paced calls, what may be unanswered at the end before the proxy counts as left behind.
 const MOST_UNFINISHED: f64 = 0.01;
 
@@ -26,6 +28,7 @@ pub(super) struct Mark {
     pub(super) at: Instant,
     /// CPU of the proxy's processes, and of load and servers.
     pub(super) proxy: Duration,
+    pub(super) proxy_waited: Duration,
     pub(super) load: Duration,
     pub(super) calls: u64,
 }
@@ -78,6 +81,7 @@ fn empty(due: Due, timing: Timing) -> PeerRunRow {
         calls_per_s: 0.0,
         cpu_us_per_call: None,
         proxy_busy: 0.0,
+        proxy_waited: 0.0,
         load_busy: 0.0,
         p50_us: None,
         p90_us: None,
@@ -96,6 +100,7 @@ fn judged(row: PeerRunRow, measured: Measured) -> PeerRunRow {
     let Measured { first, last, times, seen } = measured;
     let seconds = last.at.saturating_duration_since(first.at).as_secs_f64().max(f64::EPSILON);
     let proxy_s = last.proxy.saturating_sub(first.proxy).as_secs_f64();
+    let waited_s = last.proxy_waited.saturating_sub(first.proxy_waited).as_secs_f64();
     let load_s = last.load.saturating_sub(first.load).as_secs_f64();
     let calls = last.calls.saturating_sub(first.calls);
     let percentile = |share| percentile_us(&times.latency, share).map(|us| rounded(us, 2));
@@ -106,6 +111,7 @@ fn judged(row: PeerRunRow, measured: Measured) -> PeerRunRow {
         calls_per_s: rounded(calls as f64 / seconds, 1),
         cpu_us_per_call: (calls > 0).then(|| rounded(proxy_s * 1e6 / calls as f64, 3)),
         proxy_busy: rounded(proxy_s / seconds, 3),
+        proxy_waited: rounded(waited_s / seconds, 3),
         load_busy: rounded(load_s / seconds, 3),
         p50_us: percentile(0.5),
         p90_us: percentile(0.9),
@@ -132,8 +138,12 @@ fn verdict(row: &PeerRunRow, seen: &Seen, unfinished: u64) -> (bool, String) {
     if row.calls == 0 {
         return untrusted("no call was answered".to_owned());
     }
+    let others = || format!("something else had its core for {:.0}%", row.proxy_waited * 100.0);
     let left_behind = unfinished as f64 > MOST_UNFINISHED * (row.calls + unfinished) as f64;
     match row.phase {
+        // Latency is then the scheduler's. CPU per call stands.
+        Phase::Paced if row.proxy_waited > MOST_WAITED => untrusted(others()),
+        Phase::Saturated if row.proxy_waited > MOST_WAITED => (true, others()),
         Phase::Paced if left_behind => (
             true,
             format!(

@@ -43,6 +43,7 @@ fn run(proxy: &str, valid: bool) -> PeerRunRow {
         calls_per_s: 41_000.0,
         cpu_us_per_call: Some(3.0),
         proxy_busy: 0.2,
+        proxy_waited: 0.0,
         load_busy: 0.2,
         p50_us: Some(60.0),
         p90_us: Some(80.0),

@@ -27,6 +27,7 @@ fn measured() -> Measured {
     let mark = |at, cpu_ms, calls| Mark {
         at,
         proxy: Duration::from_millis(cpu_ms),
+        proxy_waited: Duration::ZERO,
         load: Duration::from_millis(cpu_ms * 2),
         calls,
     };
@@ -78,6 +79,10 @@ fn what_limits_a_run_is_said() {
     let busy = |measured: &mut Measured| measured.last.load = Duration::from_secs(4);
     let row = of(Phase::Saturated, busy);
     assert!(row.valid && row.why.contains("load and servers were the limit"), "{}", row.why);
+    let shared = |measured: &mut Measured| measured.last.proxy_waited = Duration::from_secs(1);
+    assert!(!of(Phase::Paced, shared).valid, "latency is the scheduler's");
+    let row = of(Phase::Saturated, shared);
+    assert!(row.valid && row.why.contains("50%"), "{}", row.why);
     let row = of(Phase::Paced, |measured| measured.times.unfinished = 100);
     assert!(row.valid && row.why.starts_with("SATURATED"), "{}", row.why);
     let row =
