@@ -112,10 +112,11 @@ async fn stalled_calls_are_ended() {
 /// every byte of room is taken by the attacker: the last ones by calls that hold a few bytes each.
 #[tokio::test]
 async fn stalled_calls_do_not_take_all_the_room() {
+    const LARGE_ANSWERS: usize = 64;
     const SMALL_ANSWERS: usize = 500;
     let scene = Scene::start(&["--max-buffer", "1MiB"]).await;
     let mut attacker = client_with_window(&scene, 0).await;
-    attacker.send(&ask_for_much(ANSWERS)).await.unwrap();
+    attacker.send(&ask_for_much(LARGE_ANSWERS)).await.unwrap();
     let over = scene.amid(attacker.until(is_over)).await;
     assert!(over.is_some(), "the connection lives");
     let mut attackers = vec![attacker];
