@@ -49,6 +49,8 @@ pub(crate) enum Act {
         head: Vec<u8>,
         is_reset: bool,
     },
+    /// Gives back room for all that was read, frame by frame.
+    GiveBack,
     /// Goes on with a new connection: opens one, or takes the balancer's next one.
     Reconnect,
     /// Goes on with the connection before.

@@ -1,7 +1,7 @@
 //! One end of a connection to the balancer, client's or server's: sends any bytes, reads frames,
 //! answers SETTINGS and PING as everybody must, and has every frame that is read judged.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     frames::{
         ACK, CONTINUATION, DATA, DEFAULT_WINDOW, END_HEADERS, Frame, HEADERS, INITIAL_WINDOW_SIZE,
-        PING, PREFACE, SETTINGS, WINDOW_UPDATE, ping, settings_ack,
+        PING, PREFACE, SETTINGS, WINDOW_UPDATE, ping, settings_ack, window_update,
     },
     hpack::Field,
     judge::{Judge, Role},
@@ -19,6 +19,18 @@ use crate::{
 
 /// How long anything may take that a row waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lengths of pieces, in turn: no frame's head stays whole.
+const PIECES: [usize; 6] = [1, 3, 2, 7, 1, 5];
+/// Of one write.
+const MOST_PIECES: usize = 24;
+
+/// How bytes are written: a row's result must not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    AtOnce,
+    InPieces,
+}
 
 /// What is read next.
 #[derive(Debug, Clone)]
@@ -36,6 +48,7 @@ pub(crate) enum Event {
 /// A connection.
 pub(crate) struct Connection {
     socket: TcpStream,
+    manner: Manner,
     unread: Vec<u8>,
     /// What was sent and is no whole frame yet.
     unjudged: Vec<u8>,
@@ -45,21 +58,25 @@ pub(crate) struct Connection {
     /// What the other side lets us send: by its settings, and by stream, 0 for the connection.
     initial_window: i64,
     windows: HashMap<u32, i64>,
+    /// DATA frames that room was not given back for: streams and lengths.
+    unreturned: Vec<(u32, u32)>,
 }
 
 impl Connection {
     /// `role`: the balancer's.
-    pub(crate) fn new(socket: TcpStream, role: Role) -> Self {
+    pub(crate) fn new(socket: TcpStream, role: Role, manner: Manner) -> Self {
         // Frames are sent as they are written: what a row says together arrives together.
         socket.set_nodelay(true).expect("a socket");
         Self {
             socket,
+            manner,
             unread: Vec::new(),
             unjudged: Vec::new(),
             judge: Judge::new(role),
             seen: Vec::new(),
             initial_window: DEFAULT_WINDOW,
             windows: HashMap::from([(0, DEFAULT_WINDOW)]),
+            unreturned: Vec::new(),
         }
     }
 
@@ -79,7 +96,21 @@ impl Connection {
             }
             self.judge.sent(frame);
         }
-        let _ = tokio::time::timeout(PATIENCE, self.socket.write_all(bytes)).await;
+        let _ = tokio::time::timeout(PATIENCE, self.write(bytes)).await;
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut sizes = PIECES.into_iter().cycle();
+        while self.manner == Manner::InPieces && !bytes.is_empty() {
+            let size = sizes.next().expect("there is always a next one");
+            // What is long is not cut so fine: rows end in time.
+            let size = size.max(bytes.len() / MOST_PIECES).min(bytes.len());
+            let (piece, rest) = bytes.split_at(size);
+            self.socket.write_all(piece).await?;
+            tokio::task::yield_now().await;
+            bytes = rest;
+        }
+        self.socket.write_all(bytes).await
     }
 
     /// No more will be sent.
@@ -135,8 +166,22 @@ impl Connection {
         self.judge.violations()
     }
 
+    /// Gives room back for every DATA frame that was read, one by one, as some implementations do.
+    pub(crate) async fn give_back(&mut self) {
+        let unreturned = std::mem::take(&mut self.unreturned);
+        let updates = unreturned.into_iter().flat_map(|(stream, length)| {
+            [window_update(stream, length), window_update(0, length)].concat()
+        });
+        let updates: Vec<u8> = updates.collect();
+        self.send(&updates).await;
+    }
+
     fn note_windows(&mut self, frame: &Frame) {
         match frame.kind {
+            DATA if !frame.payload.is_empty() => {
+                let length = u32::try_from(frame.payload.len()).expect("a frame's length");
+                self.unreturned.push((frame.stream, length));
+            }
             SETTINGS => {
                 let initial = frame.settings().filter(|(id, _)| *id == INITIAL_WINDOW_SIZE).last();
                 if let Some((_, window)) = initial {

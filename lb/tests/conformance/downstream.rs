@@ -16,37 +16,37 @@ use crate::runner::check;
 
 #[tokio::test]
 async fn prefaces_and_settings() {
-    check(preface::table()).await;
-    check(settings::table()).await;
+    check(preface::table).await;
+    check(settings::table).await;
 }
 
 #[tokio::test]
 async fn frames_out_of_shape() {
-    check(framing::table()).await;
+    check(framing::table).await;
 }
 
 #[tokio::test]
 async fn streams_and_their_states() {
-    check(streams::table()).await;
-    check(states::table()).await;
+    check(streams::table).await;
+    check(states::table).await;
 }
 
 #[tokio::test]
 async fn resets_pings_and_goodbyes() {
-    check(signals::table()).await;
+    check(signals::table).await;
 }
 
 #[tokio::test]
 async fn windows() {
-    check(flow_control::table()).await;
+    check(flow_control::table).await;
 }
 
 #[tokio::test]
 async fn header_blocks() {
-    check(hpack::table()).await;
+    check(hpack::table).await;
 }
 
 #[tokio::test]
 async fn malformed_requests() {
-    check(messages::table()).await;
+    check(messages::table).await;
 }

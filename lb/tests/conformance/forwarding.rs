@@ -8,15 +8,15 @@ use crate::runner::check;
 
 #[tokio::test]
 async fn blocks_that_repeat() {
-    check(repeats::table()).await;
+    check(repeats::table).await;
 }
 
 #[tokio::test]
 async fn requests_arrive() {
-    check(requests::table()).await;
+    check(requests::table).await;
 }
 
 #[tokio::test]
 async fn responses_arrive() {
-    check(responses::table()).await;
+    check(responses::table).await;
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::{
     balancer::Balancer,
     case::{Act, Case, Step},
-    connection::{Connection, Event, PATIENCE},
+    connection::{Connection, Event, Manner, PATIENCE},
     frames::{ACK, NONE, PING, PREFACE, SETTINGS, ping, settings},
     judge::Role,
     server::{Record, Server},
@@ -20,13 +20,18 @@ const ROWS_AT_ONCE: usize = 8;
 /// What the PING of a row's end says.
 const FAREWELL: [u8; 8] = *b"farewell";
 
-/// Panics with every row that failed.
-pub(crate) async fn check(table: Vec<Case>) {
-    let count = table.len();
-    let failures: Vec<String> = stream::iter(table)
-        .map(|case| async move {
-            let name = format!("{} {}", case.section, case.name);
-            run(case).await.err().map(|why| format!("{name}\n    {why}"))
+/// Runs every row twice, its bytes written at once and in pieces, and panics with all that failed.
+pub(crate) async fn check(table: fn() -> Vec<Case>) {
+    let manners = [Manner::AtOnce, Manner::InPieces];
+    let rows: Vec<_> = manners
+        .into_iter()
+        .flat_map(|manner| table().into_iter().map(move |case| (case, manner)))
+        .collect();
+    let count = rows.len();
+    let failures: Vec<String> = stream::iter(rows)
+        .map(|(case, manner)| async move {
+            let name = format!("{} {}, {manner:?}", case.section, case.name);
+            run(case, manner).await.err().map(|why| format!("{name}\n    {why}"))
         })
         .buffered(ROWS_AT_ONCE)
         .filter_map(std::future::ready)
@@ -52,21 +57,23 @@ struct World {
 struct Settings {
     client: Option<Vec<u8>>,
     server: Option<Vec<u8>>,
+    manner: Manner,
 }
 
-async fn run(case: Case) -> Result<(), String> {
+async fn run(case: Case, manner: Manner) -> Result<(), String> {
     let is_scripted = case.steps.iter().any(|step| matches!(step, Step::Server(_)));
-    let server = Server::start(is_scripted).await;
+    let server = Server::start(is_scripted, manner).await;
     let balancer = Balancer::start(server.address, case.flags).await;
     let client = case.has_client_preface.then(|| settings(&case.client_settings));
     let upstream = case.has_server_preface.then(|| settings(&case.server_settings));
-    let settings = Settings { client, server: upstream };
+    let settings = Settings { client, server: upstream, manner };
     let client = connect(&balancer, &settings).await?;
     let mut world =
         World { balancer, server, client, upstream: None, former: Vec::new(), case: settings };
     for (number, step) in case.steps.iter().enumerate() {
         if let Err(why) = world.step(step).await {
-            return Err(format!("step {}: {why}{}", number + 1, world.seen()));
+            let violations = world.violations().join("; ");
+            return Err(format!("step {}: {why}; {violations}{}", number + 1, world.seen()));
         }
     }
     world.end(case.has_client_preface && case.has_server_preface).await;
@@ -80,7 +87,7 @@ async fn run(case: Case) -> Result<(), String> {
 /// A client whose settings are acknowledged, or one that has said nothing.
 async fn connect(balancer: &Balancer, begin: &Settings) -> Result<Connection, String> {
     let socket = TcpStream::connect(balancer.listen).await.map_err(|error| error.to_string())?;
-    let mut connection = Connection::new(socket, Role::Server);
+    let mut connection = Connection::new(socket, Role::Server, begin.manner);
     let Some(settings) = &begin.client else { return Ok(connection) };
     connection.send(&[PREFACE, settings].concat()).await;
     let (mut has_settings, mut has_ack) = (false, false);
@@ -184,6 +191,7 @@ async fn perform(connection: &mut Connection, act: &Act) -> Result<(), String> {
             return content::upload(connection, *stream, *octets, *is_padded).await;
         }
         Act::Waste { head, is_reset } => return content::waste(connection, head, *is_reset).await,
+        Act::GiveBack => connection.give_back().await,
         Act::Close => connection.finish().await,
         Act::Reconnect | Act::Switch => {}
     }

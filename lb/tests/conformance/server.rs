@@ -12,7 +12,11 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use crate::{connection::Connection, hpack::Field, judge::Role};
+use crate::{
+    connection::{Connection, Manner},
+    hpack::Field,
+    judge::Role,
+};
 
 /// Connections that may wait for a row to speak for them.
 const WAITING_CONNECTIONS: usize = 64;
@@ -53,7 +57,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(is_scripted: bool) -> Self {
+    pub(crate) async fn start(is_scripted: bool, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (waiting, connections) = mpsc::channel(WAITING_CONNECTIONS);
@@ -61,7 +65,7 @@ impl Server {
         tokio::spawn(async move {
             let mut accepted = 0;
             while let Ok((socket, _)) = listener.accept().await {
-                let connection = Connection::new(socket, Role::Client);
+                let connection = Connection::new(socket, Role::Client, manner);
                 accepted += 1;
                 if accepted == 1 {
                     tokio::spawn(automat::answer_health_checks(connection));

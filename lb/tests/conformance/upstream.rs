@@ -22,37 +22,37 @@ use crate::{
 
 #[tokio::test]
 async fn prefaces_and_settings() {
-    check(settings::table()).await;
+    check(settings::table).await;
 }
 
 #[tokio::test]
 async fn frames_out_of_shape() {
-    check(framing::table()).await;
+    check(framing::table).await;
 }
 
 #[tokio::test]
 async fn streams_and_their_states() {
-    check(states::table()).await;
+    check(states::table).await;
 }
 
 #[tokio::test]
 async fn windows() {
-    check(flow_control::table()).await;
+    check(flow_control::table).await;
 }
 
 #[tokio::test]
 async fn header_blocks() {
-    check(hpack::table()).await;
+    check(hpack::table).await;
 }
 
 #[tokio::test]
 async fn malformed_responses() {
-    check(responses::table()).await;
+    check(responses::table).await;
 }
 
 #[tokio::test]
 async fn goodbyes_and_limits() {
-    check(life::table()).await;
+    check(life::table).await;
 }
 
 /// A client's call that has reached the server.

@@ -2,7 +2,10 @@
 //! sends past a window is judged in every row.
 
 use crate::{
-    case::{Act, Case, Step, Want, answered, case, frame_of, no_frame, sees, sends, stream_error},
+    case::{
+        Act, Case, Step, Want, answered, case, frame_of, no_frame, request, sees, sends,
+        server_sees, stream_error,
+    },
     frames::{
         ACK, CANCEL, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR, Frame, HEADERS,
         INITIAL_WINDOW_SIZE, PROTOCOL_ERROR, SETTINGS, WHOLE, data, headers, rst_stream, settings,
@@ -220,16 +223,20 @@ fn receiving() -> Vec<Case> {
             "DATA past the stream's window",
             vec![
                 sends(&[open()]),
+                // Nothing goes on to the server, so no room is made.
+                server_sees(request(1)),
+                server_sees(Want::Alive),
                 Step::Client(Act::Overrun(1)),
                 sees(stream_error(1, FLOW_CONTROL_ERROR)),
             ],
-        ),
+        )
+        .with_server_settings(&[(INITIAL_WINDOW_SIZE, 0)]),
         case(
             "6.1",
             "padding that is thrown away makes room again",
             vec![
                 sends(&[headers(1, END_HEADERS, &post("/"))]),
-                upload(1 << 20, true),
+                upload(1 << 18, true),
                 finish(),
                 sees(answered(1)),
             ],
@@ -239,7 +246,7 @@ fn receiving() -> Vec<Case> {
             "content that is read makes room again",
             vec![
                 sends(&[headers(1, END_HEADERS, &post("/"))]),
-                upload(1 << 20, false),
+                upload(1 << 18, false),
                 finish(),
                 sees(answered(1)),
             ],

@@ -1,7 +1,7 @@
 //! Reads until what is wanted is seen, or cannot be seen any more.
 
 use crate::{
-    case::Want,
+    case::{Want, has},
     connection::{Connection, Event},
     frames::{ACK, DATA, Frame, GOAWAY, HEADERS, NO_ERROR, NONE, PING, RST_STREAM, ping},
     hpack::Field,
@@ -87,18 +87,19 @@ fn is_error_of(frame: &Frame, stream: u32) -> bool {
 }
 
 async fn answered(connection: &mut Connection, stream: u32, status: &str) -> Result<(), String> {
-    let mut seen = None;
+    let mut head = None;
     loop {
         match connection.next().await {
             Event::Frame(frame, _) if is_error_of(&frame, stream) => {
                 return Err(format!("stream {stream} must be answered: {}", frame.describe()));
             }
             Event::Frame(frame, fields) if frame.stream == stream => {
-                seen = seen.or_else(|| final_status(&frame, &fields));
+                head = head.or_else(|| final_head(&frame, fields));
                 if frame.ends_stream() {
-                    return match seen.as_deref() == Some(status.as_bytes()) {
+                    let head = head.unwrap_or_default();
+                    return match has(&head, ":status", status) {
                         true => Ok(()),
-                        false => Err(format!("stream {stream} must be {status}: {seen:?}")),
+                        false => Err(format!("stream {stream} must be {status}: {}", text(&head))),
                     };
                 }
             }
@@ -108,10 +109,18 @@ async fn answered(connection: &mut Connection, stream: u32, status: &str) -> Res
     }
 }
 
-/// The status of a response that is not interim.
-fn final_status(frame: &Frame, fields: &[Field]) -> Option<Vec<u8>> {
+/// The fields of a head that is not interim.
+fn final_head(frame: &Frame, fields: Vec<Field>) -> Option<Vec<Field>> {
     let status = fields.iter().find(|field| frame.kind == HEADERS && field.name == b":status")?;
-    (!status.value.starts_with(b"1")).then(|| status.value.clone())
+    (!status.value.starts_with(b"1")).then_some(fields)
+}
+
+fn text(fields: &[Field]) -> String {
+    let line = |field: &Field| {
+        let (name, value) = (&field.name, &field.value);
+        format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
+    };
+    fields.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
 async fn failed(connection: &mut Connection, stream: u32) -> Result<(), String> {

@@ -12,8 +12,8 @@ use super::{Record, Request};
 use crate::{
     connection::{Connection, Event},
     frames::{
-        DATA, DEFAULT_FRAME_SIZE, END_HEADERS, END_STREAM, Frame, HEADERS, NONE, RST_STREAM, WHOLE,
-        data, headers, settings, window_update,
+        DATA, DEFAULT_FRAME_SIZE, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, NO_ERROR, NONE,
+        RST_STREAM, WHOLE, data, headers, settings, window_update,
     },
     hpack::{Field, block, literal, ok, ok_with},
 };
@@ -92,6 +92,10 @@ impl Automat {
         let stream = frame.stream;
         if stream != 0 {
             self.record(&frame, fields);
+        }
+        if frame.kind == GOAWAY && frame.error_code() != NO_ERROR {
+            let blamed = format!("{} to a server that did nothing wrong", frame.describe());
+            self.recorder.send_modify(|record| record.violations.push(blamed));
         }
         if frame.kind == RST_STREAM {
             self.answers.remove(&stream);

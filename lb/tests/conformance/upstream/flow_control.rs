@@ -16,6 +16,8 @@ use crate::{
 };
 
 const MOST: u32 = 0x7fff_ffff;
+/// Small ones, all of them within the first window.
+const FRAMES: usize = 6_000;
 
 pub(super) fn table() -> Vec<Case> {
     [increments(), requests(), responses()].into_iter().flatten().collect()
@@ -147,6 +149,19 @@ fn requests() -> Vec<Case> {
         )
         .with_server_settings(&[(INITIAL_WINDOW_SIZE, 4)]),
         row(
+            "6.9",
+            "room that the server gives back late, frame by frame",
+            uploaded(0),
+            vec![
+                sends(&[data(1, NONE, b"ten octets").repeat(FRAMES)]),
+                server_sees(Want::Content(1, 10 * FRAMES)),
+                Step::Server(Act::GiveBack),
+                server_sees(Want::Alive),
+                server_sends(&[headers(1, WHOLE, &ok())]),
+                sees(answered(1)),
+            ],
+        ),
+        row(
             "5.2",
             "a call that is not read holds up no other",
             uploaded(10_000),
@@ -198,7 +213,7 @@ fn responses() -> Vec<Case> {
             "content that the client reads makes room again",
             reading(vec![
                 sends(&[window_update(0, 1 << 24)]),
-                upload(1 << 20, false),
+                upload(1 << 18, false),
                 end(),
                 sees(frame_of("the end", Frame::ends_stream)),
             ]),
@@ -209,12 +224,24 @@ fn responses() -> Vec<Case> {
             "padding that is thrown away makes room again",
             reading(vec![
                 sends(&[window_update(0, 1 << 24)]),
-                upload(1 << 20, true),
+                upload(1 << 18, true),
                 end(),
                 sees(frame_of("the end", Frame::ends_stream)),
             ]),
         )
         .with_client_settings(&[(INITIAL_WINDOW_SIZE, 1 << 24)]),
+        case(
+            "6.9",
+            "room that the client gives back late, frame by frame",
+            reading(vec![
+                server_sends(&[data(1, NONE, b"ten octets").repeat(FRAMES)]),
+                sees(Want::Content(1, 10 * FRAMES)),
+                Step::Client(Act::GiveBack),
+                sees(Want::Alive),
+                end(),
+                sees(frame_of("the end", Frame::ends_stream)),
+            ]),
+        ),
         case(
             "6.9",
             "an answer is held up by its own client only",
