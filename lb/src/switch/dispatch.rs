@@ -152,6 +152,11 @@ impl<D: Director> Switch<D> {
         let bodyless = head.head.method() == b"HEAD";
         let stream = wire.open(number as u32, block, ends, bodyless);
         let stream = stream.expect("the link said that it can open one");
+        if !wire.takes_streams() {
+            // Its ids are used up (RFC 9113, section 5.1.1): it ends with the calls it has.
+            wire.go_away(self.now);
+            self.slots.iter_mut().for_each(|slot| slot.links.retain(|one| *one != link));
+        }
         (request.done, call.up) = (ends, Some(Leg { link, stream }));
         call.stage = Stage::Sent;
         if call.patience.take().is_some() {
@@ -175,6 +180,7 @@ impl<D: Director> Switch<D> {
         }
         let call = &mut self.calls[number];
         (call.up, call.stage) = (None, Stage::Fresh);
+        self.replay_bytes -= call.request.sent;
         call.request.rewind(self.now);
         self.dispatch(number);
         true
@@ -246,11 +252,18 @@ impl<D: Director> Switch<D> {
         if self.links[link].wire.output_len() > 0 {
             self.mark_dirty(link);
         }
-        if let Side::Up(endpoint) = self.links[link].side {
-            if !self.slots[endpoint].waiting.is_empty() {
-                self.serve_waiting(endpoint);
-            }
-            self.look_whether_finished(link);
+        self.look_for_vacancies(link);
+        self.look_whether_finished(link);
+    }
+
+    /// There may be streams on this link for calls that wait.
+    pub(super) fn look_for_vacancies(&mut self, link: usize) {
+        let link = &self.links[link];
+        if let Side::Up(endpoint) = link.side
+            && !self.slots[endpoint].waiting.is_empty()
+            && link.wire.has_room()
+        {
+            self.serve_waiting(endpoint);
         }
     }
 }

@@ -64,6 +64,8 @@ impl<D: Director> Switch<D> {
         }
         self.read_events(number, &mut input);
         let rest = input.to_vec();
+        // Streams that were reset a while ago come free without an event.
+        self.look_for_vacancies(number);
         if let Some(link) = self.links.get_mut(number) {
             link.carried = rest;
             if link.wire.output_len() > 0 {
@@ -155,13 +157,7 @@ impl<D: Director> Switch<D> {
         if has_room {
             self.pump_link(number);
         }
-        let link = &self.links[number];
-        if let Side::Up(endpoint) = link.side
-            && link.wire.has_room()
-            && !self.slots[endpoint].waiting.is_empty()
-        {
-            self.serve_waiting(endpoint);
-        }
+        self.look_for_vacancies(number);
     }
 
     /// Whether a link whose output is written is to be closed.

@@ -135,7 +135,7 @@ impl<D: Director> Switch<D> {
             !half.pending().is_empty() && self.now.saturating_sub(half.moved_at) > limit
         };
         let stalled = self.calls.iter().filter_map(|(number, call)| {
-            let waits = call.stage == Stage::Sent && is_stalled(&call.request);
+            let waits = call.up.is_some() && is_stalled(&call.request);
             (waits || is_stalled(&call.response)).then_some(number)
         });
         for number in stalled.collect::<Vec<_>>() {

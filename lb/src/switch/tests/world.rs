@@ -29,6 +29,8 @@ pub(super) struct Pipe {
     pub(super) is_open: bool,
     /// The peer reads what arrives.
     pub(super) reads: bool,
+    /// It lets the switch send as much more.
+    pub(super) gives_windows: bool,
 }
 
 /// A switch and all its peers.
@@ -119,7 +121,8 @@ impl World {
     }
 
     fn pipe(&mut self, peer: Peer, link: usize, endpoint: Option<usize>) -> usize {
-        self.pipes.push(Pipe { peer, link, endpoint, is_open: true, reads: true });
+        let pipe = Pipe { peer, link, endpoint, is_open: true, reads: true, gives_windows: true };
+        self.pipes.push(pipe);
         self.pipes.len() - 1
     }
 
@@ -203,7 +206,7 @@ impl World {
             let mut moved = self.round();
             for pipe in self.pipes.iter_mut().filter(|pipe| pipe.is_open) {
                 moved |= pipe.peer.say_all();
-                moved |= pipe.reads && pipe.peer.give_windows();
+                moved |= pipe.gives_windows && pipe.peer.give_windows();
             }
             if !moved {
                 return;
@@ -212,19 +215,48 @@ impl World {
         panic!("it goes in circles");
     }
 
-    /// As [`World::run`], but no windows are given back on some pipe.
-    pub(super) fn run_without_windows_of(&mut self, greedy: usize) {
-        for _ in 0..MAX_ROUNDS {
-            let mut moved = self.round();
-            for (number, pipe) in self.pipes.iter_mut().enumerate() {
-                moved |= pipe.is_open && pipe.peer.say_all();
-                moved |= pipe.is_open && number != greedy && pipe.peer.give_windows();
-            }
-            if !moved {
-                return;
+    /// A client and an endpoint of number 0, connected by a call that was answered.
+    pub(super) fn acquainted(limits: Limits) -> (Self, usize, usize) {
+        let mut world = Self::new(limits, 1);
+        let client = world.client(Asked::default());
+        world.run();
+        let id = world.call(client, "/hello", &[], b"");
+        world.run();
+        world.answer_all(b"");
+        world.run();
+        assert_eq!(world.status(client, id), Some("0"));
+        let endpoint = world.connections(0)[0];
+        (world, client, endpoint)
+    }
+
+    /// A client calls; the stream's id.
+    pub(super) fn call(
+        &mut self,
+        client: usize,
+        path: &str,
+        more: &[(&str, &str)],
+        body: &[u8],
+    ) -> u32 {
+        let head = Piece::Block(request(path, more), false);
+        self.peer(client).open([head, Piece::Data(body.to_vec(), true)])
+    }
+
+    /// Endpoints answer all requests that they have not begun to answer.
+    pub(super) fn answer_all(&mut self, body: &[u8]) {
+        for pipe in self.pipes.iter_mut().filter(|pipe| pipe.endpoint.is_some()) {
+            for stream in pipe.peer.streams.values_mut() {
+                if !stream.is_closed() && !stream.said_end && stream.plan.is_empty() {
+                    stream.plan.extend(answer(body));
+                }
             }
         }
-        panic!("it goes in circles");
+    }
+
+    /// The `grpc-status` that a stream ended with, if it has.
+    pub(super) fn status(&self, pipe: usize, id: u32) -> Option<&str> {
+        let stream = &self.pipes[pipe].peer.streams[&id];
+        let last = stream.blocks.last().filter(|_| stream.ended)?;
+        last.iter().find(|(name, _)| name == "grpc-status").map(|(_, value)| value.as_str())
     }
 
     /// Time passes in steps of the switch's clock; nothing else does.
