@@ -11,7 +11,7 @@ pub(crate) const STREAM_PATH: &str = "/strife.bank.v1.BankStore/Apply";
 /// The first entry of the dynamic table, as an indexed field.
 pub(crate) const NEWEST_ENTRY: u8 = 0x80 | 62;
 /// `:status: 200`, indexed.
-pub(crate) const STATUS_200: u8 = 0x88;
+const STATUS_200: u8 = 0x88;
 
 const METHOD_POST: u8 = 0x83;
 const SCHEME_HTTP: u8 = 0x86;
