@@ -82,6 +82,8 @@ pub(crate) struct Switch<D> {
     next_serial: u32,
     slots: Vec<Slot>,
     wheel: Wheel,
+    /// Bytes of requests that were sent and are kept to be sent again.
+    replay_bytes: usize,
     /// Calls, with their serials, whose endpoint is decided when all bytes are read.
     fresh: Vec<(u32, u32)>,
     /// Calls, with their serials, that wait for any endpoint to be ready.
@@ -119,6 +121,7 @@ impl<D: Director> Switch<D> {
             next_serial: 0,
             slots: (0..endpoints).map(|_| Slot::default()).collect(),
             wheel: Wheel::new(now),
+            replay_bytes: 0,
             fresh: Vec::new(),
             parked: VecDeque::new(),
             parked_looked_at: now,
@@ -194,6 +197,9 @@ impl<D: Director> Switch<D> {
     fn finish(&mut self, number: usize, ended: Ended, outcome: Outcome) {
         let mut call = self.calls.remove(number);
         self.wheel.clear(number as u32);
+        if call.replayable {
+            self.replay_bytes -= call.request.sent;
+        }
         let cleared = call.request.clear(&self.buffers) + call.response.clear(&self.buffers);
         let held = cleared + call.head_bytes;
         self.metrics.buffered_bytes.subtract(held as u64);

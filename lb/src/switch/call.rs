@@ -9,6 +9,8 @@ use super::Memo;
 
 /// Bytes of a request that are kept, once sent, to be sent again elsewhere.
 pub(super) const MAX_REPLAY_BYTES: usize = 64 * 1024;
+/// The same for all calls of a thread: beyond it requests are passed on and not kept.
+pub(super) const MAX_ALL_REPLAY_BYTES: usize = 4 << 20;
 
 /// gRPC status codes that are the server's fault: UNKNOWN, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE
 /// and DATA_LOSS. Every other is an answer.

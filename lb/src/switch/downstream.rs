@@ -7,7 +7,7 @@ use strife_wire::{Block, Code, Part};
 
 use super::{
     Director, Memo, Switch,
-    call::{Call, Leg, Stage},
+    call::{Call, Leg},
     link::{LinkEvent, Side},
     translate,
 };
@@ -116,7 +116,6 @@ impl<D: Director> Switch<D> {
         call.request.ended = end_stream;
         if call.request.pending().is_empty()
             && !call.replayable
-            && call.stage == Stage::Answered
             && let Some(up) = call.up
         {
             // Nothing waits and nothing is kept: straight through.

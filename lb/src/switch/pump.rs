@@ -2,7 +2,7 @@
 
 use super::{
     Director, Memo, Switch,
-    call::{MAX_REPLAY_BYTES, Stage},
+    call::{MAX_ALL_REPLAY_BYTES, MAX_REPLAY_BYTES},
     purge,
 };
 
@@ -42,7 +42,13 @@ impl<D: Director> Switch<D> {
             self.mark_dirty(down.link);
         }
         let call = &mut self.calls[number];
-        if call.stage == Stage::Answered || call.request.sent > MAX_REPLAY_BYTES {
+        if call.replayable {
+            self.replay_bytes += taken;
+        }
+        if !call.replayable
+            || call.request.sent > MAX_REPLAY_BYTES
+            || self.replay_bytes > MAX_ALL_REPLAY_BYTES
+        {
             self.keep_no_replay(number);
         }
         let call = &mut self.calls[number];
@@ -59,7 +65,9 @@ impl<D: Director> Switch<D> {
     /// The request will not be sent again: what was sent of it is forgotten.
     pub(super) fn keep_no_replay(&mut self, number: usize) {
         let call = &mut self.calls[number];
-        call.replayable = false;
+        if std::mem::replace(&mut call.replayable, false) {
+            self.replay_bytes -= call.request.sent;
+        }
         if call.request.sent > 0 {
             let forgotten = call.request.forget_sent(&self.buffers);
             self.metrics.buffered_bytes.subtract(forgotten as u64);

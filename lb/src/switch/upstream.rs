@@ -186,12 +186,28 @@ impl<D: Director> Switch<D> {
         for call in self.links[link].wire.take_unprocessed(last) {
             self.calls[call as usize].up = None;
             if !self.move_on(call as usize, Retry::GoAway) {
-                let ended = Ended::Refused(Refusal::AttemptsExhausted);
-                self.fail(call as usize, ended, "the server is going away");
+                self.hand_back(call as usize);
             }
         }
         self.director.suspect(endpoint);
         self.serve_waiting(endpoint);
+    }
+
+    /// A call that has not run and cannot be sent again from here: its client may do so (RFC 9113,
+    /// section 8.7), and gRPC's clients do.
+    fn hand_back(&mut self, number: usize) {
+        let call = &self.calls[number];
+        if call.stage == Stage::Answered {
+            let ended = Ended::Refused(Refusal::AttemptsExhausted);
+            return self.fail(number, ended, "the server is going away");
+        }
+        let down = call.down;
+        self.links[down.link].wire.reset(down.stream, Code::REFUSED_STREAM);
+        self.metrics.client_resets_sent.increment();
+        self.mark_dirty(down.link);
+        self.look_whether_finished(down.link);
+        let ended = Ended::ResetByServer(Code::REFUSED_STREAM);
+        self.finish(number, ended, Outcome::Cancelled);
     }
 
     /// A connection to an endpoint ended, with these calls on it.

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 /// Buffers kept for the next who needs one.
 const MAX_SPARE: usize = 64;
 /// A buffer that grew beyond it is not kept, bytes.
-const MAX_KEPT_BYTES: usize = 256 * 1024;
+const MAX_KEPT_BYTES: usize = 64 * 1024;
 /// Capacity of a new one, bytes.
 const FIRST_BYTES: usize = 1024;
 
