@@ -98,7 +98,8 @@ impl Bars {
             right: outer.right - VALUES,
             bottom: top + panel.bars.len() as f64 * ROW_HEIGHT,
         };
-        let plane = Plane { area, x: self.axis(panel), y: Axis::from_zero(1.0, 1.0) };
+        let x = with_room(self.axis(panel), area.width());
+        let plane = Plane { area, x, y: Axis::from_zero(1.0, 1.0) };
         plane.draw_x(canvas, true)?;
         let below = (f64::midpoint(area.left, area.right), area.bottom + 32.0);
         canvas.text(self.unit, below, Align::Middle, TICK)?;
@@ -117,6 +118,21 @@ impl Bars {
         }
         Ok(())
     }
+}
+
+/// Leaves out the labels of ticks that `width` has no room for.
+fn with_room(mut axis: Axis, width: f64) -> Axis {
+    let shares: Vec<f64> = axis.ticks.iter().map(|(value, _)| axis.share(*value)).collect();
+    let mut free = f64::MIN;
+    for ((_, label), share) in axis.ticks.iter_mut().zip(shares) {
+        let (at, half) = (share * width, TICK.width(label) / 2.0);
+        if at - half < free {
+            label.clear();
+        } else if !label.is_empty() {
+            free = at + half + 6.0;
+        }
+    }
+    axis
 }
 
 fn draw_bar<DB: DrawingBackend>(
