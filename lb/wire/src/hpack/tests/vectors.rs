@@ -3,8 +3,13 @@
 use super::{decode, hex, list};
 use crate::hpack::Decoder;
 
-/// Decodes blocks in order; after each, the fields, the size of the table and its newest entry.
-fn check(max_table: usize, steps: &[(&str, &[(&str, &str)], usize, Option<(&str, &str)>)]) {
+type Pair<'a> = (&'a str, &'a str);
+
+/// A block; then its fields, the size of the table and its newest entry.
+type Step<'a> = (&'a str, &'a [Pair<'a>], usize, Option<Pair<'a>>);
+
+/// Decodes blocks in order.
+fn check(max_table: usize, steps: &[Step<'_>]) {
     let mut decoder = Decoder::new(max_table);
     for (block, fields, table_bytes, newest) in steps {
         let before = decoder.generation();
