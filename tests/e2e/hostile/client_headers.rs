@@ -68,8 +68,8 @@ async fn header_bombs_in_a_row_are_cut_off() {
     client_is_cut_off(CALM, &flood).await;
 }
 
-/// A hundred bytes that unpack to just what is allowed, hundreds of times in one breath: the server's
-/// connection has to carry all of it, and must not be given up for that.
+/// A hundred bytes that unpack to just what is allowed, hundreds of times in one breath: the
+/// server's connection has to carry all of it, and must not be given up for that.
 #[tokio::test]
 async fn large_headers_of_many_calls_harm_nobody() {
     const CALLS: usize = 600;

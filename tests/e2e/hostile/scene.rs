@@ -25,8 +25,8 @@ const GROWTH_BYTES: u64 = 48 * 1024 * 1024;
 /// Calls of the bystander that warm everything up before, and that must still work after.
 const WARM_UP_CALLS: u64 = 30;
 const CALLS_AFTER: u64 = 20;
-/// An attack as long as this must let the bystander's calls through meanwhile. Far longer than a call
-/// takes, however busy the machine and the server.
+/// An attack as long as this must let the bystander's calls through meanwhile. Far longer than a
+/// call takes, however busy the machine and the server.
 const LONG: Duration = Duration::from_secs(5);
 /// The pool of the enemy.
 const HOSTILE: &str = "hostile";

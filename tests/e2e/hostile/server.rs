@@ -1,5 +1,5 @@
-//! The well-behaved server behind the balancer: tonic as it comes, but that it takes header lists as
-//! large as the balancer lets through; on a thread of its own.
+//! The well-behaved server behind the balancer: tonic as it comes, but that it takes header lists
+//! as large as the balancer lets through; on a thread of its own.
 
 use std::{
     net::SocketAddr,

@@ -149,8 +149,8 @@ async fn resets_before_goodbyes_leave_nothing_behind() {
     scene.end().await;
 }
 
-/// Answers with as large headers as are allowed, all in one breath: the client reads them, so it must
-/// not be given up for them. Its next call is for another server.
+/// Answers with as large headers as are allowed, all in one breath: the client reads them, so it
+/// must not be given up for them. Its next call is for another server.
 #[tokio::test]
 async fn large_headers_of_many_answers_harm_nobody() {
     const CALLS: usize = 200;
