@@ -6,6 +6,7 @@
 mod director;
 mod encoder;
 mod examples;
+mod hostile;
 mod lifetime;
 mod memory;
 mod peer;

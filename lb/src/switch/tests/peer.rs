@@ -284,6 +284,31 @@ impl Peer {
         self.inbox = rest.to_vec();
     }
 
+    /// Bytes arrive at somebody who breaks rules, so what they say is not judged.
+    pub(super) fn skim(&mut self, bytes: &[u8]) {
+        self.inbox.extend_from_slice(bytes);
+        let skipped = self.preface_left.min(self.inbox.len());
+        self.inbox.drain(..skipped);
+        self.preface_left -= skipped;
+        while let Some(header) = FrameHeader::parse(&self.inbox) {
+            let whole = HEADER_LEN + header.length;
+            if self.inbox.len() < whole {
+                break;
+            }
+            self.inbox.drain(..whole);
+            match header.kind {
+                kind::SETTINGS if !header.has(flag::ACK) => {
+                    self.frame(kind::SETTINGS, flag::ACK, 0, &[]);
+                }
+                kind::HEADERS if !self.is_client => {
+                    let stream = self.new_stream();
+                    self.streams.entry(header.stream).or_insert(stream);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn frame_heard(&mut self, header: FrameHeader, payload: &[u8]) {
         assert!(self.heard_settings || header.kind == kind::SETTINGS, "SETTINGS come first");
         if let Some((id, ..)) = &self.open_block {
@@ -367,7 +392,7 @@ impl Peer {
         let mut fields = Fields::new();
         let limits = Limits { max_list_bytes: 1 << 20, max_decoded_bytes: 1 << 20 };
         self.decoder.decode(&bytes, &limits, &mut fields).expect("a block that decodes");
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let block = fields.iter().map(|field| (text(field.name), text(field.value))).collect();
         if !self.is_client && !self.streams.contains_key(&id) {
             assert!(id % 2 == 1 && id >= self.next_id, "stream {id} after {}", self.next_id);

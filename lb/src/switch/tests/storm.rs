@@ -20,7 +20,7 @@ const WINDOWS: [u32; 5] = [0, 1, 100, 65_535, 1 << 20];
 /// One thing that happens: what, to whom, how much.
 type Step = (u8, u8, u16);
 
-fn cases(default: u32) -> ProptestConfig {
+pub(super) fn cases(default: u32) -> ProptestConfig {
     // PROPTEST_CASES asks for more.
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let cases = cases.unwrap_or(default);
@@ -263,7 +263,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(64))]
 
     /// Whatever the order, the pieces, the windows and the streams that are allowed.
     #[test]

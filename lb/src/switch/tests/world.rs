@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) dials_fail: VecDeque<bool>,
     /// What new endpoints ask for.
     pub(super) endpoints_ask: Asked,
+    /// Everybody but the first client keeps to no rules, and hears what is due to that.
+    pub(super) hostile: bool,
     connections_of: Vec<usize>,
 }
 
@@ -109,6 +111,7 @@ impl World {
             dialing: Vec::new(),
             dials_fail: VecDeque::new(),
             endpoints_ask: Asked::default(),
+            hostile: false,
             connections_of: vec![0; endpoints],
         }
     }
@@ -146,7 +149,11 @@ impl World {
         if !*is_open || !*reads || length == 0 {
             return false;
         }
-        peer.hear(&output[..length]);
+        if self.hostile && pipe > 0 {
+            peer.skim(&output[..length]);
+        } else {
+            peer.hear(&output[..length]);
+        }
         self.switch.written(self.now, *link, length);
         true
     }

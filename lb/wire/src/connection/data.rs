@@ -76,7 +76,10 @@ impl<T> Connection<T> {
             return Ok(None);
         };
         // What was on its way is soon over; what goes on is a flood.
-        self.guard.control(self.now, 1)?;
+        let is_ignored = matches!(objection, Objection::Ignored);
+        if !(is_ignored && self.was_on_its_way(header.length)) {
+            self.guard.control(self.now, 1)?;
+        }
         self.incoming = Incoming::Data(Progress { discard: true, ..progress });
         match objection {
             Objection::Ignored => Ok(None),

@@ -23,17 +23,25 @@ pub(super) struct Resets {
     unproven: u32,
     is_pinged: bool,
     waiting: VecDeque<(u32, Code)>,
+    /// Bytes that the peer may have sent before it hears that we reset their streams.
+    on_their_way: i64,
 }
 
 impl<T> Connection<T> {
     /// Resets a stream: nothing more is heard of it. Nothing happens if it is gone.
     pub fn reset(&mut self, id: u32, code: Code) {
         let Some(stream) = self.streams.get_mut(id) else { return };
-        if self.role == Role::Server || stream.got_head {
-            return self.reset_now(id, code);
-        }
         if stream.abandoned {
             return;
+        }
+        if !stream.remote_ended {
+            // No more than the connection's window can be on its way at a time.
+            let most = i64::from(self.config.connection_window);
+            let bytes = self.resets.on_their_way + stream.recv_window.max(0);
+            self.resets.on_their_way = bytes.min(most);
+        }
+        if self.role == Role::Server || stream.got_head {
+            return self.reset_now(id, code);
         }
         if self.resets.unproven < MAX_UNPROVEN {
             self.reset_unanswered(id, code);
@@ -47,6 +55,16 @@ impl<T> Connection<T> {
         if self.streams.end(id, Ended::ByUs).is_some() {
             self.frame(kind::RST_STREAM, 0, id, &code.0.to_be_bytes());
         }
+    }
+
+    /// Whether `bytes` of DATA that nobody wants can have been sent in good faith.
+    pub(super) fn was_on_its_way(&mut self, bytes: usize) -> bool {
+        let left = self.resets.on_their_way - bytes as i64;
+        let is_honest = bytes > 0 && left >= 0;
+        if is_honest {
+            self.resets.on_their_way = left;
+        }
+        is_honest
     }
 
     fn reset_unanswered(&mut self, id: u32, code: Code) {
