@@ -1,7 +1,8 @@
 //! A client, the switch and an endpoint in one thread's memory: what a call costs without sockets,
 //! for the benchmarks.
 
-use std::{net::SocketAddr, num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
+use core::net::SocketAddr;
+use std::{num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::SmallRng};
 use strife_wire::{Config as WireConfig, Connection, Event, Role, hpack::encode};

@@ -4,7 +4,7 @@
 //! names the endpoint it came from. Everything else stays as it was, in order, never-indexed
 //! literals included (RFC 7541, section 7.1.3).
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 use strife_runtime::calls::{FORWARDED_ADDRESS, FORWARDED_IDENTITY};
 use strife_wire::{Head, hpack::encode};

@@ -98,6 +98,8 @@ impl<T> Blocks<T> {
 
     /// Our SETTINGS_HEADER_TABLE_SIZE took effect.
     pub(super) fn set_max_table(&mut self, bytes: usize) {
+        // What came before was decoded under another limit.
+        self.remembered.clear();
         self.decoder.set_max_table(bytes);
     }
 

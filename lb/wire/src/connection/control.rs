@@ -172,7 +172,7 @@ impl<T> Connection<T> {
         if payload.len() != 4 {
             return Err(wrong_size("WINDOW_UPDATE not of 4 bytes (RFC 9113, 6.9)"));
         }
-        self.guard.control(self.now, 1)?;
+        self.guard.window_update(self.now)?;
         let increment = i64::from(u32_at(payload, 0) & MAX_31_BIT);
         if id == 0 {
             return self.connection_window_update(increment);

@@ -178,7 +178,7 @@ impl<T> Connection<T> {
             return Ok(Err(Objection::Stream(Code::PROTOCOL_ERROR)));
         }
         stream.recv_window -= length as i64;
-        if stream.recv_window < 0 {
+        if length > 0 && stream.recv_window < 0 {
             return Ok(Err(Objection::Stream(Code::FLOW_CONTROL_ERROR)));
         }
         if let Some(expected) = &mut stream.content_left {

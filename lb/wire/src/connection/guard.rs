@@ -45,12 +45,17 @@ impl Bucket {
     }
 }
 
+/// One for the stream, one for the connection.
+const UPDATES_PER_DATA_FRAME: u32 = 2;
+
 /// What one connection may still cost.
 #[derive(Debug)]
 pub(crate) struct Guard {
     resets: Bucket,
     provoked: Bucket,
     control: Bucket,
+    /// WINDOW_UPDATE frames that DATA frames we sent may be answered with.
+    updates_due: u32,
 }
 
 impl Guard {
@@ -61,6 +66,7 @@ impl Guard {
             // No honest client makes us reset a stream; a few may be bugs.
             provoked: Bucket::new(now, 100, 10),
             control: Bucket::new(now, 2_000, 100),
+            updates_due: 0,
         }
     }
 
@@ -77,6 +83,21 @@ impl Guard {
     /// A frame that moves no call, of this weight.
     pub(crate) fn control(&mut self, now: Duration, weight: i64) -> Result<(), Flood> {
         if self.control.take(now, weight) { Ok(()) } else { Err(Flood::ControlFrames) }
+    }
+
+    /// A DATA frame was sent. The peer may give its bytes back frame by frame, and late: what is due is
+    /// bounded by the windows, not by the burst.
+    pub(crate) fn data_sent(&mut self) {
+        self.updates_due = self.updates_due.saturating_add(UPDATES_PER_DATA_FRAME);
+    }
+
+    /// A WINDOW_UPDATE frame.
+    pub(crate) fn window_update(&mut self, now: Duration) -> Result<(), Flood> {
+        if self.updates_due > 0 {
+            self.updates_due -= 1;
+            return Ok(());
+        }
+        self.control(now, 1)
     }
 
     /// A frame that moves a call was received or sent: two control frames (a window update for the
@@ -103,6 +124,15 @@ mod tests {
             let now = Duration::from_micros(100 * call);
             assert_eq!(guard.reset(now), Ok(()), "10,000 a second, the {call}th");
         }
+    }
+
+    #[test]
+    fn every_data_frame_may_be_given_back_however_late() {
+        let mut guard = Guard::new(Duration::ZERO);
+        (0..50_000).for_each(|_| guard.data_sent());
+        assert!((0..100_000).all(|_| guard.window_update(Duration::ZERO).is_ok()));
+        let flood = (0..10_000).find_map(|_| guard.window_update(Duration::ZERO).err());
+        assert_eq!(flood, Some(Flood::ControlFrames));
     }
 
     #[test]

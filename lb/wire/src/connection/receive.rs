@@ -190,8 +190,9 @@ impl<T> Connection<T> {
             };
         };
         if stream.abandoned {
+            let is_over = open.end_stream && stream.local_ended;
             self.blocks.skip(bytes)?;
-            if open.end_stream {
+            if is_over {
                 self.streams.end(id, Ended::ByUs);
             }
             return Ok(None);
@@ -223,6 +224,7 @@ impl<T> Connection<T> {
             && id > last
         {
             self.guard.control(self.now, 1)?;
+            self.streams.remember(id, Ended::ByUs);
             return self.blocks.skip(bytes).map(|()| None);
         }
         if self.streams.len() >= self.config.max_streams as usize {

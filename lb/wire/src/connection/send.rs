@@ -109,6 +109,7 @@ impl<T> Connection<T> {
             let flags = if ends && after.is_empty() { flag::END_STREAM } else { 0 };
             frame::write(self.out(), kind::DATA, flags, id, next);
             self.guard.useful();
+            self.guard.data_sent();
             rest = after;
             if rest.is_empty() {
                 break;

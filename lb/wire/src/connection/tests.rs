@@ -178,3 +178,43 @@ fn silence_is_pinged_and_then_cut_off() {
     let late = pair.now + silence + patience + second * 3;
     assert_eq!(pair.client.check(late), Err(Expired::Keepalive));
 }
+
+#[test]
+fn the_same_bytes_mean_different_things_in_different_places() {
+    let mut pair = pair();
+    let fields = block(&[("grpc-status", "0")]);
+    for _ in 0..2 {
+        let id = pair.client.open(0, &request(), true, false).unwrap();
+        pair.settle();
+        pair.server.send_headers(id, &block(&[(":status", "200")]), false);
+        pair.server.send_headers(id, &fields, true);
+        let (_, told) = pair.settle();
+        assert_eq!(told.last().unwrap(), &format!("{id} Trailers Some(0) true"));
+        // As the head of an answer the same block is malformed, remembered or not.
+        let id = pair.client.open(0, &request(), true, false).unwrap();
+        pair.settle();
+        pair.server.send_headers(id, &fields, true);
+        let (_, told) = pair.settle();
+        assert_eq!(told, [format!("{id} PROTOCOL_ERROR true")]);
+    }
+}
+
+#[test]
+fn an_end_without_bytes_needs_no_window() {
+    let narrow = Config { stream_window: 1, ..Config::default() };
+    let mut pair = pair_with(Config::default(), narrow);
+    // More than the server allows, sent before its SETTINGS arrive.
+    pair.settle();
+    let id = pair.client.open(0, &request(), false, false).unwrap();
+    assert_eq!(pair.client.send_data(id, b"x", false), 1);
+    assert_eq!(pair.client.send_data(id, b"", true), 0);
+    let (told, _) = pair.settle();
+    assert_eq!(
+        told,
+        [
+            format!("{id} Request /a/b false"),
+            format!("{id} 1 bytes false"),
+            format!("{id} 0 bytes true")
+        ]
+    );
+}
