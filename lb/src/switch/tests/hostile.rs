@@ -1,7 +1,10 @@
 //! Peers that keep to no rules: the switch may send them away, but lives, and so do the others.
 
 use proptest::prelude::*;
-use strife_wire::{Code, frame::FrameHeader};
+use strife_wire::{
+    Code,
+    frame::{FrameHeader, MAX_31_BIT},
+};
 
 use super::{
     peer::{Asked, Piece},
@@ -33,15 +36,31 @@ enum Deed {
     HangUp,
 }
 
+/// Of each type: the size of its payload, if it has one, and whether it is the connection's.
+const SIZES: [(Option<usize>, bool); 11] = [
+    (None, false),
+    (None, false),
+    (Some(5), false),
+    (Some(4), false),
+    (Some(6), true),
+    (None, false),
+    (Some(8), true),
+    (Some(8), true),
+    (Some(4), false),
+    (None, false),
+    (None, false),
+];
+
 fn deeds() -> impl Strategy<Value = Vec<(u8, Deed)>> {
     let stream = prop_oneof![0_u32..12, Just(u32::MAX)];
     let payload = prop::collection::vec(any::<u8>(), 0..40);
     let frame = (0_u8..11, any::<u8>(), stream, payload);
-    let frame = frame.prop_map(|(kind, flags, stream, payload)| Deed::Frame {
-        kind,
-        flags,
-        stream,
-        payload,
+    let frame = frame.prop_map(|(kind, flags, stream, mut payload)| {
+        // Mostly of the right size, so that it is not all that is wrong.
+        if let (Some(size), 0..250) = (SIZES[kind as usize].0, flags) {
+            payload.resize(size, 0);
+        }
+        Deed::Frame { kind, flags, stream, payload }
     });
     let deed = prop_oneof![
         2 => frame,
@@ -61,11 +80,14 @@ fn do_it(world: &mut World, who: u8, deed: Deed) {
     let pipe = 1 + who as usize % (world.pipes.len() - 1);
     let is_client = world.pipes[pipe].endpoint.is_none();
     if !world.pipes[pipe].is_open {
+        if is_client && matches!(deed, Deed::Call) {
+            world.client(Asked::default());
+        }
         return;
     }
     match deed {
         Deed::Frame { kind, flags, stream, payload } => {
-            let stream = stream & 0x7fff_ffff;
+            let stream = if SIZES[kind as usize].1 { 0 } else { stream & MAX_31_BIT };
             let header = FrameHeader { length: payload.len(), kind, flags, stream };
             header.write(&mut world.peer(pipe).out);
             world.peer(pipe).out.extend_from_slice(&payload);

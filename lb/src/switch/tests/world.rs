@@ -123,6 +123,12 @@ impl World {
         self.pipe(Peer::new(true, asked), link, None)
     }
 
+    /// This client connects.
+    pub(super) fn client_of(&mut self, caller: Caller) -> usize {
+        let link = self.switch.accept(self.now, caller);
+        self.pipe(Peer::new(true, Asked::default()), link, None)
+    }
+
     fn pipe(&mut self, peer: Peer, link: usize, endpoint: Option<usize>) -> usize {
         let pipe = Pipe { peer, link, endpoint, is_open: true, reads: true, gives_windows: true };
         self.pipes.push(pipe);
