@@ -217,6 +217,12 @@ fn half_a_frame_is_not_waited_for_for_ever() {
 /// reads slowly.
 #[test]
 fn an_answer_is_read_to_its_end_though_its_endpoint_is_gone() {
+    for is_replaced in [false, true] {
+        check_that_an_answer_is_read(is_replaced);
+    }
+}
+
+fn check_that_an_answer_is_read(is_replaced: bool) {
     let (mut world, client, endpoint) = World::acquainted(limits());
     world.pipes[client].gives_windows = false;
     world.peer(client).ask(Asked { window: Some(10), max_streams: None });
@@ -228,9 +234,19 @@ fn an_answer_is_read_to_its_end_though_its_endpoint_is_gone() {
     world.run();
     world.hang_up(endpoint);
     assert_eq!(world.status(client, id), None);
-    // Another connection gets the number of the one that is gone.
-    let other = world.client(Asked::default());
-    assert_eq!(world.pipes[other].link, world.pipes[endpoint].link);
+    if is_replaced {
+        // Another connection gets the number of the one that is gone, and has such a stream.
+        let other = world.client(Asked::default());
+        assert_eq!(world.pipes[other].link, world.pipes[endpoint].link);
+        world.run();
+        let others = [world.call(other, "/a", &[], b""), world.call(other, "/b", &[], b"")];
+        world.run();
+        world.pipes[client].gives_windows = true;
+        world.run();
+        world.answer_all(b"");
+        world.run();
+        assert_eq!(others.map(|id| world.status(other, id)), [Some("0"); 2]);
+    }
     world.pipes[client].gives_windows = true;
     world.run();
     assert_eq!(world.status(client, id), Some("0"));

@@ -78,6 +78,12 @@ fn streams_that_an_endpoint_allows_later_are_used_at_once() {
 /// of their own, are given to calls that wait too.
 #[test]
 fn streams_that_were_reset_are_used_again() {
+    for answers_pings in [true, false] {
+        check_that_streams_are_used_again(answers_pings);
+    }
+}
+
+fn check_that_streams_are_used_again(answers_pings: bool) {
     const STREAMS: u32 = 40;
     let mut world = World::new(Limits { connections_per_server: 1, ..limits() }, 1);
     world.endpoints_ask = few(STREAMS);
@@ -87,12 +93,20 @@ fn streams_that_were_reset_are_used_again() {
     world.run();
     let waiting: Vec<_> = (0..STREAMS).map(|_| world.call(client, "/late", &[], b"")).collect();
     world.run();
+    let endpoint = world.connections(0)[0];
+    world.peer(endpoint).answers_pings = answers_pings;
     for id in cancelled {
         world.peer(client).say_reset(id, Code::CANCEL);
     }
     world.run();
-    let endpoint = world.connections(0)[0];
-    assert_eq!(world.peer(endpoint).open_streams(), STREAMS as usize);
+    if !answers_pings {
+        // The endpoint loses patience before it hears that nobody waits for it.
+        for id in (1..2 * STREAMS).step_by(2) {
+            world.peer(endpoint).say_reset(id, Code::CANCEL);
+        }
+        world.run();
+    }
+    assert_eq!(world.peer(endpoint).streams.len(), 2 * STREAMS as usize);
     world.answer_all(b"");
     world.run();
     assert!(waiting.iter().all(|id| world.status(client, *id) == Some("0")));
