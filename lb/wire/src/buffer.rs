@@ -3,16 +3,20 @@
 
 use std::cell::RefCell;
 
-/// Buffers kept for the next who needs one.
-const MAX_SPARE: usize = 64;
-/// A buffer that grew beyond it is not kept, bytes.
-const MAX_KEPT_BYTES: usize = 64 * 1024;
+/// Capacity of all buffers kept for the next who needs one, bytes.
+const MAX_SPARE_BYTES: usize = 4 << 20;
 /// Capacity of a new one, bytes.
 const FIRST_BYTES: usize = 1024;
 
 /// Spare buffers of one thread.
 #[derive(Debug, Default)]
-pub struct BufferPool(RefCell<Vec<Vec<u8>>>);
+pub struct BufferPool(RefCell<Spare>);
+
+#[derive(Debug, Default)]
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
 
 impl BufferPool {
     /// An empty pool.
@@ -21,16 +25,27 @@ impl BufferPool {
     }
 
     /// An empty buffer with some capacity.
+    #[inline]
     pub fn take(&self) -> Vec<u8> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(FIRST_BYTES))
+        let mut spare = self.0.borrow_mut();
+        match spare.buffers.pop() {
+            Some(buffer) => {
+                spare.bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(FIRST_BYTES),
+        }
     }
 
     /// Gives one back; what it holds is dropped.
+    #[inline]
     pub fn give(&self, mut buffer: Vec<u8>) {
         let mut spare = self.0.borrow_mut();
-        if spare.len() < MAX_SPARE && (1..=MAX_KEPT_BYTES).contains(&buffer.capacity()) {
+        let bytes = spare.bytes + buffer.capacity();
+        if buffer.capacity() > 0 && bytes <= MAX_SPARE_BYTES {
             buffer.clear();
-            spare.push(buffer);
+            spare.bytes = bytes;
+            spare.buffers.push(buffer);
         }
     }
 }

@@ -118,6 +118,7 @@ pub struct FrameHeader {
 
 impl FrameHeader {
     /// Reads the front of `bytes`; `None` if there are fewer than [`HEADER_LEN`].
+    #[inline]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER_LEN] = bytes.first_chunk()?;
         Some(Self {
@@ -131,6 +132,7 @@ impl FrameHeader {
     }
 
     /// Appends it.
+    #[inline]
     pub fn write(self, out: &mut Vec<u8>) {
         let length = (self.length as u32).to_be_bytes();
         let stream = self.stream.to_be_bytes();
@@ -141,12 +143,14 @@ impl FrameHeader {
     }
 
     /// Whether a flag is set.
+    #[inline]
     pub fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 }
 
 /// Reads 32 bits, most significant byte first; the caller has seen that they are there.
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -27,6 +27,7 @@ impl Bucket {
     }
 
     /// Whether there were `tokens` to take.
+    #[inline]
     fn take(&mut self, now: Duration, tokens: i64) -> bool {
         self.left_milli -= tokens * 1000;
         if self.left_milli >= 0 {
@@ -40,6 +41,7 @@ impl Bucket {
         self.left_milli >= 0
     }
 
+    #[inline]
     fn give(&mut self, milli: i64) {
         self.left_milli = self.left_milli.saturating_add(milli).min(self.burst_milli);
     }
@@ -71,6 +73,7 @@ impl Guard {
     }
 
     /// The peer reset a stream.
+    #[inline]
     pub(crate) fn reset(&mut self, now: Duration) -> Result<(), Flood> {
         if self.resets.take(now, 1) { Ok(()) } else { Err(Flood::Resets) }
     }
@@ -81,17 +84,20 @@ impl Guard {
     }
 
     /// A frame that moves no call, of this weight.
+    #[inline]
     pub(crate) fn control(&mut self, now: Duration, weight: i64) -> Result<(), Flood> {
         if self.control.take(now, weight) { Ok(()) } else { Err(Flood::ControlFrames) }
     }
 
     /// A DATA frame was sent. The peer may give its bytes back frame by frame, and late: what is due is
     /// bounded by the windows, not by the burst.
+    #[inline]
     pub(crate) fn data_sent(&mut self) {
         self.updates_due = self.updates_due.saturating_add(UPDATES_PER_DATA_FRAME);
     }
 
     /// A WINDOW_UPDATE frame.
+    #[inline]
     pub(crate) fn window_update(&mut self, now: Duration) -> Result<(), Flood> {
         if self.updates_due > 0 {
             self.updates_due -= 1;
@@ -102,6 +108,7 @@ impl Guard {
 
     /// A frame that moves a call was received or sent: two control frames (a window update for the
     /// stream and one for the connection) are its fair share, and a ping now and then.
+    #[inline]
     pub(crate) fn useful(&mut self) {
         self.control.give(2_500);
     }

@@ -77,18 +77,22 @@ pub(super) struct Streams {
 }
 
 impl Streams {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
 
+    #[inline]
     pub(super) fn get(&self, id: u32) -> Option<&Stream> {
         self.open.get(&id)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Stream> {
         self.open.get_mut(&id)
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, id: u32, stream: Stream) {
         self.open.insert(id, stream);
     }
@@ -140,6 +144,7 @@ impl Streams {
 pub(super) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
@@ -150,6 +155,7 @@ impl Hasher for IdHasher {
         }
     }
 
+    #[inline]
     fn write_u32(&mut self, id: u32) {
         self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
