@@ -316,3 +316,38 @@ fn a_call_of_which_nothing_was_sent_goes_elsewhere() {
     assert_eq!(world.status(client, id), Some("0"));
     world.assert_idle();
 }
+
+/// It stood in the queue of a connection that is gone; it has to stand in that of the next.
+#[test]
+fn a_call_that_moves_on_waits_for_room_where_it_is() {
+    let mut world = World::new(limits(), 2);
+    world.endpoints_ask = Asked { window: Some(1 << 20), max_streams: None };
+    let client = world.client(Asked::default());
+    world.run();
+    // Each takes all that a connection may send before it hears from its peer.
+    let body = vec![1; 60_000];
+    let calls = [world.call(client, "/a", &[], &body), world.call(client, "/b", &[], &body)];
+    world.round();
+    world.round();
+    for endpoint in [0, 1] {
+        let pipe = world.connections(endpoint)[0];
+        world.pipes[pipe].gives_windows = false;
+    }
+    world.run();
+    let moved = [world.call(client, "/c", &[], &body), world.call(client, "/d", &[], &body)];
+    world.run();
+    let (gone, stays) = (world.connections(0)[0], world.connections(1)[0]);
+    world.peer(gone).say_reset(3, Code::REFUSED_STREAM);
+    world.run();
+    world.hang_up(gone);
+    world.run();
+    world.pipes[stays].gives_windows = true;
+    world.run();
+    let bodies = world.peer(stays).streams.values().map(|stream| stream.body.len());
+    assert_eq!(bodies.collect::<Vec<_>>(), [body.len(); 3]);
+    world.answer_all(b"");
+    world.run();
+    let statuses = [calls[0], calls[1], moved[0], moved[1]].map(|id| world.status(client, id));
+    assert_eq!(statuses, [Some("14"), Some("0"), Some("0"), Some("0")]);
+    world.assert_idle();
+}
