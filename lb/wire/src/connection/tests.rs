@@ -1,5 +1,7 @@
 //! Two connections back to back, without a socket between them.
 
+mod rules;
+
 use super::*;
 use crate::hpack::encode;
 
