@@ -9,22 +9,27 @@ const TOLERANCE: f64 = 1.05;
 /// Of an allocation a call: a buffer that grew once is no regression.
 const FEW_ALLOCATIONS: f64 = 0.01;
 
+/// Something counted per call: of a client, the switch and a server, and of the two ends alone.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Count {
+    /// With the switch.
+    pub(crate) through: f64,
+    /// Without.
+    pub(crate) ends: f64,
+}
+
+impl Count {
+    /// What the switch adds.
+    fn switch(self) -> f64 {
+        self.through - self.ends
+    }
+}
+
 /// What one call costs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cost {
-    /// Instructions, of a client, the switch and a server.
-    pub(crate) through: f64,
-    /// Instructions, of the client and the server alone.
-    pub(crate) cores: f64,
-    /// Allocations, of a client, the switch and a server.
-    pub(crate) allocations: f64,
-}
-
-impl Cost {
-    /// Instructions of the switch.
-    fn switch(&self) -> f64 {
-        self.through - self.cores
-    }
+    pub(crate) instructions: Count,
+    pub(crate) allocations: Count,
 }
 
 /// All costs, and what they were measured with.
@@ -53,8 +58,10 @@ impl Baseline {
 
     /// Fails if anything costs more than the saved numbers allow.
     pub(crate) fn compare(&self) -> ExitCode {
-        let text =
-            fs::read_to_string(path()).expect("the baseline is there; `-- --save` writes it");
+        let Ok(text) = fs::read_to_string(path()) else {
+            println!("{} cannot be read; `-- --save` writes it", path().display());
+            return ExitCode::FAILURE;
+        };
         let saved: Self = toml::from_str(&text).expect("the baseline is as `-- --save` wrote it");
         if saved.compiler != self.compiler {
             println!(
@@ -93,11 +100,11 @@ impl Baseline {
                         .push(format!("{name}: {now:.2} {what} per call, held are {then:.2}"));
                 }
             };
-            let (now, then) = (cost.switch(), held.switch());
+            let (now, then) = (cost.instructions.switch(), held.instructions.switch());
             check("instructions in the switch", now, then, then * TOLERANCE);
-            let (now, then) = (cost.cores, held.cores);
+            let (now, then) = (cost.instructions.ends, held.instructions.ends);
             check("instructions in the client and the server", now, then, then * TOLERANCE);
-            let (now, then) = (cost.allocations, held.allocations);
+            let (now, then) = (cost.allocations.through, held.allocations.through);
             check("allocations", now, then, then * TOLERANCE + FEW_ALLOCATIONS);
         }
         complaints
@@ -108,15 +115,17 @@ impl fmt::Display for Baseline {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(to, "{}; per call:", self.compiler)?;
         for (name, cost) in &self.call {
-            writeln!(
-                to,
-                "{name:>26}: {:>9.0} instructions in the switch ({:.0} with client and server, \
-                 {:.0} without the switch), {:.3} allocations",
-                cost.switch(),
-                cost.through,
-                cost.cores,
-                cost.allocations,
-            )?;
+            for (what, count) in
+                [("instructions", cost.instructions), ("allocations", cost.allocations)]
+            {
+                let Count { through, ends } = count;
+                writeln!(
+                    to,
+                    "{name:>27}: {:>10.2} {what} in the switch \
+                     ({through:.2} with client and server, {ends:.2} in these alone)",
+                    count.switch(),
+                )?;
+            }
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! Counting of instructions: this program again, under `valgrind --tool=callgrind`, which writes one
 //! file each time [`counted`] has run.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, hint::black_box, path::Path, process::Command};
 
-use crate::cell::{CELLS, per_call};
+use crate::{
+    baseline::Count,
+    cell::{CELLS, per_call},
+};
 
 /// Tells the program that it runs under callgrind.
 pub(crate) const COUNTED: &str = "--counted";
@@ -11,18 +14,25 @@ pub(crate) const COUNTED: &str = "--counted";
 /// the plainest is the same everywhere.
 const PLAIN_COPIES: &str =
     "glibc.cpu.hwcaps=-ERMS,-FSRM,-AVX2,-AVX_Fast_Unaligned_Load,-AVX512F,-AVX512VL";
-/// The name of [`counted`] in the program, as callgrind matches it.
+/// The names of [`counted`] and [`written`] in the program, as callgrind matches them.
 const COUNTED_FUNCTION: &str = "*::callgrind::counted*";
+const WRITTEN_FUNCTION: &str = "*::callgrind::written*";
 
 /// Instructions in here are counted.
 #[inline(never)]
 pub(crate) fn counted(work: &mut dyn FnMut()) {
     work();
+    written(black_box(0));
 }
 
-/// Instructions per call, in the order of [`CELLS`], through the switch and between the cores alone.
-/// `None` without valgrind.
-pub(crate) fn instructions() -> Option<Vec<(f64, f64)>> {
+/// Callgrind writes what it has counted when this is called.
+#[inline(never)]
+fn written(nothing: u32) {
+    black_box(nothing);
+}
+
+/// Instructions per call, in the order of [`CELLS`]; `None` without valgrind.
+pub(crate) fn instructions() -> Option<Vec<Count>> {
     let is_there = Command::new("valgrind").arg("--version").output();
     if !is_there.is_ok_and(|output| output.status.success()) {
         return None;
@@ -33,7 +43,7 @@ pub(crate) fn instructions() -> Option<Vec<(f64, f64)>> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no"])
         .arg(format!("--toggle-collect={COUNTED_FUNCTION}"))
-        .arg(format!("--dump-after={COUNTED_FUNCTION}"))
+        .arg(format!("--dump-before={WRITTEN_FUNCTION}"))
         .arg(format!("--callgrind-out-file={}", files.display()))
         .arg(own)
         .arg(COUNTED)
@@ -44,7 +54,8 @@ pub(crate) fn instructions() -> Option<Vec<(f64, f64)>> {
     assert!(output.status.success(), "the program did not run under valgrind:\n{said}");
     let count = |number: usize| per_call(total(&files.with_extension(number.to_string())));
     // Callgrind numbers its files from 1.
-    Some((0..CELLS.len()).map(|cell| (count(2 * cell + 1), count(2 * cell + 2))).collect())
+    let counts = (1..).step_by(2).map(|file| Count { through: count(file), ends: count(file + 1) });
+    Some(counts.take(CELLS.len()).collect())
 }
 
 /// The sum at the end of one of callgrind's files.

@@ -5,6 +5,7 @@ use std::{alloc::System, hint::black_box};
 use stats_alloc::{Region, StatsAlloc};
 
 use crate::{
+    baseline::Count,
     callgrind::counted,
     in_memory::{BackToBack, through},
 };
@@ -47,28 +48,42 @@ impl Cell {
     }
 }
 
-/// Through the switch, then between the two cores alone, each within [`counted`].
-pub(crate) fn run_counted(cell: &Cell) {
-    let mut loopback = through();
-    let mut calls = |number, request: &[u8], answer: &[u8]| loopback.calls(number, request, answer);
-    cell.make(WARM_UP_CALLS, &mut calls);
-    counted(&mut || cell.make(MEASURED_CALLS, &mut calls));
-    let mut cores = BackToBack::new();
-    let mut calls = |number, request: &[u8], answer: &[u8]| cores.calls(number, request, answer);
-    cell.make(WARM_UP_CALLS, &mut calls);
-    counted(&mut || cell.make(MEASURED_CALLS, &mut calls));
+/// Makes calls of a cell by `batch`: first some to warm up, then those that `measure` looks at.
+fn warm_and_measure(
+    cell: &Cell,
+    mut batch: impl FnMut(usize, &[u8], &[u8]) -> usize,
+    measure: impl FnOnce(&mut dyn FnMut()),
+) {
+    cell.make(WARM_UP_CALLS, &mut batch);
+    measure(&mut || cell.make(MEASURED_CALLS, &mut batch));
 }
 
-/// How often a call through the switch takes memory, its client and server included.
-pub(crate) fn allocations(cell: &Cell, allocator: &StatsAlloc<System>) -> f64 {
+/// Through the switch, then between the two ends alone.
+fn both(cell: &Cell, mut measure: impl FnMut(&mut dyn FnMut())) {
     let mut loopback = through();
-    let mut calls = |number, request: &[u8], answer: &[u8]| loopback.calls(number, request, answer);
-    cell.make(WARM_UP_CALLS, &mut calls);
-    let region = Region::new(allocator);
-    cell.make(MEASURED_CALLS, &mut calls);
-    let taken = region.change();
-    // The message itself is one.
-    per_call((taken.allocations + taken.reallocations - 1) as u64)
+    let batch = |calls, request: &[u8], answer: &[u8]| loopback.calls(calls, request, answer);
+    warm_and_measure(cell, batch, &mut measure);
+    let mut ends = BackToBack::new();
+    let batch = |calls, request: &[u8], answer: &[u8]| ends.calls(calls, request, answer);
+    warm_and_measure(cell, batch, &mut measure);
+}
+
+/// Both ways of one cell, each within [`counted`].
+pub(crate) fn run_counted(cell: &Cell) {
+    both(cell, counted);
+}
+
+/// How often a call takes memory, or more of it.
+pub(crate) fn allocations(cell: &Cell, allocator: &StatsAlloc<System>) -> Count {
+    let mut taken = Vec::with_capacity(2);
+    both(cell, |work| {
+        let region = Region::new(allocator);
+        work();
+        let change = region.change();
+        // The message itself is one.
+        taken.push(per_call((change.allocations + change.reallocations - 1) as u64));
+    });
+    Count { through: taken[0], ends: taken[1] }
 }
 
 /// Of all that were measured, one call's share.
