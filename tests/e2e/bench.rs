@@ -105,9 +105,10 @@ fn ours_and_a_copy_are_compared() {
     }
     // Latencies of a machine that others use are not drawn.
     let paced = |row: &&BTreeMap<String, String>| row["phase"] == "paced" && row["valid"] == "true";
-    let latency = runs.iter().find(paced).map(|row| {
-        if row["tls"] == "true" { "latency-tls-100" } else { "latency-plaintext-100" }
-    });
+    let latency = runs
+        .iter()
+        .find(paced)
+        .map(|row| if row["tls"] == "true" { "latency-tls-100" } else { "latency-plaintext-100" });
     for chart in ["cpu-plaintext-100", "memory"].into_iter().chain(latency) {
         for kind in ["svg", "png"] {
             let path = place.path().join("charts").join(format!("{chart}.{kind}"));

@@ -145,7 +145,7 @@ fn clients_are_asked_to_go_in_two_steps_when_draining() {
     // On its way when the drain began.
     let crossing = world.call(client, "/b", &[], b"");
     world.run();
-    let last = |world: &mut World| world.peer(client).goaways.iter().map(|one| one.0).last();
+    let last = |world: &mut World| world.peer(client).goaways.iter().map(|one| one.0).next_back();
     assert_eq!(last(&mut world), Some(MAX_31_BIT));
     world.pass(SECOND * 3);
     world.run();
