@@ -86,8 +86,7 @@ fn spawn_worker(
     let (data_plane, shutdown) = (data_plane.clone(), shutdown.clone());
     let body = move || {
         let carried = executor::block_on_local(async move {
-            Worker::new(number, &data_plane, log).run(received, shutdown).await;
-            Ok(())
+            Worker::new(number, &data_plane, log).run(received, shutdown).await
         });
         // Nobody waits when the balancer is being torn down.
         let _ = end.send(carried);
@@ -105,13 +104,13 @@ async fn accept(listener: TcpListener, workers: &[mpsc::Sender<Arrival>], max_co
     let mut turns = workers.iter().cycle();
     loop {
         let Ok(permit) = places.clone().acquire_owned().await else { return };
+        // A place in a thread's queue first: whoever is accepted is never dropped.
+        let Some(worker) = turns.next() else { return };
+        let Ok(place) = worker.reserve().await else { return };
         let accepted = listener.accept().await;
         match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
             Ok((stream, address)) => {
-                let Some(worker) = turns.next() else { return };
-                if worker.send(Arrival { stream, address, permit }).await.is_err() {
-                    return;
-                }
+                place.send(Arrival { stream, address, permit });
             }
             Err(error) => {
                 if !is_the_peers_fault(&error) {

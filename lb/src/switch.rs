@@ -206,7 +206,6 @@ impl<D: Director> Switch<D> {
         let Some(Side::Down(peer)) = self.links.get(call.down.link).map(|link| &link.side) else {
             unreachable!("a call ends before its client's link does");
         };
-        let attempts = call.tried.len() + usize::from(call.endpoint.is_some());
         self.director.ended(
             self.now,
             &CallEnd {
@@ -221,7 +220,7 @@ impl<D: Director> Switch<D> {
                 started: call.started,
                 request_bytes: call.request.bytes,
                 response_bytes: call.response.bytes,
-                attempts: u8::try_from(attempts).unwrap_or(u8::MAX),
+                attempts: call.attempts,
             },
         );
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use strife_runtime::tls::Stream;
-use tokio::{io::AsyncWrite, task::spawn_local};
+use tokio::io::AsyncWrite;
 
 use super::{socket::Socket, worker::Worker};
 
@@ -54,7 +54,7 @@ impl Worker {
             self.flusher.requested().await;
             self.switch.borrow_mut().settle(self.clock.now());
             for endpoint in self.switch.borrow_mut().take_connects() {
-                spawn_local(self.clone().serve_endpoint(endpoint));
+                self.spawn(self.clone().serve_endpoint(endpoint));
             }
             self.switch.borrow_mut().take_dirty(&mut links);
             // Sockets without room are left to their own tasks, which are woken when there is.

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use strife_runtime::{Security, Shutdown, tls::Stream};
+use strife_runtime::{Failure, Security, Shutdown, tls::Stream};
 use tokio::{
     net::TcpStream,
     sync::{Notify, OwnedSemaphorePermit, mpsc, watch},
-    task::{JoinSet, coop, spawn_local},
+    task::{JoinError, JoinSet, coop, spawn_local},
     time::timeout,
 };
 use tracing::{debug, warn};
@@ -49,6 +49,8 @@ pub(super) struct Worker {
     /// How long the clock task sleeps; `None` while it waits to be woken.
     sleeping_for: Cell<Option<Duration>>,
     wake_clock: Notify,
+    /// Told when a task of this thread has panicked.
+    broken: Notify,
 }
 
 impl Worker {
@@ -76,20 +78,41 @@ impl Worker {
             metrics,
             sleeping_for: Cell::new(None),
             wake_clock: Notify::new(),
+            broken: Notify::new(),
         })
     }
 
-    /// Serves the connections dealt to this thread until shutdown, then drains them.
+    /// Serves the connections dealt to this thread until shutdown, then drains them. A thread one of
+    /// whose tasks has panicked serves nobody well: it ends, and the process with it.
     pub(super) async fn run(
         self: Rc<Self>,
-        mut arrivals: mpsc::Receiver<Arrival>,
+        arrivals: mpsc::Receiver<Arrival>,
         shutdown: Shutdown,
-    ) {
-        spawn_local(coop::unconstrained(self.clone().flush_for_ever()));
-        spawn_local(self.clone().keep_time());
+    ) -> Result<(), Failure> {
+        self.spawn(coop::unconstrained(self.clone().flush_for_ever()));
+        self.spawn(self.clone().keep_time());
         for pool in &self.balancer.pools {
-            spawn_local(self.clone().follow(pool.changes()));
+            self.spawn(self.clone().follow(pool.changes()));
         }
+        tokio::select! {
+            () = self.clone().serve(arrivals, shutdown) => Ok(()),
+            () = self.broken.notified() => {
+                Err(Failure::new("a data plane thread panicked; see the log"))
+            }
+        }
+    }
+
+    /// Runs a task of this thread.
+    pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let (worker, task) = (self.clone(), spawn_local(task));
+        spawn_local(async move {
+            if task.await.is_err_and(|error| error.is_panic()) {
+                worker.broken.notify_one();
+            }
+        });
+    }
+
+    async fn serve(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>, shutdown: Shutdown) {
         let draining = async {
             shutdown.requested().await;
             self.switch.borrow_mut().drain(self.clock.now());
@@ -105,15 +128,25 @@ impl Worker {
                         let Some(arrival) = arrival else { break };
                         clients.spawn_local(self.clone().serve_client(arrival));
                     }
-                    Some(_) = clients.join_next() => {}
+                    Some(ended) = clients.join_next() => self.look_for_panic(&ended),
                 }
             }
         };
         tokio::join!(draining, serving);
-        let left = async { while clients.join_next().await.is_some() {} };
+        let left = async {
+            while let Some(ended) = clients.join_next().await {
+                self.look_for_panic(&ended);
+            }
+        };
         if timeout(self.limits.drain_timeout, left).await.is_err() {
             let connections = clients.len();
             warn!(connections, "calls still under way after the drain timeout were cut off");
+        }
+    }
+
+    fn look_for_panic(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            self.broken.notify_one();
         }
     }
 

@@ -57,8 +57,6 @@ labels! {
         Malformed => "malformed",
         /// The thread holds as many bytes as it may.
         BufferFull => "buffer_full",
-        /// The balancer is going.
-        Draining => "draining",
         /// The call's own deadline passed.
         DeadlineExceeded => "deadline_exceeded",
         /// It could not have run anywhere it was tried, and may be tried no further.
@@ -77,8 +75,6 @@ labels! {
         Drained => "drained",
         /// As drained, because of its age.
         Age => "age",
-        /// Nobody needed it.
-        Idle => "idle",
         /// The peer broke a rule of HTTP/2.
         ProtocolError => "protocol_error",
         /// The peer did more of something than any honest peer does.

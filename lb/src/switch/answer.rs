@@ -22,7 +22,7 @@ const UNAVAILABLE: Codes = (14, 503);
 const fn codes(refusal: Refusal) -> Codes {
     match refusal {
         Refusal::NoPool | Refusal::Malformed => UNIMPLEMENTED,
-        Refusal::NoReadyEndpoint | Refusal::Draining | Refusal::AttemptsExhausted => UNAVAILABLE,
+        Refusal::NoReadyEndpoint | Refusal::AttemptsExhausted => UNAVAILABLE,
         Refusal::NoFreeStream | Refusal::BufferFull | Refusal::Stalled => RESOURCE_EXHAUSTED,
         Refusal::HeadersTooLarge => (8, 431),
         Refusal::DeadlineExceeded => DEADLINE_EXCEEDED,

@@ -82,6 +82,10 @@ pub(super) struct Call {
     pub(super) response: Half,
     pub(super) started: Duration,
     pub(super) deadline: Option<Duration>,
+    /// When it first found no stream.
+    pub(super) waits_since: Option<Duration>,
+    /// Endpoints it was given to.
+    pub(super) attempts: u8,
     /// When it stops to wait for an endpoint.
     pub(super) patience: Option<Duration>,
     /// Where the request's first byte stands in all that its link to the endpoint was to send.
@@ -157,6 +161,8 @@ impl Call {
             response: Half::default(),
             started: now,
             deadline: None,
+            waits_since: None,
+            attempts: 0,
             patience: None,
             position: 0,
             http_status: 0,

@@ -20,12 +20,11 @@ enum Vacancy {
     Free(usize),
     /// Nothing yet: a connection should be made.
     Connect,
-    /// Nothing yet: a connection is being made, or has so much to write that it takes no more for
-    /// the moment.
+    /// Nothing yet: a connection is being made.
     Soon,
     /// Nothing: it cannot be reached for the moment.
     Unreachable,
-    /// Nothing before another call ends.
+    /// Nothing before another call ends, or before some of what there is to write is written.
     Full,
 }
 
@@ -50,7 +49,9 @@ impl<D: Director> Switch<D> {
             let Some(endpoint) = self.director.pick(self.now, pool, &call.tried) else {
                 return self.park(number);
             };
-            let is_last = call.tried.len() + 1 >= self.limits.max_attempts;
+            // All there are were tried, or enough of them.
+            let is_last =
+                call.tried.len() + 1 >= self.limits.max_attempts || call.tried.contains(&endpoint);
             match self.vacancy(endpoint) {
                 Vacancy::Free(link) => {
                     self.assign(number, endpoint);
@@ -77,7 +78,7 @@ impl<D: Director> Switch<D> {
             Some(link) => Vacancy::Free(*link),
             None if slot.connecting => Vacancy::Soon,
             None if slot.links.iter().any(|link| !self.links[*link].wire.has_room()) => {
-                Vacancy::Soon
+                Vacancy::Full
             }
             None if slot.links.len() >= self.limits.connections_per_server => Vacancy::Full,
             None if !slot.is_backing_off(self.now) => Vacancy::Connect,
@@ -93,16 +94,19 @@ impl<D: Director> Switch<D> {
     }
 
     fn assign(&mut self, number: usize, endpoint: usize) {
-        self.calls[number].endpoint = Some(endpoint);
+        let call = &mut self.calls[number];
+        call.endpoint = Some(endpoint);
+        call.attempts = call.attempts.saturating_add(1);
         self.director.started(endpoint);
     }
 
     fn wait(&mut self, number: usize, endpoint: usize, connecting: Duration) {
         self.assign(number, endpoint);
-        let until = self.now + connecting + self.limits.ready_timeout;
         let call = &mut self.calls[number];
         call.stage = Stage::Waiting;
-        call.patience = Some(until);
+        // Counted from when it first found nothing, however often it looks.
+        let since = *call.waits_since.get_or_insert(self.now);
+        call.patience = Some(since + connecting + self.limits.ready_timeout);
         let entry = (number as u32, call.serial);
         let waiting = &mut self.slots[endpoint].waiting;
         waiting.push_back(entry);
@@ -111,11 +115,10 @@ impl<D: Director> Switch<D> {
     }
 
     fn park(&mut self, number: usize) {
-        let until = self.now + self.limits.ready_timeout;
         let call = &mut self.calls[number];
         call.stage = Stage::Parked;
-        // Once, however often it is looked at.
-        call.patience.get_or_insert(until);
+        let since = *call.waits_since.get_or_insert(self.now);
+        call.patience = Some(since + self.limits.ready_timeout);
         call.tried.clear();
         let entry = (number as u32, call.serial);
         self.parked.push_back(entry);

@@ -156,8 +156,10 @@ impl<D: Director> Switch<D> {
             if self.metrics.buffered_bytes.get() <= most - most / ROOM_SHARE {
                 return;
             }
-            let why = "it holds more bytes than the balancer has room for; try again later";
-            self.refuse(number, Refusal::BufferFull, why);
+            if self.calls.contains(number) {
+                let why = "it holds more bytes than the balancer has room for; try again later";
+                self.refuse(number, Refusal::BufferFull, why);
+            }
         }
     }
 

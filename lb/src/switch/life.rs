@@ -145,7 +145,8 @@ impl<D: Director> Switch<D> {
 
     /// What is to be written on a link.
     pub(crate) fn output(&self, number: usize) -> &[u8] {
-        self.links.get(number).map_or(&[], |link| link.wire.output())
+        let link = self.links.get(number).filter(|link| !link.is_cut_off);
+        link.map_or(&[], |link| link.wire.output())
     }
 
     /// The first `bytes` of it were written.

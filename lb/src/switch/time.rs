@@ -10,7 +10,10 @@ use super::{
     call::{Half, Stage},
     link::Side,
 };
-use crate::metrics::{CloseReason, Refusal};
+use crate::{
+    access_log::Ended,
+    metrics::{CloseReason, Refusal, Retry},
+};
 
 /// How often connections and stalled calls are looked at.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -49,7 +52,8 @@ impl<D: Director> Switch<D> {
     }
 
     fn timer_fired(&mut self, number: usize) {
-        let call = &self.calls[number];
+        // One that fires may end others.
+        let Some(call) = self.calls.get(number) else { return };
         if call.deadline.is_some_and(|deadline| deadline <= self.now) {
             let why = "the call's deadline passed before it was answered";
             if let Some(endpoint) = call.endpoint {
@@ -65,18 +69,30 @@ impl<D: Director> Switch<D> {
                 let why = format!("no server of pool `{name}` is ready; see `strife admin status`");
                 self.refuse(number, Refusal::NoReadyEndpoint, &why);
             }
-            Stage::Waiting => {
-                let address = call.endpoint.map_or("", |one| self.director.address(one));
-                let why = format!(
-                    "server {address} has as many calls under way as it may have; try again later"
-                );
-                self.refuse(number, Refusal::NoFreeStream, &why);
-            }
+            Stage::Waiting => self.waited_long_enough(number),
             Stage::Fresh | Stage::Sent | Stage::Answered => self.set_timer(number),
         }
     }
 
+    /// Its endpoint has had no stream for it in time.
+    fn waited_long_enough(&mut self, number: usize) {
+        let Some(endpoint) = self.calls[number].endpoint else { return };
+        if self.slots[endpoint].links.is_empty() {
+            // There is no connection at all: it cannot have run.
+            if !self.move_on(number, Retry::ConnectFailure) {
+                let ended = Ended::Refused(Refusal::AttemptsExhausted);
+                self.fail(number, ended, "no connection to it in time");
+            }
+            return;
+        }
+        let address = self.director.address(endpoint);
+        let why =
+            format!("server {address} has as many calls under way as it may have; try again later");
+        self.refuse(number, Refusal::NoFreeStream, &why);
+    }
+
     fn sweep_links(&mut self) {
+        let (mut to_clients, mut to_endpoints) = (0, 0);
         let numbers: Vec<_> = self.links.iter().map(|(number, _)| number).collect();
         for number in numbers {
             let link = &mut self.links[number];
@@ -94,11 +110,17 @@ impl<D: Director> Switch<D> {
                 continue;
             }
             link.wire.shrink();
+            match link.side {
+                Side::Down(_) => to_clients += link.wire.output_len() as u64,
+                Side::Up(_) => to_endpoints += link.wire.output_len() as u64,
+            }
             if link.wire.output_len() > 0 {
                 self.mark_dirty(number);
             }
             self.look_whether_finished(number);
         }
+        self.metrics.downstream.output_bytes.set(to_clients);
+        self.metrics.upstream.output_bytes.set(to_endpoints);
     }
 
     /// An endpoint that an operator drains needs no connections without calls.
@@ -139,8 +161,10 @@ impl<D: Director> Switch<D> {
             (waits || is_stalled(&call.response)).then_some(number)
         });
         for number in stalled.collect::<Vec<_>>() {
-            let why = "its bytes have not moved for too long";
-            self.refuse(number, Refusal::Stalled, why);
+            if self.calls.contains(number) {
+                let why = "its bytes have not moved for too long";
+                self.refuse(number, Refusal::Stalled, why);
+            }
         }
     }
 

@@ -218,6 +218,7 @@ impl<D: Director> Switch<D> {
         }
         let written = self.links[link].wire.written_bytes();
         self.director.suspect(endpoint);
+        let mut has_moved = false;
         for number in calls.into_iter().map(|call| call as usize) {
             let Some(call) = self.calls.get_mut(number) else { continue };
             let Some(up) = call.up.take() else { continue };
@@ -228,9 +229,16 @@ impl<D: Director> Switch<D> {
                 continue;
             }
             let is_unsent = call.position >= written;
-            if !(is_unsent && self.move_on(number, Retry::Unsent)) {
+            if is_unsent && self.move_on(number, Retry::Unsent) {
+                has_moved = true;
+            } else if self.calls.contains(number) {
                 self.fail(number, Ended::ConnectionLost, "the connection was lost");
             }
+        }
+        if has_moved {
+            // What was not sent must not be any more: it runs elsewhere.
+            self.links[link].wire.discard_output();
+            self.links[link].is_cut_off = true;
         }
         self.serve_waiting(endpoint);
     }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 /// Capacity of all buffers kept for the next who needs one, bytes.
-const MAX_SPARE_BYTES: usize = 1 << 20;
+const MAX_SPARE_BYTES: usize = 2 << 20;
 /// Capacity of a new one, bytes.
 const FIRST_BYTES: usize = 1024;
 

@@ -38,7 +38,7 @@ pub const NO_TAG: u32 = u32::MAX;
 /// Output beyond which no further DATA is taken until the peer has read some, bytes: a batch of calls
 /// fits, and a slow reader costs no more.
 const HIGH_WATER: usize = 256 * 1024;
-/// Output at which a connection is given up that takes no more of it: DATA and requests stop at the
+/// Output, besides a small head for every stream, at which a connection is given up that takes no more: DATA and requests stop at the
 /// high water, so these are answers to control frames, and heads of answers, that the peer does not
 /// read.
 const MAX_OUTPUT: usize = HIGH_WATER + 1024 * 1024;
@@ -201,6 +201,7 @@ pub struct Connection<T> {
     recv_window: i64,
     recv_stream_window: u32,
     unacknowledged_settings: u32,
+    settings_applied: bool,
 
     // Streams.
     streams: Streams,
@@ -245,6 +246,7 @@ impl<T> Connection<T> {
             recv_window: i64::from(DEFAULT_WINDOW),
             recv_stream_window: DEFAULT_WINDOW,
             unacknowledged_settings: 1,
+            settings_applied: false,
             streams: Streams::default(),
             last_peer_stream: 0,
             next_stream: config.first_stream,

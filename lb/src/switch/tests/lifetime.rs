@@ -140,7 +140,7 @@ fn clients_are_asked_to_go_in_two_steps_when_draining() {
     let (mut world, client, _) = World::acquainted(limits());
     let under_way = world.call(client, "/a", &[], b"");
     world.run();
-    world.peer(client).answers_pings = false;
+    world.peer(client).answers_probes = false;
     world.switch.drain(world.now);
     // On its way when the drain began.
     let crossing = world.call(client, "/b", &[], b"");
@@ -187,7 +187,7 @@ fn an_old_connection_is_asked_to_go() {
 #[test]
 fn who_is_silent_is_pinged_and_then_left() {
     let (mut world, client, endpoint) = World::acquainted(limits());
-    world.peer(endpoint).answers_pings = false;
+    world.peer(endpoint).answers_probes = false;
     let id = world.call(client, "/a", &[], b"");
     for _ in 0..60 {
         world.pass(SECOND);

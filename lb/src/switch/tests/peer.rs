@@ -80,7 +80,7 @@ pub(super) struct Peer {
     pub(super) goaways: Vec<(u32, Code, String)>,
     /// Streams beyond it are not looked at.
     pub(super) last_served: u32,
-    pub(super) answers_pings: bool,
+    pub(super) answers_probes: bool,
 }
 
 impl Peer {
@@ -106,7 +106,7 @@ impl Peer {
             asked: VecDeque::new(),
             goaways: Vec::new(),
             last_served: MAX_31_BIT,
-            answers_pings: true,
+            answers_probes: true,
         };
         if is_client {
             peer.out.extend_from_slice(PREFACE);

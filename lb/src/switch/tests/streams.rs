@@ -78,12 +78,12 @@ fn streams_that_an_endpoint_allows_later_are_used_at_once() {
 /// of their own, are given to calls that wait too.
 #[test]
 fn streams_that_were_reset_are_used_again() {
-    for answers_pings in [true, false] {
-        check_that_streams_are_used_again(answers_pings);
+    for answers_probes in [true, false] {
+        check_that_streams_are_used_again(answers_probes);
     }
 }
 
-fn check_that_streams_are_used_again(answers_pings: bool) {
+fn check_that_streams_are_used_again(answers_probes: bool) {
     const STREAMS: u32 = 40;
     let mut world = World::new(Limits { connections_per_server: 1, ..limits() }, 1);
     world.endpoints_ask = few(STREAMS);
@@ -94,12 +94,12 @@ fn check_that_streams_are_used_again(answers_pings: bool) {
     let waiting: Vec<_> = (0..STREAMS).map(|_| world.call(client, "/late", &[], b"")).collect();
     world.run();
     let endpoint = world.connections(0)[0];
-    world.peer(endpoint).answers_pings = answers_pings;
+    world.peer(endpoint).answers_probes = answers_probes;
     for id in cancelled {
         world.peer(client).say_reset(id, Code::CANCEL);
     }
     world.run();
-    if !answers_pings {
+    if !answers_probes {
         // The endpoint loses patience before it hears that nobody waits for it.
         for id in (1..2 * STREAMS).step_by(2) {
             world.peer(endpoint).say_reset(id, Code::CANCEL);

@@ -9,7 +9,7 @@ use std::{cell::OnceCell, rc::Rc};
 
 use crate::{
     error::{ConnectionError, Flood},
-    frame::Code,
+    frame::{Code, MAX_PAYLOAD},
     head::{BlockKind, Head},
     hpack::{Decoder, Fields, HpackError, Limits},
 };
@@ -20,8 +20,8 @@ const MAX_REMEMBERED: usize = 8;
 const MAX_REMEMBERED_BYTES: usize = 1024;
 /// Nor are those that unfold to more, bytes.
 const MAX_REMEMBERED_LIST_BYTES: usize = 8192;
-/// CONTINUATION frames of one block (CVE-2024-27316).
-const MAX_CONTINUATIONS: u32 = 16;
+/// CONTINUATION frames of one block (CVE-2024-27316), if that does not take more of them.
+const MIN_MAX_CONTINUATIONS: usize = 16;
 /// A decoded block may be so many times the limit before it counts as a bomb: up to there it is only
 /// too large.
 const BOMB_FACTOR: usize = 4;
@@ -73,21 +73,24 @@ pub(super) struct Blocks<T> {
     decoder: Decoder,
     limits: Limits,
     max_fragment_bytes: usize,
+    max_continuations: usize,
     remembered: Vec<Remembered<T>>,
     next_forgotten: usize,
     open: Option<OpenBlock>,
     fragment: Vec<u8>,
-    continuations: u32,
+    continuations: usize,
 }
 
 impl<T> Blocks<T> {
     pub(super) fn new(max_list_bytes: usize, max_table_bytes: usize) -> Self {
         let max_decoded_bytes = max_list_bytes.saturating_mul(BOMB_FACTOR);
+        // Encoded it is smaller, or a little larger with none of it compressed.
+        let max_fragment_bytes = max_list_bytes.saturating_mul(2);
         Self {
             decoder: Decoder::new(max_table_bytes),
             limits: Limits { max_list_bytes, max_decoded_bytes },
-            // Encoded it is smaller, or a little larger with none of it compressed.
-            max_fragment_bytes: max_list_bytes.saturating_mul(2),
+            max_fragment_bytes,
+            max_continuations: (max_fragment_bytes / MAX_PAYLOAD + 1).max(MIN_MAX_CONTINUATIONS),
             remembered: Vec::new(),
             next_forgotten: 0,
             open: None,
@@ -121,7 +124,7 @@ impl<T> Blocks<T> {
         self.continuations += 1;
         self.fragment.extend_from_slice(fragment);
         let too_long = self.fragment.len() > self.max_fragment_bytes;
-        if too_long || self.continuations > MAX_CONTINUATIONS {
+        if too_long || self.continuations > self.max_continuations {
             return Err(Flood::HeaderBlock);
         }
         Ok(())

@@ -1,10 +1,7 @@
 //! The frames that move no call: PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY and WINDOW_UPDATE
 //! (RFC 9113, sections 6.3 to 6.9).
 
-use super::{
-    Connection, Ended, Event, Role, health::DRAIN_PING, resets::RESET_PING,
-    settings::DEFAULT_WINDOW,
-};
+use super::{Connection, Ended, Event, Role, health::DRAIN_PING, settings::DEFAULT_WINDOW};
 use crate::{
     error::ConnectionError,
     frame::{Code, FrameHeader, MAX_31_BIT, flag, kind, u32_at},
@@ -115,6 +112,10 @@ impl<T> Connection<T> {
             return Ok(self.guard.control(self.now, 1)?);
         }
         self.unacknowledged_settings -= 1;
+        if std::mem::replace(&mut self.settings_applied, true) {
+            self.resets_proven();
+            return Ok(());
+        }
         self.recv_stream_window = self.config.stream_window;
         let change = i64::from(self.config.stream_window) - i64::from(DEFAULT_WINDOW);
         for stream in self.streams.values_mut() {
@@ -142,8 +143,6 @@ impl<T> Connection<T> {
             self.frame(kind::PING, flag::ACK, 0, payload);
         } else if payload == DRAIN_PING {
             self.announce_final();
-        } else if payload == RESET_PING {
-            self.resets_proven();
         }
         Ok(None)
     }
@@ -181,7 +180,8 @@ impl<T> Connection<T> {
             let why = "WINDOW_UPDATE on an idle stream (RFC 9113, 5.1)";
             return Err(ConnectionError::protocol(why));
         }
-        let Some(stream) = self.streams.get_mut(id) else { return Ok(None) };
+        let stream = self.streams.get_mut(id).filter(|stream| !stream.abandoned);
+        let Some(stream) = stream else { return Ok(None) };
         if increment == 0 {
             return self.stream_error(id, Code::PROTOCOL_ERROR);
         }

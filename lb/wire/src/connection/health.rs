@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::{Closing, Connection, Role};
-use crate::frame::{Code, MAX_31_BIT, kind};
+use super::{Closing, Connection, Role, settings};
+use crate::frame::{Code, MAX_31_BIT, kind, setting};
 
 /// The ping behind the first GOAWAY.
 pub(super) const DRAIN_PING: &[u8] = b"goodbye?";
@@ -58,11 +58,23 @@ impl<T> Connection<T> {
             Some(sent) if over(sent, patience) => return Err(Expired::Keepalive),
             None if self.ready && over(self.received_at, silence) => {
                 self.ping_sent_at = Some(self.now);
-                self.frame(kind::PING, 0, 0, KEEPALIVE_PING);
+                match self.role {
+                    Role::Server => self.frame(kind::PING, 0, 0, KEEPALIVE_PING),
+                    Role::Client => self.probe(),
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Makes the server answer, without a PING: gRPC's servers leave clients that ping more than once
+    /// in five minutes (`too_many_pings`). SETTINGS that change nothing are acknowledged too.
+    pub(super) fn probe(&mut self) {
+        let payload =
+            settings::encode(&[(setting::INITIAL_WINDOW_SIZE, self.config.stream_window)]);
+        self.unacknowledged_settings += 1;
+        self.frame(kind::SETTINGS, 0, 0, &payload);
     }
 
     /// Begins the end: no call is lost, those under way go on.

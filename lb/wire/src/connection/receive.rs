@@ -88,7 +88,7 @@ impl<T> Connection<T> {
             if self.blocks.open().is_none() {
                 self.partial_since = None;
             }
-            if self.output_len() > MOST_OUTPUT {
+            if self.is_overflowing() && self.output_len() > MOST_OUTPUT {
                 return Err(Flood::Output.into());
             }
             if event.is_some() {
@@ -273,6 +273,11 @@ impl<T> Connection<T> {
                 let why = "HEADERS on a closed stream (RFC 9113, 5.1)";
                 Err(ConnectionError::new(Code::STREAM_CLOSED, why))
             }
+            // Trailers of a stream that we ended early, long ago.
+            None if self.streams.has_forgotten() => {
+                self.guard.control(self.now, 1)?;
+                self.blocks.skip(bytes).map(|()| None)
+            }
             None => Err(ConnectionError::protocol("stream ids must rise (RFC 9113, 5.1.1)")),
         }
     }
@@ -364,7 +369,8 @@ impl<T> Connection<T> {
     pub(super) fn stream_error<'i>(&mut self, id: u32, code: Code) -> Received<'i, T> {
         self.guard.provoked(self.now)?;
         self.frame(kind::RST_STREAM, 0, id, &code.0.to_be_bytes());
-        let Some(stream) = self.streams.end(id, Ended::ByUs) else { return Ok(None) };
+        let ended = self.streams.end(id, Ended::ByUs).filter(|stream| !stream.abandoned);
+        let Some(stream) = ended else { return Ok(None) };
         Ok(Some(Event::Reset { stream: id, tag: stream.tag, code, by_us: true }))
     }
 

@@ -2,18 +2,17 @@
 //!
 //! A server may take streams that were opened and reset before it looked at them for an attack
 //! (CVE-2023-44487) and leave, with everybody else's calls; twenty of them are enough for many. So a
-//! client's resets of streams that have no answer yet go out a few at a time: then a ping, and when
-//! that is answered the server has got so far, and the next few go out. One round trip apart this is
-//! still tens of thousands a second.
+//! client's resets of streams that have no answer yet go out a few at a time: then SETTINGS that
+//! change nothing, and when those are acknowledged the server has got so far, and the next few go out.
+//! One round trip apart this is still tens of thousands a second. A PING would prove the same, but
+//! gRPC's servers allow a client only few of them.
 
 use std::collections::VecDeque;
 
 use super::{Connection, Ended, NO_TAG, Role};
 use crate::frame::{Code, kind};
 
-/// The ping behind the last reset that goes out unproven.
-pub(super) const RESET_PING: &[u8] = b"so far??";
-/// Resets of unanswered streams between two pings.
+/// Resets of unanswered streams between two proofs.
 const MAX_UNPROVEN: u32 = 16;
 
 /// Resets on their way and waiting. Those that wait are streams still open, so their number is
@@ -21,7 +20,7 @@ const MAX_UNPROVEN: u32 = 16;
 #[derive(Debug, Default)]
 pub(super) struct Resets {
     unproven: u32,
-    is_pinged: bool,
+    is_probed: bool,
     waiting: VecDeque<(u32, Code)>,
     /// Bytes that the peer may have sent before it hears that we reset their streams.
     on_their_way: i64,
@@ -70,15 +69,15 @@ impl<T> Connection<T> {
     fn reset_unanswered(&mut self, id: u32, code: Code) {
         self.reset_now(id, code);
         self.resets.unproven += 1;
-        if self.resets.unproven == MAX_UNPROVEN && !self.resets.is_pinged {
-            self.resets.is_pinged = true;
-            self.frame(kind::PING, 0, 0, RESET_PING);
+        if self.resets.unproven == MAX_UNPROVEN && !self.resets.is_probed {
+            self.resets.is_probed = true;
+            self.probe();
         }
     }
 
     /// The server has seen all resets that are out.
     pub(super) fn resets_proven(&mut self) {
-        (self.resets.unproven, self.resets.is_pinged) = (0, false);
+        (self.resets.unproven, self.resets.is_probed) = (0, false);
         while self.resets.unproven < MAX_UNPROVEN
             && let Some((id, code)) = self.resets.waiting.pop_front()
         {

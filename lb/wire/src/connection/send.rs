@@ -11,6 +11,8 @@ use crate::{
 
 /// HPACK's dynamic table size update to 0 (RFC 7541, section 6.3).
 const TABLE_SIZE_ZERO: u8 = 0x20;
+/// What the head of an answer and its trailers may take for each stream, bytes.
+const HEAD_BYTES: usize = 1024;
 /// A stream's window is given back when half of it is due.
 const RELEASE_SHARE: u32 = 2;
 
@@ -190,7 +192,14 @@ impl<T> Connection<T> {
 
     /// Whether the peer leaves more unread than any honest one.
     pub fn is_overflowing(&self) -> bool {
-        self.output_len() > MAX_OUTPUT
+        let heads = self.config.max_streams as usize * HEAD_BYTES;
+        self.output_len() > MAX_OUTPUT + heads
+    }
+
+    /// Drops what was not written: nobody is to see it any more.
+    pub fn discard_output(&mut self) {
+        self.output_start = 0;
+        self.buffers.give(std::mem::take(&mut self.output));
     }
 
     /// The first `bytes` of the output were written. `true` when a stream that found no room before

@@ -1,5 +1,6 @@
 //! Two connections back to back, without a socket between them.
 
+mod resets;
 mod rules;
 
 use super::*;

@@ -67,7 +67,7 @@ impl Peer {
         let u32_at = |at| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
         match header.kind {
             kind::SETTINGS => self.settings_heard(header, payload),
-            kind::PING if !header.has(flag::ACK) && self.answers_pings => {
+            kind::PING if !header.has(flag::ACK) && self.answers_probes => {
                 self.frame(kind::PING, flag::ACK, 0, payload);
             }
             kind::PING => {}
@@ -116,13 +116,18 @@ impl Peer {
             self.our_max_streams = asked.max_streams.unwrap_or(self.our_max_streams);
             return;
         }
-        assert!(!std::mem::replace(&mut self.heard_settings, true), "the switch's do not change");
+        let is_probe = std::mem::replace(&mut self.heard_settings, true);
+        if is_probe {
+            // Servers are asked for a sign of life so, since gRPC's take pings ill.
+            assert!(!self.is_client, "clients are pinged");
+        }
         for entry in payload.chunks_exact(6) {
             let id = u16::from_be_bytes([entry[0], entry[1]]);
             let value = u32::from_be_bytes(entry[2..].try_into().unwrap());
             match id {
                 setting::INITIAL_WINDOW_SIZE => {
                     let change = i64::from(value) - self.their_window;
+                    assert!(!is_probe || change == 0, "the switch's settings do not change");
                     self.their_window += change;
                     self.streams.values_mut().for_each(|stream| stream.send_window += change);
                 }
@@ -130,7 +135,9 @@ impl Peer {
                 _ => {}
             }
         }
-        self.frame(kind::SETTINGS, flag::ACK, 0, &[]);
+        if !is_probe || self.answers_probes {
+            self.frame(kind::SETTINGS, flag::ACK, 0, &[]);
+        }
     }
 
     fn look_whether_block_is_whole(&mut self, header: FrameHeader) {
