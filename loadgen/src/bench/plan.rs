@@ -169,6 +169,9 @@ impl Plan {
     /// The runs of one round that count the memory of idle connections. A copy knows nothing of calls
     /// and needs two sockets and two buffers whatever they carry: it is left out.
     pub(super) fn idle(&self, round: u32) -> Vec<Due> {
+        if self.idle_connections == 0 {
+            return Vec::new();
+        }
         let shape = Shape { connections: self.idle_connections, streams: 1 };
         let smallest = self.message_bytes.iter().min().copied().into_iter().collect();
         let mut runs = Self { message_bytes: smallest, ..self.clone() }.order(round, &[shape]);

@@ -41,6 +41,8 @@ fn idle_runs_are_one_size_and_no_copy() {
     let runs = Plan::full(1).idle(1);
     assert!(runs.iter().all(|due| due.cell.message_bytes == 100 && due.proxy != Proxy::TcpCopy));
     assert_eq!(runs.len(), 8);
+    let none = Plan { idle_connections: 0, ..Plan::full(1) };
+    assert!(none.idle(1).is_empty(), "without connections there is nothing to count");
 }
 
 #[test]
