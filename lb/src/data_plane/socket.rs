@@ -116,7 +116,10 @@ impl Worker {
             }
             self.read(link, &socket, cx)
         });
-        Self::close_reason(&ended.await)
+        match ended.await {
+            Ok(()) => CloseReason::PeerClosed,
+            Err(_) => CloseReason::IoError,
+        }
     }
 
     fn read(&self, link: usize, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

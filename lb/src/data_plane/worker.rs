@@ -28,7 +28,7 @@ use crate::{
     balancer::Balancer,
     clock::Clock,
     config::Limits,
-    metrics::{CloseReason, ThreadMetrics},
+    metrics::ThreadMetrics,
     switch::{Peer, Switch},
 };
 
@@ -246,10 +246,5 @@ impl Worker {
             self.sleeping_for.set(next);
             self.wake_clock.notify_one();
         }
-    }
-
-    /// How a socket ended.
-    pub(super) fn close_reason(ended: &std::io::Result<()>) -> CloseReason {
-        if ended.is_ok() { CloseReason::PeerClosed } else { CloseReason::IoError }
     }
 }

@@ -11,6 +11,7 @@ mod control;
 mod data;
 mod guard;
 mod health;
+mod messages;
 mod receive;
 mod resets;
 mod send;

@@ -111,11 +111,6 @@ impl<T> Connection<T> {
         (no_more || gone_away) && self.streams.len() == 0
     }
 
-    /// How long it has been open.
-    pub fn age(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.opened_at)
-    }
-
     /// Gives memory back that an idle connection does not need; to be called with [`Connection::check`].
     pub fn shrink(&mut self) {
         self.streams.shrink();

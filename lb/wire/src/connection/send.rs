@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Closing, Connection, HIGH_WATER, MAX_OUTPUT, Role, Stream};
+use super::{Connection, HIGH_WATER, MAX_OUTPUT, Role, Stream};
 use crate::{
     error::ConnectionError,
     frame::{self, Code, FrameHeader, MAX_PAYLOAD, flag, kind},
@@ -232,10 +232,5 @@ impl<T> Connection<T> {
     /// Bytes ever written.
     pub fn written_bytes(&self) -> u64 {
         self.appended
-    }
-
-    /// Whether the end has been announced to the peer, or by it.
-    pub fn is_closing(&self) -> bool {
-        self.closing != Closing::Open || self.gone_away.is_some() || self.failed
     }
 }
