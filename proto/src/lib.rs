@@ -34,5 +34,25 @@ pub mod lb {
     }
 }
 
+/// ORCA (gRFC A51): how any gRPC server reports its load.
+pub mod xds {
+    /// `xds.data.orca.v3`: the report.
+    pub mod data {
+        pub mod orca {
+            pub mod v3 {
+                tonic::include_proto!("xds.data.orca.v3");
+            }
+        }
+    }
+    /// `xds.service.orca.v3`: reports out of band.
+    pub mod service {
+        pub mod orca {
+            pub mod v3 {
+                tonic::include_proto!("xds.service.orca.v3");
+            }
+        }
+    }
+}
+
 /// The encoded `FileDescriptorSet` of every package, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -10,7 +10,8 @@ use std::{
 
 use strife_policy::{LEASE, PickContext, Report, Reported};
 use strife_proto::lb::v1::{
-    LoadAck, LoadReport, ServerRequest, ServerResponse, load_balancer_server::LoadBalancer,
+    DeregisterServerRequest, DeregisterServerResponse, LoadAck, LoadReport, RegisterServerRequest,
+    RegisterServerResponse, ServerRequest, ServerResponse, load_balancer_server::LoadBalancer,
 };
 use strife_runtime::{Caller, Identity, Role};
 use tonic::{Request, Response, Status};
@@ -127,6 +128,20 @@ impl LoadBalancer for LookAside {
             );
         }
         Ok(Response::new(LoadAck { sequence: report.sequence, accepted }))
+    }
+
+    async fn register_server(
+        &self,
+        _: Request<RegisterServerRequest>,
+    ) -> Result<Response<RegisterServerResponse>, Status> {
+        Err(Status::failed_precondition("no pool of this balancer takes registrations"))
+    }
+
+    async fn deregister_server(
+        &self,
+        _: Request<DeregisterServerRequest>,
+    ) -> Result<Response<DeregisterServerResponse>, Status> {
+        Err(Status::failed_precondition("no pool of this balancer takes registrations"))
     }
 }
 
