@@ -84,7 +84,7 @@ pub fn run_up(args: UpArgs, log: &LogArgs) -> Result<(), Failure> {
 }
 
 fn known_policy(name: &str) -> Result<String, String> {
-    strife_policy::by_name(name).map(|_| name.to_owned()).map_err(|unknown| unknown.to_string())
+    strife_policy::by_spec(name).map(|_| name.to_owned()).map_err(|unknown| unknown.to_string())
 }
 
 fn known_service_time(text: &str) -> Result<String, String> {

@@ -11,7 +11,7 @@
 mod estimate;
 mod mean;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::SmallRng};
 
@@ -19,7 +19,7 @@ use self::{
     estimate::{Means, Reading},
     mean::Mean,
 };
-use crate::{EndpointLoad, Pick, PickContext, Policy, Regime};
+use crate::{Endpoints, Pick, PickContext, PickInfo, Picker, Policy, Regime, next_allowed};
 
 pub(crate) const NAME: &str = "least_load";
 
@@ -29,8 +29,18 @@ const SAMPLE_EVERY: u32 = 8;
 /// The default policy.
 #[derive(Debug, Default)]
 pub struct LeastLoad {
+    means: Arc<PoolMeans>,
+}
+
+#[derive(Debug, Default)]
+struct PoolMeans {
     strangers: Mean,
     service_time_us: Mean,
+}
+
+struct LeastLoaded {
+    endpoints: Endpoints,
+    means: Arc<PoolMeans>,
 }
 
 impl Policy for LeastLoad {
@@ -38,11 +48,20 @@ impl Policy for LeastLoad {
         NAME
     }
 
-    fn pick(&self, endpoints: &[Arc<EndpointLoad>], context: &mut PickContext) -> Option<Pick> {
+    fn picker(&self, endpoints: Endpoints, _: Duration) -> Box<dyn Picker> {
+        Box::new(LeastLoaded { endpoints, means: self.means.clone() })
+    }
+}
+
+impl Picker for LeastLoaded {
+    fn pick(&self, info: PickInfo<'_>, context: &mut PickContext) -> Option<Pick> {
+        let endpoints = &self.endpoints;
         let candidates = two_of(endpoints.len(), &mut context.rng)?;
+        let candidates = candidates
+            .map(|index| next_allowed(index, endpoints.len(), info.avoid).unwrap_or(index));
         let now = context.now;
         let readings = candidates.map(|index| Reading::of(&endpoints[index], now));
-        let means = self.means(&readings, &mut context.rng);
+        let means = self.means.of(&readings, &mut context.rng);
         let (regime, costs) = if readings.iter().all(Reading::is_trusted) {
             let fresh = readings.iter().all(Reading::is_fresh);
             let regime = if fresh { Regime::Fresh } else { Regime::Decayed };
@@ -60,10 +79,10 @@ impl Policy for LeastLoad {
     }
 }
 
-impl LeastLoad {
+impl PoolMeans {
     /// Random candidates are a fair sample of the pool, so their average is the pool's mean, at no
     /// cost in the size of the pool.
-    fn means(&self, readings: &[Reading; 2], rng: &mut SmallRng) -> Means {
+    fn of(&self, readings: &[Reading; 2], rng: &mut SmallRng) -> Means {
         if !self.strangers.is_known() || rng.random_ratio(1, SAMPLE_EVERY) {
             for reading in readings.iter().filter(|reading| reading.is_fresh()) {
                 self.strangers.add(reading.strangers);

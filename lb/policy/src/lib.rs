@@ -18,7 +18,7 @@ use thiserror::Error;
 pub use crate::{
     least_load::LeastLoad,
     load::{
-        EndpointLoad, InvalidReport, LastReport, Outcome, Report, Reported,
+        EndpointLoad, InvalidReport, LastReport, Outcome, Ramp, Report, Reported,
         leases::LEASE,
         reports::{DEFAULT_REPORT_INTERVAL, TRUSTED_INTERVALS},
     },
@@ -26,17 +26,47 @@ pub use crate::{
     round_robin::RoundRobin,
 };
 
-/// Chooses an endpoint for each call.
+/// Endpoints to choose among: those that take calls, in the pool's order.
+pub type Endpoints = Arc<[Arc<EndpointLoad>]>;
+
+/// How a pool chooses endpoints. It outlives its pickers, and what must outlive a change of
+/// membership is its own: the turn of a round, a pool of probes.
 pub trait Policy: Send + Sync {
-    /// As in `--policy`.
+    /// As in `--policy`, without parameters.
     fn name(&self) -> &'static str;
 
-    /// The endpoint the next call goes to; `None` if and only if there is none. `endpoints` are
-    /// those that are READY, in the pool's order.
-    fn pick(&self, endpoints: &[Arc<EndpointLoad>], context: &mut PickContext) -> Option<Pick>;
+    /// A picker over these endpoints. Made anew by the pool's one writer when endpoints come or go,
+    /// and every [`Policy::refresh_every`].
+    fn picker(&self, endpoints: Endpoints, now: Duration) -> Box<dyn Picker>;
+
+    /// How often the picker is to be made anew though no endpoint came or went; `None`: never.
+    fn refresh_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The request header whose value [`PickInfo::hash`] is of; `None`: no hash is looked at.
+    fn hashed_header(&self) -> Option<&str> {
+        None
+    }
 }
 
-/// What a pick may depend on beside the endpoints.
+/// Chooses an endpoint for each call among those it was made for. Used by many threads at once; a
+/// pick takes no lock and allocates nothing.
+pub trait Picker: Send + Sync {
+    /// The endpoint the next call goes to; `None` if and only if there is none.
+    fn pick(&self, info: PickInfo<'_>, context: &mut PickContext) -> Option<Pick>;
+}
+
+/// What is known of the call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PickInfo<'a> {
+    /// Of the header that [`Policy::hashed_header`] names; `None`: the call has none.
+    pub hash: Option<u64>,
+    /// Endpoints, by index, to pass over while there are others: the call was there already.
+    pub avoid: &'a [usize],
+}
+
+/// What a pick may depend on beside the endpoints and the call.
 #[derive(Debug, Clone)]
 pub struct PickContext {
     /// Since the balancer started.
@@ -91,12 +121,15 @@ pub const POLICIES: &[(&str, Make)] = &[
 /// The policy a balancer uses when it is told none.
 pub const DEFAULT_POLICY: &str = least_load::NAME;
 
-/// No policy has this name.
+/// Why there is no policy as it was asked for.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
-#[error("there is no policy `{name}`; choose one of {}", known_names())]
-pub struct UnknownPolicy {
-    /// What was asked for.
-    pub name: String,
+pub enum InvalidPolicy {
+    /// No policy has this name.
+    #[error("there is no policy `{name}`; choose one of {}", known_names())]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
 }
 
 fn known_names() -> String {
@@ -104,10 +137,20 @@ fn known_names() -> String {
     names.join(", ")
 }
 
-/// A new policy of this name, with no memory of any call.
-pub fn by_name(name: &str) -> Result<Box<dyn Policy>, UnknownPolicy> {
-    let known = POLICIES.iter().find(|(known, _)| *known == name);
-    known.map(|(_, make)| make()).ok_or_else(|| UnknownPolicy { name: name.to_owned() })
+/// A new policy as it was asked for, with no memory of any call.
+pub fn by_spec(spec: &str) -> Result<Box<dyn Policy>, InvalidPolicy> {
+    let known = POLICIES.iter().find(|(known, _)| *known == spec);
+    known.map(|(_, make)| make()).ok_or_else(|| InvalidPolicy::Unknown { name: spec.to_owned() })
+}
+
+/// The first index from this one on, around the end, that is not to be avoided; this one if all are.
+/// `None` if there is none at all.
+fn next_allowed(index: usize, count: usize, avoid: &[usize]) -> Option<usize> {
+    if avoid.is_empty() {
+        return (index < count).then_some(index);
+    }
+    let allowed = (0..count).map(|step| (index + step) % count).find(|one| !avoid.contains(one));
+    allowed.or((index < count).then_some(index))
 }
 
 #[cfg(test)]
@@ -117,14 +160,14 @@ mod tests {
     #[test]
     fn every_policy_is_found_by_its_own_name() {
         for (name, _) in POLICIES {
-            assert_eq!(by_name(name).unwrap().name(), *name);
+            assert_eq!(by_spec(name).unwrap().name(), *name);
         }
-        assert!(by_name(DEFAULT_POLICY).is_ok());
+        assert!(by_spec(DEFAULT_POLICY).is_ok());
     }
 
     #[test]
     fn an_unknown_policy_is_told_the_known_ones() {
-        let error = by_name("best").err().unwrap().to_string();
+        let error = by_spec("best").err().unwrap().to_string();
         assert_eq!(
             error,
             "there is no policy `best`; choose one of pick_first, round_robin, least_load"

@@ -18,15 +18,27 @@ use self::{failures::Failures, leases::Leases, reports::Reports};
 
 pub use self::reports::{LastReport, Reported};
 
-/// How long an endpoint that became READY is ramped up. Envoy's slow start leaves the window to
-/// the operator; five seconds fill caches and connection pools without starving the others.
-const RAMP: Duration = Duration::from_secs(5);
-/// Least share of its normal traffic that a ramping endpoint gets (Envoy's `min_weight_percent`).
-const RAMP_FLOOR: f64 = 0.1;
+/// How an endpoint that became READY is ramped up: slow start.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ramp {
+    /// How long; zero: not at all. Envoy leaves it to the operator; five seconds fill caches and
+    /// connection pools without starving the others.
+    pub window: Duration,
+    /// Least share of its normal traffic that it gets, 0 to 1 (Envoy's `min_weight_percent`).
+    pub floor: f64,
+}
+
+impl Default for Ramp {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(5), floor: 0.1 }
+    }
+}
 
 /// One endpoint's load.
 #[derive(Debug, Default)]
 pub struct EndpointLoad {
+    address: String,
+    ramp: Ramp,
     in_flight: AtomicU64,
     sent: AtomicU64,
     succeeded: AtomicU64,
@@ -82,8 +94,13 @@ pub enum InvalidReport {
 
 impl EndpointLoad {
     /// Of an endpoint that has seen no call yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(address: &str, ramp: Ramp) -> Self {
+        Self { address: address.to_owned(), ramp, ..Self::default() }
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// It became READY: its ramp starts.
@@ -97,8 +114,8 @@ impl EndpointLoad {
         self.sent.fetch_add(1, Relaxed);
     }
 
-    /// A call that was [`sent`](Self::sent) ended.
-    pub fn finished(&self, now: Duration, outcome: Outcome) {
+    /// A call that was [`sent`](Self::sent) ended, `latency` after it was sent.
+    pub fn finished(&self, now: Duration, outcome: Outcome, _latency: Duration) {
         self.in_flight.fetch_sub(1, Relaxed);
         let ended = match outcome {
             Outcome::Succeeded => &self.succeeded,
@@ -167,11 +184,11 @@ impl EndpointLoad {
         now.saturating_sub(Duration::from_nanos(self.finished_at_ns.load(Relaxed)))
     }
 
-    /// Share of its normal traffic the endpoint should get, [`RAMP_FLOOR`] to 1.
+    /// Share of its normal traffic the endpoint should get, [`Ramp::floor`] to 1.
     pub(crate) fn ramp(&self, now: Duration) -> f64 {
         let joined = Duration::from_nanos(self.joined_at_ns.load(Relaxed));
-        let age = now.saturating_sub(joined);
-        if age >= RAMP { 1.0 } else { RAMP_FLOOR.max(age.as_secs_f64() / RAMP.as_secs_f64()) }
+        let (age, Ramp { window, floor }) = (now.saturating_sub(joined), self.ramp);
+        if age >= window { 1.0 } else { floor.max(age.as_secs_f64() / window.as_secs_f64()) }
     }
 }
 

@@ -1,18 +1,27 @@
 //! `round_robin`: the endpoints in turn, whatever their load.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use crate::{EndpointLoad, Pick, PickContext, Policy, Regime};
+use crate::{Endpoints, Pick, PickContext, PickInfo, Picker, Policy, Regime, next_allowed};
 
 pub(crate) const NAME: &str = "round_robin";
 
 /// One counter, shared by all threads, so that the turn is exact across them.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    next: AtomicUsize,
+    next: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Turns {
+    next: Arc<AtomicUsize>,
+    count: usize,
 }
 
 impl Policy for RoundRobin {
@@ -20,9 +29,15 @@ impl Policy for RoundRobin {
         NAME
     }
 
-    fn pick(&self, endpoints: &[Arc<EndpointLoad>], _: &mut PickContext) -> Option<Pick> {
+    fn picker(&self, endpoints: Endpoints, _: Duration) -> Box<dyn Picker> {
+        Box::new(Turns { next: self.next.clone(), count: endpoints.len() })
+    }
+}
+
+impl Picker for Turns {
+    fn pick(&self, info: PickInfo<'_>, _: &mut PickContext) -> Option<Pick> {
         let turn = self.next.fetch_add(1, Relaxed);
-        let index = turn.checked_rem(endpoints.len())?;
+        let index = next_allowed(turn.checked_rem(self.count)?, self.count, info.avoid)?;
         Some(Pick { index, regime: Regime::Only })
     }
 }

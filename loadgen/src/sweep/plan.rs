@@ -177,7 +177,7 @@ impl Plan {
         }
         check_list("policies", &self.policies)?;
         for policy in &self.policies {
-            strife_policy::by_name(policy).map_err(|unknown| unknown.to_string())?;
+            strife_policy::by_spec(policy).map_err(|unknown| unknown.to_string())?;
         }
         check_list("clients", &self.clients)?;
         if let Some(clients) = self.clients.iter().find(|n| !(1..=MAX_CLIENTS).contains(*n)) {

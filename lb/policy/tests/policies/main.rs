@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::SmallRng};
-use strife_policy::{EndpointLoad, PickContext, Policy, Regime, by_name};
+use strife_policy::{EndpointLoad, PickContext, Policy, Regime, by_spec};
 
 use crate::simulator::{Fleet, Server, simulate};
 
@@ -28,7 +28,7 @@ fn picks(policy: &dyn Policy, endpoints: &[Arc<EndpointLoad>], count: usize) -> 
 #[test]
 fn no_endpoint_no_pick_and_any_number_of_them_is_served() {
     for (name, _) in strife_policy::POLICIES {
-        let policy = by_name(name).unwrap();
+        let policy = by_spec(name).unwrap();
         assert_eq!(policy.pick(&[], &mut context(1)), None, "{name}");
         for count in [1, 2, 10_000] {
             let pool = endpoints(count);
@@ -39,7 +39,7 @@ fn no_endpoint_no_pick_and_any_number_of_them_is_served() {
 
 #[test]
 fn pick_first_stays_until_its_choice_is_gone() {
-    let policy = by_name("pick_first").unwrap();
+    let policy = by_spec("pick_first").unwrap();
     let pool = endpoints(3);
     assert_eq!(picks(&*policy, &pool, 5), [0; 5]);
     // The first one is lost, and comes back.
@@ -53,7 +53,7 @@ proptest! {
     /// Over any window, any two endpoints differ by one call at most.
     #[test]
     fn round_robin_is_exact_over_any_window(count in 1_usize..40, skip in 0_usize..100, window in 1_usize..400) {
-        let policy = by_name("round_robin").unwrap();
+        let policy = by_spec("round_robin").unwrap();
         let pool = endpoints(count);
         picks(&*policy, &pool, skip);
         let mut calls = vec![0_u32; count];

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
-use strife_policy::{EndpointLoad, Outcome, PickContext, Policy, Regime, Report, by_name};
+use strife_policy::{EndpointLoad, Outcome, PickContext, Policy, Regime, Report, by_spec};
 
 /// One server of the fleet.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ struct Simulation<'a> {
 /// Runs `fleet` under the policy of this name.
 pub(crate) fn simulate(policy: &str, fleet: &Fleet) -> Measured {
     let balancer = |number: usize| Balancer {
-        policy: by_name(policy).expect("a known policy"),
+        policy: by_spec(policy).expect("a known policy"),
         loads: fleet.servers.iter().map(|_| Arc::default()).collect(),
         rng: SmallRng::seed_from_u64(fleet.seed * 1000 + number as u64),
     };
