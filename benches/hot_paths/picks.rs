@@ -4,14 +4,14 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{BenchmarkId, Criterion};
 use rand::{SeedableRng, rngs::SmallRng};
-use strife_policy::{EndpointLoad, POLICIES, PickContext, Report};
+use strife_policy::{EndpointLoad, Endpoints, POLICIES, PickContext, PickInfo, Ramp, Report};
 
 const ENDPOINTS: [usize; 4] = [3, 15, 100, 10_000];
 
 /// Endpoints with calls under way and a report a moment old.
-fn loaded(count: usize) -> Vec<Arc<EndpointLoad>> {
+fn loaded(count: usize) -> Endpoints {
     let endpoint = |index: usize| {
-        let load = Arc::new(EndpointLoad::new());
+        let load = Arc::new(EndpointLoad::new("", Ramp::default()));
         load.joined(Duration::ZERO);
         (0..index % 5).for_each(|_| load.sent());
         let report = Report {
@@ -34,11 +34,11 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick");
     for (name, make) in POLICIES {
         for count in ENDPOINTS {
-            let (policy, endpoints) = (make(), loaded(count));
+            let picker = make().picker(loaded(count), Duration::from_secs(60));
             let rng = SmallRng::seed_from_u64(1);
             let mut context = PickContext { now: Duration::from_millis(60_050), rng };
             group.bench_function(BenchmarkId::new(*name, count), |bencher| {
-                bencher.iter(|| policy.pick(black_box(&endpoints), &mut context));
+                bencher.iter(|| black_box(&picker).pick(PickInfo::default(), &mut context));
             });
         }
     }

@@ -19,12 +19,8 @@ pub(crate) struct Balancer {
 
 impl Balancer {
     pub(crate) fn new(configs: &[PoolConfig]) -> Result<Self, LbError> {
-        let mut pools = Vec::with_capacity(configs.len());
-        let mut endpoints = 0;
-        for config in configs {
-            pools.push(Arc::new(Pool::new(config, endpoints)?));
-            endpoints += config.addresses.len();
-        }
+        let pools = configs.iter().map(|config| Ok(Arc::new(Pool::new(config)?)));
+        let pools: Vec<_> = pools.collect::<Result<_, LbError>>()?;
         let by_name: HashMap<_, _> =
             pools.iter().map(|pool| (pool.name.clone(), pool.clone())).collect();
         let only = || pools.first().filter(|_| pools.len() == 1);
@@ -74,11 +70,7 @@ mod tests {
     use super::*;
 
     fn balancer(names: &[&str]) -> Balancer {
-        let config = |name: &&str| PoolConfig {
-            name: (*name).to_owned(),
-            addresses: vec!["127.0.0.1:1".to_owned()],
-            policy: "pick_first".to_owned(),
-        };
+        let config = |name: &&str| PoolConfig::of(name, &["127.0.0.1:1"], "pick_first");
         Balancer::new(&names.iter().map(config).collect::<Vec<_>>()).unwrap()
     }
 

@@ -5,7 +5,7 @@ pub mod limits;
 use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread};
 
 use clap::Args;
-use strife_policy::{DEFAULT_POLICY, by_name};
+use strife_policy::{DEFAULT_POLICY, Ramp, by_spec};
 use strife_runtime::TlsArgs;
 
 pub use self::limits::{LimitArgs, Limits};
@@ -82,21 +82,36 @@ pub struct Config {
 }
 
 /// One pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PoolConfig {
     /// Lower case; the authority it serves.
     pub name: String,
     /// `host:port`, at least one, differing.
     pub addresses: Vec<String>,
-    /// The name of a policy that exists.
+    /// A policy that exists, with its parameters.
     pub policy: String,
+    /// Slow start of servers that become ready.
+    pub ramp: Ramp,
+}
+
+#[cfg(test)]
+impl PoolConfig {
+    /// A pool of these servers, all else as by default.
+    pub(crate) fn of(name: &str, addresses: &[&str], policy: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
+            policy: policy.to_owned(),
+            ramp: Ramp::default(),
+        }
+    }
 }
 
 impl LbArgs {
     /// Checks every flag against the others.
     pub fn config(&self) -> Result<Config, LbError> {
         let mut pools: Vec<PoolConfig> = Vec::new();
-        by_name(&self.policy)?;
+        by_spec(&self.policy)?;
         for text in &self.pools {
             let pool = pool(text, &self.policy)?;
             if pools.iter().any(|other| other.name == pool.name) {
@@ -147,7 +162,7 @@ fn pool(text: &str, policy: &str) -> Result<PoolConfig, LbError> {
     if addresses.is_empty() {
         return Err(LbError::PoolWithoutServers(name));
     }
-    Ok(PoolConfig { name, addresses, policy: policy.to_owned() })
+    Ok(PoolConfig { name, addresses, policy: policy.to_owned(), ramp: Ramp::default() })
 }
 
 fn is_address(text: &str) -> bool {
@@ -163,7 +178,7 @@ fn is_address(text: &str) -> bool {
 fn set_policy(pools: &mut [PoolConfig], text: &str) -> Result<(), LbError> {
     let malformed = || LbError::MalformedPoolPolicy(text.to_owned());
     let (name, policy) = text.split_once('=').ok_or_else(malformed)?;
-    by_name(policy)?;
+    by_spec(policy)?;
     let known: Vec<_> = pools.iter().map(|pool| pool.name.clone()).collect();
     let name = name.to_ascii_lowercase();
     match pools.iter_mut().find(|pool| pool.name == name) {

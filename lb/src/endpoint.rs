@@ -1,37 +1,56 @@
 //! One server behind the balancer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use strife_policy::EndpointLoad;
+use strife_policy::{EndpointLoad, Ramp};
 use strife_runtime::tls::Expected;
 use tokio::sync::Notify;
+
+use crate::metrics::EndpointMetrics;
 
 /// What the data plane, the health task and the control server share of a server.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    /// Unique in the balancer, counting from 0.
-    pub(crate) number: usize,
-    /// `host:port`, as configured.
+    /// Of this server, for as long as the process lives: a server that leaves and comes back is
+    /// another one.
+    pub(crate) id: u64,
+    /// `host:port`.
     pub(crate) address: String,
     /// Who has to answer there, so that nobody else gets its calls.
     pub(crate) expected: Expected,
     pub(crate) load: Arc<EndpointLoad>,
+    /// One for each thread that carries calls, by its number.
+    pub(crate) metrics: Box<[EndpointMetrics]>,
     suspected: Notify,
     draining: AtomicBool,
+    gone: AtomicBool,
 }
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 impl Endpoint {
-    pub(crate) fn new(number: usize, address: &str, expected: Expected) -> Arc<Self> {
+    /// `threads`: how many carry calls.
+    pub(crate) fn new(
+        address: &str,
+        expected: Expected,
+        ramp: Ramp,
+        threads: NonZeroUsize,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            number,
+            id: NEXT_ID.fetch_add(1, Relaxed),
             address: address.to_owned(),
             expected,
-            load: Arc::default(),
+            load: Arc::new(EndpointLoad::new(address, ramp)),
+            metrics: (0..threads.get()).map(|_| EndpointMetrics::default()).collect(),
             suspected: Notify::new(),
             draining: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         })
     }
 
@@ -45,14 +64,25 @@ impl Endpoint {
         self.suspected.notified().await;
     }
 
-    /// An operator keeps new calls from it: connections to it that carry none can be closed. A
-    /// snapshot says the same; this is for who has the endpoint and no pool.
+    /// It gets no new call, by an operator's wish or because it left its pool: connections to it
+    /// that carry none can be closed. A snapshot says the same; this is for who has the endpoint
+    /// and no pool.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Relaxed)
+        self.draining.load(Relaxed) || self.is_gone()
     }
 
     /// For the writer of its pool only.
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Relaxed);
+    }
+
+    /// It left its pool, and does not come back.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
+    }
+
+    /// For the writer of its pool only.
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Relaxed);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Mapped to a [`Failure`] for the command line here, to a gRPC status in `service.rs`.
 
-use strife_policy::{InvalidReport, UnknownPolicy};
+use strife_policy::{InvalidPolicy, InvalidReport};
 use strife_runtime::{Failure, Identity};
 use thiserror::Error;
 
@@ -52,9 +52,9 @@ pub enum LbError {
         /// The most it may be.
         most: String,
     },
-    /// No policy of this name.
+    /// No such policy.
     #[error(transparent)]
-    UnknownPolicy(#[from] UnknownPolicy),
+    InvalidPolicy(#[from] InvalidPolicy),
     /// No pool of this name.
     #[error("there is no pool `{name}`; the pools are {known}")]
     UnknownPool {

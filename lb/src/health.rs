@@ -35,8 +35,6 @@ const BACKOFF_JITTER: f64 = 0.2;
 /// Watches one endpoint.
 pub(crate) struct HealthTask {
     pub(crate) endpoint: Arc<Endpoint>,
-    /// In the pool's order.
-    pub(crate) index: usize,
     pub(crate) writer: Writer,
     pub(crate) security: Security,
     pub(crate) limits: Limits,
@@ -103,8 +101,8 @@ impl HealthTask {
     }
 
     async fn tell(&self, state: State, why: &str) {
-        let (index, why) = (self.index, why.to_owned());
-        self.writer.found(Finding { index, state, why }).await;
+        let (id, why) = (self.endpoint.id, why.to_owned());
+        self.writer.found(Finding { id, state, why }).await;
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) use self::{
     labels::{CallCode, CloseReason, Label, Refusal, Retry},
     page::serve,
 };
-use crate::{access_log::Written, balancer::Balancer, config::Limits};
+use crate::{access_log::Written, config::Limits};
 
 /// All of a balancer's counters.
 pub(crate) struct Metrics {
@@ -32,13 +32,11 @@ pub(crate) struct Metrics {
 }
 
 /// What one thread counts. Aligned so that no two threads write to one cache line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct ThreadMetrics {
     pub(crate) downstream: LegMetrics,
     pub(crate) upstream: LegMetrics,
-    /// By [`crate::endpoint::Endpoint::number`].
-    pub(crate) endpoints: Vec<EndpointMetrics>,
     /// Calls of clients, each once however often it was tried.
     pub(crate) calls: Counter,
     /// Calls that the balancer answered itself.
@@ -71,7 +69,7 @@ pub(crate) struct LegMetrics {
     pub(crate) output_bytes: Gauge,
 }
 
-/// What one thread counts of an endpoint. Calls under way, sent and failed are counted in
+/// What one thread counts of an endpoint, which holds it. Calls under way, sent and failed are counted in
 /// [`strife_policy::EndpointLoad`], for all threads. Aligned as [`ThreadMetrics`] is.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -97,14 +95,11 @@ pub(crate) struct EndpointMetrics {
 impl Metrics {
     /// `threads`: how many carry calls. `access_log`: what its writer counts, if there is one.
     pub(crate) fn new(
-        balancer: &Balancer,
         threads: NonZeroUsize,
         limits: Limits,
         access_log: Option<Arc<Written>>,
     ) -> Arc<Self> {
-        let endpoints = balancer.pools.iter().map(|pool| pool.snapshot().members.len()).sum();
-        let thread = |_| Arc::new(ThreadMetrics::new(endpoints));
-        let threads = (0..threads.get()).map(thread).collect();
+        let threads = (0..threads.get()).map(|_| Arc::default()).collect();
         Arc::new(Self { threads, limits, access_log })
     }
 
@@ -113,31 +108,9 @@ impl Metrics {
         self.threads[n].clone()
     }
 
-    /// Latencies of an endpoint's answered calls since the balancer started, all threads together.
-    pub(crate) fn latencies(&self, endpoint: usize) -> Latencies {
-        let mut latencies = Latencies::default();
-        self.threads.iter().for_each(|thread| latencies.add(&thread.endpoints[endpoint].latency));
-        latencies
-    }
-
     /// Sums a number over all threads.
     fn sum(&self, of: impl Fn(&ThreadMetrics) -> u64) -> u64 {
         self.threads.iter().map(|thread| of(thread)).sum()
-    }
-}
-
-impl ThreadMetrics {
-    pub(crate) fn new(endpoints: usize) -> Self {
-        Self {
-            downstream: LegMetrics::default(),
-            upstream: LegMetrics::default(),
-            endpoints: (0..endpoints).map(|_| EndpointMetrics::default()).collect(),
-            calls: Counter::default(),
-            refused_calls: CounterPer::default(),
-            client_resets_received: Counter::default(),
-            client_resets_sent: Counter::default(),
-            buffered_bytes: Gauge::default(),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
-//! A pool: its members, its policy, and picks.
+//! A pool: its members and its policy, as picks see them.
 //!
-//! Members and policy stand behind an `ArcSwap` each: a pick takes what is there, and a switch of
-//! either touches no call under way. Only [`crate::membership`] writes snapshots.
+//! Both stand in one snapshot behind an `ArcSwap`: a pick takes what is there, and no change touches
+//! a call under way. Only [`crate::membership`] writes snapshots.
 
 use std::{
     sync::{
@@ -11,123 +11,86 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use strife_policy::{EndpointLoad, PickContext, Policy, Regime, UnknownPolicy, by_name};
-use strife_runtime::tls::Expected;
+use arc_swap::{ArcSwap, Cache};
+use strife_policy::{InvalidPolicy, by_spec};
 use tokio::sync::watch;
 
 use crate::{
     config::PoolConfig,
     endpoint::Endpoint,
-    snapshot::{Member, Snapshot, State},
+    snapshot::{ChosenPolicy, Member, Snapshot},
 };
 
 /// Interchangeable endpoints under one policy.
 pub(crate) struct Pool {
     pub(crate) name: String,
-    policy: ArcSwap<Box<dyn Policy>>,
-    snapshot: ArcSwap<Snapshot>,
-    /// Told at every new snapshot.
-    published: watch::Sender<()>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Told when members or their health change; a picker made anew is no such change.
+    changed: watch::Sender<()>,
     unavailable: AtomicU64,
 }
 
-/// A policy's choice, resolved.
-#[derive(Debug)]
-pub(crate) struct Picked {
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) regime: Regime,
-}
+/// A reader's own view of the newest snapshot: almost free while there is no newer one.
+pub(crate) type View = Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>;
 
 impl Pool {
-    /// `first_number`: of the pool's first endpoint; the others follow.
-    pub(crate) fn new(config: &PoolConfig, first_number: usize) -> Result<Self, UnknownPolicy> {
-        let member = |(index, address): (usize, &String)| Member {
-            endpoint: Endpoint::new(first_number + index, address, Expected::of_pool(&config.name)),
-            state: State::Idle,
-            why: "not tried yet".to_owned(),
-            draining: false,
-        };
-        let members = config.addresses.iter().enumerate().map(member).collect();
+    /// Without members: those come from its sources.
+    pub(crate) fn new(config: &PoolConfig) -> Result<Self, InvalidPolicy> {
+        let snapshot = Snapshot::new(Arc::new([]), chosen(&config.policy)?, Duration::ZERO);
         Ok(Self {
             name: config.name.clone(),
-            policy: ArcSwap::from_pointee(by_name(&config.policy)?),
-            snapshot: ArcSwap::from_pointee(Snapshot::new(members)),
-            published: watch::Sender::new(()),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            changed: watch::Sender::new(()),
             unavailable: AtomicU64::new(0),
         })
     }
 
-    /// The endpoint for the next call; `None` when none is ready.
-    pub(crate) fn pick(&self, context: &mut PickContext) -> Option<Picked> {
-        let snapshot = self.snapshot.load();
-        let pick = self.policy.load().pick(&snapshot.ready_loads, context)?;
-        Some(Picked { endpoint: snapshot.ready[pick.index].clone(), regime: pick.regime })
-    }
-
-    /// As [`Pool::pick`], but an endpoint that was not `tried` before if there is one ready.
-    pub(crate) fn pick_other(
-        &self,
-        context: &mut PickContext,
-        tried: &[Arc<Endpoint>],
-    ) -> Option<Picked> {
-        let snapshot = self.snapshot.load();
-        let is_new =
-            |endpoint: &&Arc<Endpoint>| tried.iter().all(|old| !Arc::ptr_eq(old, endpoint));
-        let others: Vec<_> = snapshot.ready.iter().filter(is_new).cloned().collect();
-        if others.is_empty() {
-            return self.pick(context);
-        }
-        let loads: Vec<Arc<EndpointLoad>> = others.iter().map(|other| other.load.clone()).collect();
-        let pick = self.policy.load().pick(&loads, context)?;
-        Some(Picked { endpoint: others[pick.index].clone(), regime: pick.regime })
-    }
-
-    /// Waits until every endpoint was tried once, `timeout` at most.
+    /// Waits until there are members and every one was tried once, `timeout` at most.
     pub(crate) async fn wait_until_settled(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, Snapshot::is_settled).await
+        let is_settled =
+            |snapshot: &Snapshot| !snapshot.members.is_empty() && snapshot.is_settled();
+        self.wait_until(timeout, is_settled).await
     }
 
     async fn wait_until(&self, timeout: Duration, condition: impl Fn(&Snapshot) -> bool) -> bool {
-        let mut published = self.published.subscribe();
+        let mut changed = self.changed.subscribe();
         let wait = async {
             while !condition(&self.snapshot.load()) {
                 // Cannot fail: the sender is ours.
-                let _ = published.changed().await;
+                let _ = changed.changed().await;
             }
         };
         tokio::time::timeout(timeout, wait).await.is_ok()
     }
 
-    /// Told at every new snapshot.
+    /// Told when members or their health change.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.published.subscribe()
+        self.changed.subscribe()
     }
 
-    /// For the one writer only.
-    pub(crate) fn publish(&self, snapshot: Snapshot) {
+    /// For the one writer only. `is_change`: more than a picker made anew.
+    pub(crate) fn publish(&self, snapshot: Snapshot, is_change: bool) {
         self.snapshot.store(Arc::new(snapshot));
-        self.published.send_replace(());
+        if is_change {
+            self.changed.send_replace(());
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    pub(crate) fn endpoint(&self, address: &str) -> Option<Arc<Endpoint>> {
+    pub(crate) fn view(&self) -> View {
+        Cache::new(self.snapshot.clone())
+    }
+
+    pub(crate) fn member(&self, address: &str) -> Option<Member> {
         let snapshot = self.snapshot.load();
-        let found = snapshot.members.iter().find(|member| member.endpoint.address == address);
-        found.map(|member| member.endpoint.clone())
+        snapshot.members.iter().find(|member| member.endpoint.address == address).cloned()
     }
 
-    /// From the next pick on.
-    pub(crate) fn set_policy(&self, name: &str) -> Result<(), UnknownPolicy> {
-        self.policy.store(Arc::new(by_name(name)?));
-        Ok(())
-    }
-
-    pub(crate) fn policy_name(&self) -> &'static str {
-        self.policy.load().name()
+    pub(crate) fn endpoint(&self, address: &str) -> Option<Arc<Endpoint>> {
+        self.member(address).map(|member| member.endpoint)
     }
 
     /// A call found no endpoint ready and was refused.
@@ -138,4 +101,18 @@ impl Pool {
     pub(crate) fn unavailable(&self) -> u64 {
         self.unavailable.load(Relaxed)
     }
+}
+
+#[cfg(test)]
+impl Pool {
+    /// Publishes these members without a writer.
+    pub(crate) fn publish_members(&self, members: Vec<Member>) {
+        let policy = self.snapshot().policy.clone();
+        self.publish(Snapshot::new(members.into(), policy, Duration::ZERO), true);
+    }
+}
+
+/// The policy that this text asks for.
+pub(crate) fn chosen(spec: &str) -> Result<ChosenPolicy, InvalidPolicy> {
+    Ok(ChosenPolicy { spec: spec.to_owned(), policy: by_spec(spec)?.into() })
 }

@@ -18,7 +18,7 @@ use crate::{
     config::{Config, LbArgs},
     data_plane::{self, DataPlane},
     health::HealthTask,
-    membership::{self, Writer},
+    membership::{self, Making, Writer},
     metrics::{self, Metrics},
     service,
 };
@@ -88,7 +88,7 @@ impl Bound {
     /// bounded time. Calls `ready` once calls are accepted and every server was tried.
     pub async fn serve(mut self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Failure> {
         let balancer = Arc::new(Balancer::new(&self.config.pools)?);
-        let (_health, writers) = watch(&balancer, &self.security, &self.config);
+        let (_writing, writers) = watch(&balancer, &self.security, &self.config).await;
         // What can fail does so before another balancer yields to this one.
         let access_log = self.config.access_log.as_deref().map(AccessLog::open).transpose()?;
         if let Some(takeover) = &mut self.takeover {
@@ -100,7 +100,7 @@ impl Bound {
         }
         let written = access_log.as_ref().map(|log| log.written());
         let (threads, limits) = (self.config.threads, self.config.limits);
-        let metrics = Metrics::new(&balancer, threads, limits, written);
+        let metrics = Metrics::new(threads, limits, written);
         let senders = access_log.iter().flat_map(|log| (0..threads.get()).map(|_| log.sender()));
         let logs = senders.collect();
         let mut beside = JoinSet::new();
@@ -183,21 +183,24 @@ async fn yield_to_successor(
     }
 }
 
-/// Starts a writer per pool and a health task per endpoint; the tasks end with what is returned.
-fn watch(balancer: &Balancer, security: &Security, config: &Config) -> (JoinSet<()>, Vec<Writer>) {
+/// Starts a writer per pool, which has every endpoint watched; they end with what is returned.
+async fn watch(
+    balancer: &Balancer,
+    security: &Security,
+    config: &Config,
+) -> (JoinSet<()>, Vec<Writer>) {
     let (mut tasks, mut writers) = (JoinSet::new(), Vec::new());
-    for pool in &balancer.pools {
-        let writer = membership::spawn_writer(pool.clone(), balancer.clock);
-        for (index, member) in pool.snapshot().members.iter().enumerate() {
-            let task = HealthTask {
-                endpoint: member.endpoint.clone(),
-                index,
-                writer: writer.clone(),
-                security: security.clone(),
-                limits: config.limits,
-            };
-            tasks.spawn(task.run());
-        }
+    for (pool, pool_config) in balancer.pools.iter().zip(&config.pools) {
+        let (security, limits) = (security.clone(), config.limits);
+        let watch = move |endpoint, writer| -> membership::Watch {
+            let security = security.clone();
+            Box::pin(HealthTask { endpoint, writer, security, limits }.run())
+        };
+        let making =
+            Making { ramp: pool_config.ramp, threads: config.threads, watch: Box::new(watch) };
+        let (writer, task) = membership::writer(pool.clone(), balancer.clock, making);
+        tasks.spawn(task);
+        writer.set_servers(0, pool_config.addresses.clone()).await;
         writers.push(writer);
     }
     (tasks, writers)

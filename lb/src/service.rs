@@ -59,7 +59,7 @@ impl From<LbError> for Status {
             | LbError::DuplicateAddress { .. }
             | LbError::MalformedPoolPolicy(_)
             | LbError::OutOfRange { .. }
-            | LbError::UnknownPolicy(_)
+            | LbError::InvalidPolicy(_)
             | LbError::InvalidReport(_) => Self::invalid_argument(message),
         }
     }

@@ -1,8 +1,9 @@
-//! A pool's members and their health at one moment: immutable, so that a pick sees one truth.
+//! A pool's members, their health and its policy at one moment: immutable, so that a pick sees one
+//! truth.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use strife_policy::EndpointLoad;
+use strife_policy::{Picker, Policy};
 
 use crate::endpoint::Endpoint;
 
@@ -25,54 +26,61 @@ pub(crate) struct Member {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) state: State,
     /// Why it is not ready; empty when it is.
-    pub(crate) why: String,
+    pub(crate) why: Arc<str>,
     /// An operator keeps new calls from it, whatever its health.
     pub(crate) draining: bool,
 }
 
 impl Member {
-    fn takes_calls(&self) -> bool {
+    /// Of a server that nobody has tried to reach.
+    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint, state: State::Idle, why: "not tried yet".into(), draining: false }
+    }
+
+    pub(crate) fn takes_calls(&self) -> bool {
         self.state == State::Ready && !self.draining
     }
 }
 
-/// All members of a pool.
-#[derive(Debug)]
+/// A pool's policy as it was asked for.
+#[derive(Clone)]
+pub(crate) struct ChosenPolicy {
+    /// With its parameters, as in `--policy`.
+    pub(crate) spec: String,
+    pub(crate) policy: Arc<dyn Policy>,
+}
+
+/// All members of a pool, its policy, and what picks among those that take calls.
 pub(crate) struct Snapshot {
-    pub(crate) members: Vec<Member>,
-    /// Those that take calls, in the pool's order, and their loads in the same order.
-    pub(crate) ready: Vec<Arc<Endpoint>>,
-    pub(crate) ready_loads: Vec<Arc<EndpointLoad>>,
+    pub(crate) members: Arc<[Member]>,
+    /// Those that take calls, in the pool's order. The same slice as long as they are the same.
+    pub(crate) ready: Arc<[Arc<Endpoint>]>,
+    pub(crate) policy: ChosenPolicy,
+    /// Over `ready`.
+    pub(crate) picker: Box<dyn Picker>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(members: Vec<Member>) -> Self {
-        let ready = || members.iter().filter(|member| member.takes_calls());
-        Self {
-            ready: ready().map(|member| member.endpoint.clone()).collect(),
-            ready_loads: ready().map(|member| member.endpoint.load.clone()).collect(),
-            members,
-        }
+    pub(crate) fn new(members: Arc<[Member]>, policy: ChosenPolicy, now: Duration) -> Self {
+        let takers = members.iter().filter(|member| member.takes_calls());
+        let ready = takers.map(|member| member.endpoint.clone()).collect();
+        Self::of(members, ready, policy, now)
     }
 
-    /// The same pool with one member's health changed.
-    pub(crate) fn with(&self, index: usize, state: State, why: String) -> Self {
-        let mut members = self.members.clone();
-        members[index].state = state;
-        members[index].why = why;
-        Self::new(members)
+    /// The same members, with a picker made anew, of this policy.
+    pub(crate) fn renewed(&self, policy: ChosenPolicy, now: Duration) -> Self {
+        Self::of(self.members.clone(), self.ready.clone(), policy, now)
     }
 
-    /// The same pool with one member draining, or no more.
-    pub(crate) fn with_draining(&self, index: usize, draining: bool) -> Self {
-        let mut members = self.members.clone();
-        members[index].draining = draining;
-        Self::new(members)
-    }
-
-    /// Whether no other member takes calls.
-    pub(crate) fn is_last(&self, index: usize) -> bool {
-        self.members[index].takes_calls() && self.ready.len() == 1
+    fn of(
+        members: Arc<[Member]>,
+        ready: Arc<[Arc<Endpoint>]>,
+        policy: ChosenPolicy,
+        now: Duration,
+    ) -> Self {
+        let loads = ready.iter().map(|endpoint| endpoint.load.clone()).collect();
+        let picker = policy.policy.picker(loads, now);
+        Self { members, ready, policy, picker }
     }
 
     /// Whether every member was tried at least once.

@@ -80,6 +80,7 @@ pub(crate) struct Switch<D> {
     links: Slab<Link>,
     calls: Slab<Call>,
     next_serial: u32,
+    /// By the endpoint's number.
     slots: Vec<Slot>,
     wheel: Wheel,
     /// Bytes of requests that were sent and are kept to be sent again.
@@ -100,12 +101,11 @@ pub(crate) struct Switch<D> {
 }
 
 impl<D: Director> Switch<D> {
-    /// `endpoints`: how many there are; they are known by number from 0.
+    /// Without connections.
     pub(crate) fn new(
         director: D,
         limits: Limits,
         metrics: Arc<ThreadMetrics>,
-        endpoints: usize,
         rng: SmallRng,
         now: Duration,
     ) -> Self {
@@ -119,7 +119,7 @@ impl<D: Director> Switch<D> {
             links: Slab::new(),
             calls: Slab::new(),
             next_serial: 0,
-            slots: (0..endpoints).map(|_| Slot::default()).collect(),
+            slots: Vec::new(),
             wheel: Wheel::new(now),
             replay_bytes: 0,
             fresh: Vec::new(),
@@ -193,9 +193,20 @@ impl<D: Director> Switch<D> {
         }
     }
 
+    /// The slot of an endpoint, which may be new.
+    fn slot(&mut self, endpoint: usize) -> &mut Slot {
+        if endpoint >= self.slots.len() {
+            self.slots.resize_with(endpoint + 1, Slot::default);
+        }
+        &mut self.slots[endpoint]
+    }
+
     /// The call is over: its streams are closed or reset by now.
     fn finish(&mut self, number: usize, ended: Ended, outcome: Outcome) {
         let mut call = self.calls.remove(number);
+        if let Some(endpoint) = call.endpoint {
+            self.slots[endpoint].calls -= 1;
+        }
         self.wheel.clear(number as u32);
         if call.replayable {
             self.replay_bytes -= call.request.sent;

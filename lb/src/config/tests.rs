@@ -23,14 +23,9 @@ fn pools_with_their_servers_and_policies() {
          --policy round_robin --pool-policy bank.icici=pick_first --threads 3",
     )
     .unwrap();
-    let pool = |name: &str, addresses: &[&str], policy: &str| PoolConfig {
-        name: name.to_owned(),
-        addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
-        policy: policy.to_owned(),
-    };
     let expected = [
-        pool("default", &["127.0.0.1:1", "localhost:2"], "round_robin"),
-        pool("bank.icici", &["[::1]:3"], "pick_first"),
+        PoolConfig::of("default", &["127.0.0.1:1", "localhost:2"], "round_robin"),
+        PoolConfig::of("bank.icici", &["[::1]:3"], "pick_first"),
     ];
     assert_eq!(config.pools, expected);
     assert_eq!(config.threads.get(), 3);

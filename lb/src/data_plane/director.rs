@@ -2,45 +2,74 @@
 //! loads, the metrics and the access log.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use strife_policy::{Outcome, PickContext};
+use slab::Slab;
+use strife_policy::{Outcome, PickContext, PickInfo};
 
 use crate::{
     access_log::{self, CallRecord, Ended},
     balancer::Balancer,
     endpoint::Endpoint,
-    metrics::{CallCode, Retry, ThreadMetrics},
+    metrics::{CallCode, EndpointMetrics, Retry},
+    pool::{Pool, View},
     switch::{CallEnd, Director},
 };
 
 /// Directs one thread's calls.
 pub(super) struct PoolDirector {
     balancer: Arc<Balancer>,
-    /// By number.
-    endpoints: Vec<Arc<Endpoint>>,
+    /// Of this thread.
+    thread: usize,
+    /// In the balancer's order.
+    views: Vec<PoolView>,
+    /// Those that got calls of this thread, by the number that the switch knows them by.
+    endpoints: Slab<Arc<Endpoint>>,
+    /// The same numbers, by [`Endpoint::id`].
+    numbers: HashMap<u64, usize>,
     context: PickContext,
-    metrics: Arc<ThreadMetrics>,
     access_log: Option<access_log::Sender>,
 }
 
+/// A pool as this thread saw it last.
+struct PoolView {
+    snapshot: View,
+    ready: Arc<[Arc<Endpoint>]>,
+    /// Of the ready ones, in their order; `None` until the first pick.
+    numbers: Vec<Option<usize>>,
+}
+
 impl PoolDirector {
+    /// Of the thread of this number.
     pub(super) fn new(
         balancer: Arc<Balancer>,
-        metrics: Arc<ThreadMetrics>,
+        thread: usize,
         access_log: Option<access_log::Sender>,
     ) -> Self {
-        let members = balancer.pools.iter().flat_map(|pool| pool.snapshot().members.clone());
-        let mut endpoints: Vec<_> = members.map(|member| member.endpoint).collect();
-        endpoints.sort_by_key(|endpoint| endpoint.number);
+        let view = |pool: &Arc<Pool>| PoolView {
+            snapshot: pool.view(),
+            ready: Arc::new([]),
+            numbers: Vec::new(),
+        };
+        let views = balancer.pools.iter().map(view).collect();
         let context = PickContext { now: Duration::ZERO, rng: rand::make_rng() };
-        Self { balancer, endpoints, context, metrics, access_log }
+        Self {
+            balancer,
+            thread,
+            views,
+            endpoints: Slab::new(),
+            numbers: HashMap::new(),
+            context,
+            access_log,
+        }
     }
 
-    pub(super) fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.endpoints
+    /// By the number that the switch knows it by.
+    pub(super) fn endpoint(&self, number: usize) -> &Arc<Endpoint> {
+        &self.endpoints[number]
     }
 
     fn log(&self, now: Duration, call: &CallEnd<'_>) {
@@ -74,14 +103,29 @@ impl Director for PoolDirector {
 
     fn pick(&mut self, now: Duration, pool: usize, tried: &[usize]) -> Option<usize> {
         self.context.now = now;
-        let pool = &self.balancer.pools[pool];
-        let picked = if tried.is_empty() {
-            pool.pick(&mut self.context)
+        let view = &mut self.views[pool];
+        let snapshot = view.snapshot.load();
+        if !Arc::ptr_eq(&view.ready, &snapshot.ready) {
+            view.ready = snapshot.ready.clone();
+            let known = |endpoint: &Arc<Endpoint>| self.numbers.get(&endpoint.id).copied();
+            view.numbers = view.ready.iter().map(known).collect();
+        }
+        let pick = if tried.is_empty() {
+            snapshot.picker.pick(PickInfo::default(), &mut self.context)?
         } else {
-            let tried: Vec<_> = tried.iter().map(|one| self.endpoints[*one].clone()).collect();
-            pool.pick_other(&mut self.context, &tried)
+            let was_tried = |number: &Option<usize>| number.is_some_and(|one| tried.contains(&one));
+            let places = view.numbers.iter().enumerate();
+            let avoid: Vec<_> = places.filter(|(_, one)| was_tried(one)).map(|(i, _)| i).collect();
+            snapshot
+                .picker
+                .pick(PickInfo { avoid: &avoid, ..PickInfo::default() }, &mut self.context)?
         };
-        picked.map(|picked| picked.endpoint.number)
+        let number = view.numbers[pick.index].unwrap_or_else(|| {
+            let endpoint = view.ready[pick.index].clone();
+            *self.numbers.entry(endpoint.id).or_insert_with(|| self.endpoints.insert(endpoint))
+        });
+        view.numbers[pick.index] = Some(number);
+        Some(number)
     }
 
     fn started(&mut self, endpoint: usize) {
@@ -89,13 +133,13 @@ impl Director for PoolDirector {
     }
 
     fn moved(&mut self, now: Duration, endpoint: usize, why: Retry) {
-        self.metrics.endpoints[endpoint].retries.increment(why);
+        self.metrics(endpoint).retries.increment(why);
         // An endpoint that refused a call, or never saw it, has not failed it.
         let outcome = match why {
             Retry::ConnectFailure => Outcome::Failed,
             Retry::Refused | Retry::GoAway | Retry::Unsent => Outcome::Cancelled,
         };
-        self.endpoints[endpoint].load.finished(now, outcome);
+        self.endpoints[endpoint].load.finished(now, outcome, Duration::ZERO);
     }
 
     fn unavailable(&mut self, pool: usize) {
@@ -104,13 +148,13 @@ impl Director for PoolDirector {
 
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>) {
         if let Some(endpoint) = call.endpoint {
-            self.endpoints[endpoint].load.finished(now, call.outcome);
-            let metrics = &self.metrics.endpoints[endpoint];
+            let latency = now.saturating_sub(call.started);
+            self.endpoints[endpoint].load.finished(now, call.outcome, latency);
+            let metrics = self.metrics(endpoint);
             metrics.calls_ended.increment(CallCode::of(call.grpc_status));
             metrics.request_bytes.add(call.request_bytes);
             metrics.response_bytes.add(call.response_bytes);
             if call.ended == Ended::Completed {
-                let latency = now.saturating_sub(call.started);
                 metrics.latency.record(latency.as_micros() as u64);
             }
         }
@@ -123,6 +167,19 @@ impl Director for PoolDirector {
 
     fn is_draining(&self, endpoint: usize) -> bool {
         self.endpoints[endpoint].is_draining()
+    }
+
+    fn is_gone(&self, endpoint: usize) -> bool {
+        self.endpoints.get(endpoint).is_some_and(|endpoint| endpoint.is_gone())
+    }
+
+    fn released(&mut self, endpoint: usize) {
+        let endpoint = self.endpoints.remove(endpoint);
+        self.numbers.remove(&endpoint.id);
+    }
+
+    fn metrics(&self, endpoint: usize) -> &EndpointMetrics {
+        &self.endpoints[endpoint].metrics[self.thread]
     }
 
     fn address(&self, endpoint: usize) -> &str {

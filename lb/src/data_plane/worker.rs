@@ -61,11 +61,10 @@ impl Worker {
     ) -> Rc<Self> {
         let DataPlane { balancer, security, limits, metrics, .. } = data_plane;
         let metrics = metrics.thread(number);
-        let director = PoolDirector::new(balancer.clone(), metrics.clone(), log);
-        let endpoints = director.endpoints().len();
+        let director = PoolDirector::new(balancer.clone(), number, log);
         let clock = balancer.clock;
         let rng = rand::make_rng();
-        let switch = Switch::new(director, *limits, metrics.clone(), endpoints, rng, clock.now());
+        let switch = Switch::new(director, *limits, metrics.clone(), rng, clock.now());
         Rc::new(Self {
             switch: RefCell::new(switch),
             sockets: Sockets::default(),
@@ -172,7 +171,7 @@ impl Worker {
 
     /// Makes a connection to an endpoint and carries it to its end.
     pub(super) async fn serve_endpoint(self: Rc<Self>, number: usize) {
-        let endpoint = self.switch.borrow().director().endpoints()[number].clone();
+        let endpoint = self.switch.borrow().director().endpoint(number).clone();
         let connecting = self.security.connect(&endpoint.address, &endpoint.expected);
         let limit = self.limits.connect_timeout;
         let connected = match timeout(limit, connecting).await {

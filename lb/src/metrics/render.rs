@@ -23,7 +23,7 @@ impl Metrics {
         self.process(balancer, &mut page);
         self.calls(&mut page);
         legs::render(self, &mut page);
-        endpoints::render(self, balancer, &mut page);
+        endpoints::render(balancer, &mut page);
         self.log(&mut page);
         limits::render(&self.limits, &mut page);
         page.into_text()

@@ -6,22 +6,35 @@ use std::{
 };
 
 use strife_policy::{Outcome, Report};
+use strife_runtime::tls::Expected;
 
 use super::{exposition::tests::parse, *};
 use crate::{
     access_log::{AccessLog, tests::call},
+    balancer::Balancer,
     config::{LbArgs, PoolConfig},
+    endpoint::Endpoint,
+    pool,
+    snapshot::{Member, State},
 };
+
+const THREADS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
 /// Two pools, one of two endpoints and one of one.
 pub(super) fn balancer() -> Balancer {
-    let pool = |name: &str, addresses: &[&str]| PoolConfig {
-        name: name.to_owned(),
-        addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
-        policy: "least_load".to_owned(),
-    };
+    let pool = |name, addresses: &[&str]| PoolConfig::of(name, addresses, "least_load");
     let first = pool("default", &["127.0.0.1:1", "127.0.0.1:2"]);
-    Balancer::new(&[first, pool("bank.icici", &["[::1]:3"])]).unwrap()
+    let configs = [first, pool("bank.icici", &["[::1]:3"])];
+    let balancer = Balancer::new(&configs).unwrap();
+    for (pool, config) in balancer.pools.iter().zip(&configs) {
+        let endpoint = |address: &String| {
+            let expected = Expected::of_pool(&config.name);
+            Endpoint::new(address, expected, config.ramp, THREADS)
+        };
+        let members = config.addresses.iter().map(|address| Member::new(endpoint(address)));
+        pool.publish_members(members.collect());
+    }
+    balancer
 }
 
 pub(super) fn limits() -> Limits {
@@ -35,12 +48,12 @@ pub(super) fn limits() -> Limits {
     command.args.config().unwrap().limits
 }
 
-fn metrics(balancer: &Balancer, threads: usize) -> Arc<Metrics> {
-    Metrics::new(balancer, NonZeroUsize::new(threads).unwrap(), limits(), None)
+fn metrics() -> Arc<Metrics> {
+    Metrics::new(THREADS, limits(), None)
 }
 
 /// Something of everything, `n` times.
-fn count(thread: &ThreadMetrics, n: u64) {
+fn count(thread: &ThreadMetrics, endpoint: &EndpointMetrics, n: u64) {
     for _ in 0..n {
         thread.calls.increment();
         thread.refused_calls.increment(Refusal::NoFreeStream);
@@ -52,7 +65,6 @@ fn count(thread: &ThreadMetrics, n: u64) {
             leg.protocol_errors.increment(Code::FLOW_CONTROL_ERROR);
             leg.floods.increment(Flood::ProvokedResets);
         }
-        let endpoint = &thread.endpoints[2];
         endpoint.calls_ended.increment(CallCode::of(Some(14)));
         endpoint.retries.increment(Retry::GoAway);
         endpoint.latency.record(1_000_000);
@@ -66,11 +78,12 @@ fn count(thread: &ThreadMetrics, n: u64) {
 fn threads_are_summed_and_none_has_a_series_of_its_own() {
     const EACH: u64 = 10_000;
     let balancer = balancer();
-    let metrics = metrics(&balancer, 3);
+    let metrics = metrics();
+    let endpoint = balancer.pools[1].endpoint("[::1]:3").unwrap();
     thread::scope(|scope| {
-        for n in 0..3 {
+        for (n, of_endpoint) in endpoint.metrics.iter().enumerate() {
             let counters = metrics.thread(n);
-            scope.spawn(move || count(&counters, EACH));
+            scope.spawn(move || count(&counters, of_endpoint, EACH));
         }
         // While they count: never torn, never beyond what is counted.
         let seen = parse(&metrics.render(&balancer)).samples["strife_lb_calls_total"];
@@ -101,26 +114,28 @@ fn threads_are_summed_and_none_has_a_series_of_its_own() {
     check(&format!("endpoint_call_duration_seconds_sum{{{icici}}}"), all);
     check(&format!("endpoint_call_duration_seconds_bucket{{{icici},le=\"0.524288\"}}"), 0);
     check(&format!("endpoint_call_duration_seconds_bucket{{{icici},le=\"1.048576\"}}"), all);
-    assert_eq!(metrics.latencies(2).count(), all);
     assert!(!parsed.samples.keys().any(|series| series.contains("code=\"DATA_LOSS\"")));
 }
 
 #[test]
 fn the_page_shows_what_policies_go_by() {
     let balancer = balancer();
-    let metrics = metrics(&balancer, 1);
+    let metrics = metrics();
     let pool = &balancer.pools[0];
     let endpoint = pool.endpoint("127.0.0.1:2").unwrap();
-    pool.publish(pool.snapshot().with(1, crate::snapshot::State::Ready, String::new()));
-    pool.publish(pool.snapshot().with_draining(0, true));
-    pool.set_policy("round_robin").unwrap();
+    let mut members = pool.snapshot().members.to_vec();
+    members[0].draining = true;
+    members[1].state = State::Ready;
+    pool.publish_members(members);
+    let renewed = pool.snapshot().renewed(pool::chosen("round_robin").unwrap(), Duration::ZERO);
+    pool.publish(renewed, false);
     pool.count_unavailable();
     let now = balancer.clock.now();
     let report = Report { in_flight: 9, service_time_us: 1_500, sequence: 1, ..Report::default() };
     endpoint.load.report(now, &report).unwrap();
     endpoint.load.sent();
     endpoint.load.sent();
-    endpoint.load.finished(now, Outcome::Failed);
+    endpoint.load.finished(now, Outcome::Failed, Duration::ZERO);
     let parsed = parse(&metrics.render(&balancer));
     let check = |series: &str, expected: f64| {
         assert_eq!(parsed.samples.get(&format!("strife_lb_{series}")), Some(&expected), "{series}");
@@ -146,7 +161,7 @@ fn the_page_shows_what_policies_go_by() {
 #[test]
 fn limits_are_on_the_page_unless_there_is_none() {
     let balancer = balancer();
-    let parsed = parse(&metrics(&balancer, 1).render(&balancer));
+    let parsed = parse(&metrics().render(&balancer));
     let check = |series: &str, expected: Option<f64>| {
         assert_eq!(parsed.samples.get(series).copied(), expected, "{series}");
     };
@@ -162,7 +177,7 @@ fn every_family_is_documented_and_nothing_else_is() {
     let log = AccessLog::open(dir.path().join("access.log").to_str().unwrap()).unwrap();
     log.sender().record(&call(SystemTime::UNIX_EPOCH, Duration::ZERO));
     let written = Some(log.written());
-    let metrics = Metrics::new(&balancer, NonZeroUsize::MIN, limits(), written);
+    let metrics = Metrics::new(NonZeroUsize::MIN, limits(), written);
     let parsed = parse(&metrics.render(&balancer));
     let documented: std::collections::BTreeMap<_, _> = include_str!("../../../docs/metrics.md")
         .lines()

@@ -101,14 +101,11 @@ fn drained(balancer: &Balancer) -> String {
 /// Servers that are no longer configured are passed over.
 async fn drain_as_before(left: &str, balancer: &Balancer, writers: &[Writer]) {
     for (name, address) in left.lines().filter_map(|line| line.split_once(' ')) {
-        for (pool, writer) in balancer.pools.iter().zip(writers) {
-            let snapshot = pool.snapshot();
-            let mut members = snapshot.members.iter();
-            let found = members.position(|member| member.endpoint.address == address);
-            if let Some(index) = found.filter(|_| pool.name == name) {
-                // Forced, so never refused.
-                let _ = writer.drain(Drain { index, draining: true, force: true }).await;
-            }
+        let pools = balancer.pools.iter().zip(writers);
+        for (_, writer) in pools.filter(|(pool, _)| pool.name == name) {
+            // Forced, so refused only if there is no such server.
+            let drain = Drain { address: address.to_owned(), draining: true, force: true };
+            let _ = writer.drain(drain).await;
         }
     }
 }

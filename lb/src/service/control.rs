@@ -9,7 +9,6 @@ use strife_proto::lb::v1::{
 };
 use strife_runtime::Caller;
 use tonic::{Request, Response, Status};
-use tracing::info;
 
 use crate::{
     balancer::Balancer,
@@ -26,11 +25,11 @@ pub(crate) struct Control {
     writers: Vec<Writer>,
 }
 
-/// A server's place in one pool.
+/// A pool and who writes it.
+#[derive(Clone, Copy)]
 struct Place<'a> {
-    pool: &'a Pool,
+    pool: &'a Arc<Pool>,
     writer: &'a Writer,
-    index: usize,
 }
 
 impl Control {
@@ -38,33 +37,29 @@ impl Control {
         Self { balancer, writers }
     }
 
+    /// The pool of this name, or all if it is empty.
+    fn pools(&self, name: &str) -> Result<Vec<Place<'_>>, LbError> {
+        let asked = if name.is_empty() { None } else { Some(self.balancer.pool(name)?) };
+        let pools = self.balancer.pools.iter().zip(&self.writers);
+        Ok(pools
+            .filter(|(pool, _)| asked.is_none_or(|asked| Arc::ptr_eq(asked, pool)))
+            .map(|(pool, writer)| Place { pool, writer })
+            .collect())
+    }
+
     /// Switches one pool, or all if `pool` is empty; returns which.
-    fn set_policy(&self, pool: &str, policy: &str) -> Result<Vec<String>, LbError> {
-        let pools = if pool.is_empty() {
-            self.balancer.pools.as_slice()
-        } else {
-            std::slice::from_ref(self.balancer.pool(pool)?)
-        };
-        for pool in pools {
-            pool.set_policy(policy)?;
-            info!(pool = pool.name, policy, "policy set");
+    async fn set_policy(&self, pool: &str, spec: &str) -> Result<Vec<String>, LbError> {
+        let pools = self.pools(pool)?;
+        for place in &pools {
+            place.writer.set_policy(spec).await?;
         }
-        Ok(pools.iter().map(|pool| pool.name.clone()).collect())
+        Ok(pools.iter().map(|place| place.pool.name.clone()).collect())
     }
 
     /// Where a server stands: in one pool, or in all if `pool` is empty.
     fn places(&self, pool: &str, address: &str) -> Result<Vec<Place<'_>>, LbError> {
-        let asked = if pool.is_empty() { None } else { Some(self.balancer.pool(pool)?) };
-        let pools = self.balancer.pools.iter().zip(&self.writers);
-        let places: Vec<_> = pools
-            .filter(|(pool, _)| asked.is_none_or(|asked| Arc::ptr_eq(asked, pool)))
-            .filter_map(|(pool, writer)| {
-                let snapshot = pool.snapshot();
-                let mut members = snapshot.members.iter();
-                let index = members.position(|member| member.endpoint.address == address)?;
-                Some(Place { pool, writer, index })
-            })
-            .collect();
+        let mut places = self.pools(pool)?;
+        places.retain(|place| place.pool.member(address).is_some());
         if places.is_empty() {
             return Err(LbError::NoServerToDrain(address.to_owned()));
         }
@@ -74,29 +69,26 @@ impl Control {
     /// In all places or, if one refuses, in none.
     async fn set_draining(
         places: &[Place<'_>],
+        address: &str,
         draining: bool,
         force: bool,
     ) -> Result<(), LbError> {
+        let drain = Drain { address: address.to_owned(), draining, force };
+        let undo = Drain { draining: !draining, force: true, ..drain.clone() };
         let mut changed = Vec::new();
-        for Place { writer, index, .. } in places {
-            match writer.drain(Drain { index: *index, draining, force }).await {
-                Ok(true) => changed.push((writer, *index)),
+        for place in places {
+            match place.writer.drain(drain.clone()).await {
+                Ok(true) => changed.push(place),
                 Ok(false) => {}
                 Err(refused) => {
-                    for (writer, index) in changed {
-                        writer.drain(Drain { index, draining: !draining, force: true }).await?;
+                    for place in changed {
+                        place.writer.drain(undo.clone()).await?;
                     }
                     return Err(refused);
                 }
             }
         }
         Ok(())
-    }
-}
-
-impl Place<'_> {
-    fn in_flight(&self) -> u64 {
-        self.pool.snapshot().members[self.index].endpoint.load.in_flight()
     }
 }
 
@@ -108,7 +100,7 @@ impl LoadBalancerAdmin for Control {
     ) -> Result<Response<SetPolicyResponse>, Status> {
         let SetPolicyRequest { pool, policy } = request.get_ref();
         Caller::of(&request).note(|| format!("pool={pool} policy={policy}"));
-        let pools = self.set_policy(pool, policy)?;
+        let pools = self.set_policy(pool, policy).await?;
         Ok(Response::new(SetPolicyResponse { pools }))
     }
 
@@ -120,10 +112,13 @@ impl LoadBalancerAdmin for Control {
         Caller::of(&request)
             .note(|| format!("pool={pool} server={address} drain={drain} force={force}"));
         let places = self.places(pool, address)?;
-        Self::set_draining(&places, *drain, *force).await?;
+        Self::set_draining(&places, address, *drain, *force).await?;
         Ok(Response::new(DrainServerResponse {
             pools: places.iter().map(|place| place.pool.name.clone()).collect(),
-            in_flight: places.iter().map(Place::in_flight).sum(),
+            in_flight: places
+                .iter()
+                .filter_map(|place| Some(place.pool.endpoint(address)?.load.in_flight()))
+                .sum(),
         }))
     }
 
@@ -141,7 +136,7 @@ fn pool_status(pool: &Pool, now: Duration) -> PoolStatus {
     let snapshot = pool.snapshot();
     PoolStatus {
         name: pool.name.clone(),
-        policy: pool.policy_name().to_owned(),
+        policy: snapshot.policy.spec.clone(),
         endpoints: snapshot.members.iter().map(|member| endpoint_status(member, now)).collect(),
         unavailable: pool.unavailable(),
     }
@@ -161,7 +156,7 @@ fn endpoint_status(member: &Member, now: Duration) -> EndpointStatus {
         report_age_ms: report.map(|report| age_ms(report.received_at)),
         reported_in_flight: report.map_or(0, |report| report.in_flight),
         reported_service_time_us: report.map_or(0, |report| report.service_time_us),
-        last_error: member.why.clone(),
+        last_error: member.why.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use strife_policy::{LEASE, PickContext, Report, Reported};
+use strife_policy::{LEASE, PickContext, PickInfo, Report, Reported};
 use strife_proto::lb::v1::{
     DeregisterServerRequest, DeregisterServerResponse, LoadAck, LoadReport, RegisterServerRequest,
     RegisterServerResponse, ServerRequest, ServerResponse, load_balancer_server::LoadBalancer,
@@ -38,16 +38,18 @@ impl LookAside {
         let now = self.balancer.clock.now();
         let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         context.now = now;
-        let Some(picked) = pool.pick(&mut context) else {
+        let snapshot = pool.snapshot();
+        let Some(pick) = snapshot.picker.pick(PickInfo::default(), &mut context) else {
             pool.count_unavailable();
             return Err(LbError::NoReadyEndpoint(pool.name.clone()));
         };
-        picked.endpoint.load.lease(now);
+        let endpoint = &snapshot.ready[pick.index];
+        endpoint.load.lease(now);
         Ok(ServerResponse {
-            address: picked.endpoint.address.clone(),
+            address: endpoint.address.clone(),
             pick_id: self.next_pick_id.fetch_add(1, Relaxed),
-            policy: pool.policy_name().to_owned(),
-            regime: picked.regime.as_str().to_owned(),
+            policy: snapshot.policy.policy.name().to_owned(),
+            regime: pick.regime.as_str().to_owned(),
             lease_ms: LEASE.as_millis() as u32,
         })
     }

@@ -7,9 +7,13 @@ use strife_policy::Outcome;
 use strife_wire::Head;
 
 use super::Peer;
-use crate::{access_log::Ended, metrics::Retry};
+use crate::{
+    access_log::Ended,
+    metrics::{EndpointMetrics, Retry},
+};
 
-/// Decides for one thread. Pools and endpoints are known by number.
+/// Decides for one thread. Pools and endpoints are known by number; an endpoint's is the director's to
+/// give, small, and its own until it is [released](Director::released).
 pub(crate) trait Director {
     /// The pool of a call to this authority, or what to tell the client instead.
     fn route(&mut self, authority: &str) -> Result<usize, String>;
@@ -33,8 +37,17 @@ pub(crate) trait Director {
     /// A connection to it could not be made, or was lost.
     fn suspect(&mut self, endpoint: usize);
 
-    /// Whether an operator keeps new calls from it.
+    /// Whether it gets no new calls: an operator's wish, or it left its pool.
     fn is_draining(&self, endpoint: usize) -> bool;
+
+    /// Whether it left its pool, and does not come back.
+    fn is_gone(&self, endpoint: usize) -> bool;
+
+    /// Nothing is left of an endpoint that is gone: its number may be another's from now on.
+    fn released(&mut self, endpoint: usize);
+
+    /// What this thread counts of it.
+    fn metrics(&self, endpoint: usize) -> &EndpointMetrics;
 
     /// `host:port`.
     fn address(&self, endpoint: usize) -> &str;

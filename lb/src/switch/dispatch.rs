@@ -71,7 +71,8 @@ impl<D: Director> Switch<D> {
         }
     }
 
-    fn vacancy(&self, endpoint: usize) -> Vacancy {
+    fn vacancy(&mut self, endpoint: usize) -> Vacancy {
+        self.slot(endpoint);
         let slot = &self.slots[endpoint];
         let free = slot.links.iter().find(|link| self.links[**link].wire.can_open());
         match free {
@@ -89,11 +90,12 @@ impl<D: Director> Switch<D> {
 
     fn connect(&mut self, endpoint: usize) {
         self.slots[endpoint].connecting = true;
-        self.metrics.endpoints[endpoint].connect_attempts.increment();
+        self.director.metrics(endpoint).connect_attempts.increment();
         self.connects.push(endpoint);
     }
 
     fn assign(&mut self, number: usize, endpoint: usize) {
+        self.slots[endpoint].calls += 1;
         let call = &mut self.calls[number];
         call.endpoint = Some(endpoint);
         call.attempts = call.attempts.saturating_add(1);
@@ -178,6 +180,7 @@ impl<D: Director> Switch<D> {
             return false;
         }
         if let Some(endpoint) = call.endpoint.take() {
+            self.slots[endpoint].calls -= 1;
             call.tried.push(endpoint);
             self.director.moved(self.now, endpoint, why);
         }
@@ -206,7 +209,7 @@ impl<D: Director> Switch<D> {
         let slot = &mut self.slots[endpoint];
         slot.connecting = false;
         slot.note_failure(now, why, &mut self.rng);
-        self.metrics.endpoints[endpoint].connect_failures.increment();
+        self.director.metrics(endpoint).connect_failures.increment();
         self.director.suspect(endpoint);
         if self.slots[endpoint].links.is_empty() {
             self.move_waiting(endpoint);

@@ -194,7 +194,7 @@ impl<D: Director> Switch<D> {
         let call = &mut self.calls[number];
         let Some(up) = call.up.take() else { return };
         if let Some(endpoint) = call.endpoint {
-            self.metrics.endpoints[endpoint].resets_sent.increment();
+            self.director.metrics(endpoint).resets_sent.increment();
         }
         self.links[up.link].wire.reset(up.stream, code);
         self.stream_freed(up.link);

@@ -39,6 +39,7 @@ impl<D: Director> Switch<D> {
         let config = self.wire_config(self.limits.streams_per_connection);
         let config = strife_wire::Config { connection_window: CONNECTION_WINDOW, ..config };
         let wire = Connection::new(Role::Client, config, self.buffers.clone(), now);
+        self.slot(endpoint);
         self.insert(Link::new(wire, Side::Up(endpoint)))
     }
 

@@ -2,7 +2,7 @@
 //! for the benchmarks.
 
 use core::net::SocketAddr;
-use std::{num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::SmallRng};
 use strife_wire::{Config as WireConfig, Connection, Event, Role, hpack::encode};
@@ -10,13 +10,14 @@ use strife_wire::{Config as WireConfig, Connection, Event, Role, hpack::encode};
 use super::{CallEnd, Director, Peer, Switch};
 use crate::{
     config::Limits,
-    metrics::{CallCode, Retry, ThreadMetrics},
+    metrics::{CallCode, EndpointMetrics, Retry},
 };
 
 type Core = Connection<()>;
 
 /// The one endpoint of a [`Loopback`].
-struct OneEndpoint(Arc<ThreadMetrics>);
+#[derive(Default)]
+struct OneEndpoint(EndpointMetrics);
 
 impl Director for OneEndpoint {
     fn route(&mut self, _: &str) -> Result<usize, String> {
@@ -34,7 +35,7 @@ impl Director for OneEndpoint {
     fn unavailable(&mut self, _: usize) {}
 
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>) {
-        let metrics = &self.0.endpoints[0];
+        let metrics = &self.0;
         metrics.calls_ended.increment(CallCode::of(call.grpc_status));
         metrics.latency.record(now.saturating_sub(call.started).as_micros() as u64);
     }
@@ -43,6 +44,16 @@ impl Director for OneEndpoint {
 
     fn is_draining(&self, _: usize) -> bool {
         false
+    }
+
+    fn is_gone(&self, _: usize) -> bool {
+        false
+    }
+
+    fn released(&mut self, _: usize) {}
+
+    fn metrics(&self, _: usize) -> &EndpointMetrics {
+        &self.0
     }
 
     fn address(&self, _: usize) -> &str {
@@ -72,10 +83,8 @@ impl Loopback {
     /// Connected on both sides.
     pub fn new(limits: Limits) -> Self {
         let now = Duration::from_secs(1);
-        let metrics = Arc::new(ThreadMetrics::new(NonZeroUsize::MIN.get()));
-        let director = OneEndpoint(metrics.clone());
         let rng = SmallRng::seed_from_u64(1);
-        let mut switch = Switch::new(director, limits, metrics, 1, rng, now);
+        let mut switch = Switch::new(OneEndpoint::default(), limits, Arc::default(), rng, now);
         let core = |role| Core::new(role, WireConfig::default(), Rc::default(), now);
         let client_link =
             switch.accept(now, Peer::new(SocketAddr::from(([127, 0, 0, 1], 1)), None));

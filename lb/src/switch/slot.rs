@@ -21,6 +21,8 @@ pub(super) struct Slot {
     pub(super) connecting: bool,
     /// Calls, with their serials, for which there was no stream.
     pub(super) waiting: VecDeque<(u32, u32)>,
+    /// Calls given to the endpoint that have not ended.
+    pub(super) calls: usize,
     /// Nobody connects before.
     backoff_until: Duration,
     failures: i32,
@@ -40,6 +42,11 @@ impl Slot {
         let jitter = rng.random_range(1.0 - BACKOFF_JITTER..1.0 + BACKOFF_JITTER);
         self.backoff_until = now + Duration::from_secs_f64(backoff * jitter);
         self.failures = (self.failures + 1).min(MAX_EXPONENT);
+    }
+
+    /// Nothing is under way there, nor connected.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.calls == 0 && self.links.is_empty() && !self.connecting
     }
 
     /// It can be connected to, as far as is known.

@@ -9,6 +9,7 @@ use super::{
     Director, Switch,
     call::{Half, Stage},
     link::Side,
+    slot::Slot,
 };
 use crate::{
     access_log::Ended,
@@ -37,6 +38,7 @@ impl<D: Director> Switch<D> {
             self.swept_at = now;
             self.sweep_links();
             self.sweep_calls();
+            self.sweep_slots();
         }
     }
 
@@ -48,7 +50,8 @@ impl<D: Director> Switch<D> {
         if !self.parked.is_empty() {
             return Some(PARKED_LOOK);
         }
-        (!self.links.is_empty()).then_some(SWEEP)
+        let has_gone = || (0..self.slots.len()).any(|number| self.director.is_gone(number));
+        (!self.links.is_empty() || has_gone()).then_some(SWEEP)
     }
 
     fn timer_fired(&mut self, number: usize) {
@@ -57,7 +60,7 @@ impl<D: Director> Switch<D> {
         if call.deadline.is_some_and(|deadline| deadline <= self.now) {
             let why = "the call's deadline passed before it was answered";
             if let Some(endpoint) = call.endpoint {
-                self.metrics.endpoints[endpoint].deadlines_exceeded.increment();
+                self.director.metrics(endpoint).deadlines_exceeded.increment();
             }
             return self.refuse(number, Refusal::DeadlineExceeded, why);
         }
@@ -164,6 +167,16 @@ impl<D: Director> Switch<D> {
             if self.calls.contains(number) {
                 let why = "its bytes have not moved for too long";
                 self.refuse(number, Refusal::Stalled, why);
+            }
+        }
+    }
+
+    /// Endpoints that are gone and have nothing left here are forgotten.
+    fn sweep_slots(&mut self) {
+        for number in 0..self.slots.len() {
+            if self.slots[number].is_vacant() && self.director.is_gone(number) {
+                self.slots[number] = Slot::default();
+                self.director.released(number);
             }
         }
     }

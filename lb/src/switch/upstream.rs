@@ -149,7 +149,7 @@ impl<D: Director> Switch<D> {
         let call = &mut self.calls[number];
         let up = call.up.take();
         if let Some(endpoint) = call.endpoint {
-            self.metrics.endpoints[endpoint].resets_received.increment();
+            self.director.metrics(endpoint).resets_received.increment();
         }
         if by_us {
             self.metrics.upstream.protocol_errors.increment(code);

@@ -14,7 +14,7 @@ async fn start() -> (SocketAddr, Shutdown, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let balancer = Arc::new(balancer());
-    let metrics = Metrics::new(&balancer, NonZeroUsize::MIN, limits(), None);
+    let metrics = Metrics::new(NonZeroUsize::MIN, limits(), None);
     let shutdown = Shutdown::manual();
     let mut served = JoinSet::new();
     served.spawn(serve(listener, metrics, balancer, shutdown.clone()));

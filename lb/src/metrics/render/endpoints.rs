@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::super::{
-    CallCode, EndpointMetrics, Label, Metrics, Retry,
+    CallCode, EndpointMetrics, Label, Latencies, Retry,
     exposition::{Exposition, Kind, seconds},
 };
 use crate::{
@@ -120,7 +120,7 @@ const KNOWN: [Known; 9] = [
     ),
 ];
 
-pub(super) fn render(metrics: &Metrics, balancer: &Balancer, page: &mut Exposition) {
+pub(super) fn render(balancer: &Balancer, page: &mut Exposition) {
     let shown: Vec<_> =
         balancer.pools.iter().map(|pool| Shown { pool, snapshot: pool.snapshot() }).collect();
     pools(&shown, page);
@@ -136,18 +136,18 @@ pub(super) fn render(metrics: &Metrics, balancer: &Balancer, page: &mut Expositi
     for (family, help, of) in COUNTED {
         page.family(family, Kind::Counter, help);
         each(&shown, |labels, member| {
-            page.sample(&labels, metrics.of_endpoint(member, of));
+            page.sample(&labels, sum(member, of));
         });
     }
-    calls_ended(metrics, &shown, page);
-    retries(metrics, &shown, page);
-    latencies(metrics, &shown, page);
+    calls_ended(&shown, page);
+    retries(&shown, page);
+    latencies(&shown, page);
 }
 
 fn pools(shown: &[Shown<'_>], page: &mut Exposition) {
     page.family("strife_lb_pool_policy_info", Kind::Gauge, "The pool's policy; always 1.");
-    for Shown { pool, .. } in shown {
-        page.sample(&[("pool", &pool.name), ("policy", pool.policy_name())], 1);
+    for Shown { pool, snapshot } in shown {
+        page.sample(&[("pool", &pool.name), ("policy", snapshot.policy.policy.name())], 1);
     }
     page.family("strife_lb_pool_endpoints", Kind::Gauge, "Endpoints of the pool.");
     for Shown { pool, snapshot } in shown {
@@ -171,7 +171,7 @@ fn pools(shown: &[Shown<'_>], page: &mut Exposition) {
     }
 }
 
-fn calls_ended(metrics: &Metrics, shown: &[Shown<'_>], page: &mut Exposition) {
+fn calls_ended(shown: &[Shown<'_>], page: &mut Exposition) {
     page.family(
         "strife_lb_endpoint_calls_ended_total",
         Kind::Counter,
@@ -179,7 +179,7 @@ fn calls_ended(metrics: &Metrics, shown: &[Shown<'_>], page: &mut Exposition) {
     );
     each(shown, |[pool, endpoint], member| {
         for &code in CallCode::ALL {
-            let ended = metrics.of_endpoint(member, |counted| counted.calls_ended.get(code));
+            let ended = sum(member, |counted| counted.calls_ended.get(code));
             if ended > 0 || code == CallCode::Ok {
                 page.sample(&[pool, endpoint, ("code", code.as_str())], ended);
             }
@@ -187,7 +187,7 @@ fn calls_ended(metrics: &Metrics, shown: &[Shown<'_>], page: &mut Exposition) {
     });
 }
 
-fn retries(metrics: &Metrics, shown: &[Shown<'_>], page: &mut Exposition) {
+fn retries(shown: &[Shown<'_>], page: &mut Exposition) {
     page.family(
         "strife_lb_endpoint_retries_total",
         Kind::Counter,
@@ -195,35 +195,35 @@ fn retries(metrics: &Metrics, shown: &[Shown<'_>], page: &mut Exposition) {
     );
     each(shown, |[pool, endpoint], member| {
         for &reason in Retry::ALL {
-            let retries = metrics.of_endpoint(member, |counted| counted.retries.get(reason));
+            let retries = sum(member, |counted| counted.retries.get(reason));
             page.sample(&[pool, endpoint, ("reason", reason.as_str())], retries);
         }
     });
 }
 
-fn latencies(metrics: &Metrics, shown: &[Shown<'_>], page: &mut Exposition) {
+fn latencies(shown: &[Shown<'_>], page: &mut Exposition) {
     page.family(
         "strife_lb_endpoint_call_duration_seconds",
         Kind::Histogram,
         "From a call's headers to the end of its answer; only calls that were answered.",
     );
     each(shown, |labels, member| {
-        page.histogram(&labels, &metrics.latencies(member.endpoint.number));
+        let mut latencies = Latencies::default();
+        member.endpoint.metrics.iter().for_each(|counted| latencies.add(&counted.latency));
+        page.histogram(&labels, &latencies);
     });
 }
 
 /// Visits every endpoint with its labels.
 fn each(shown: &[Shown<'_>], mut visit: impl FnMut([(&str, &str); 2], &Member)) {
     for Shown { pool, snapshot } in shown {
-        for member in &snapshot.members {
+        for member in snapshot.members.iter() {
             visit([("pool", &pool.name), ("endpoint", &member.endpoint.address)], member);
         }
     }
 }
 
-impl Metrics {
-    /// Sums a number of an endpoint over all threads.
-    fn of_endpoint(&self, member: &Member, of: impl Fn(&EndpointMetrics) -> u64) -> u64 {
-        self.sum(|thread| of(&thread.endpoints[member.endpoint.number]))
-    }
+/// Sums a number of an endpoint over all threads.
+fn sum(member: &Member, of: impl Fn(&EndpointMetrics) -> u64) -> u64 {
+    member.endpoint.metrics.iter().map(of).sum()
 }

@@ -6,7 +6,7 @@ use strife_policy::Outcome;
 
 use crate::{
     access_log::Ended,
-    metrics::Retry,
+    metrics::{EndpointMetrics, Retry},
     switch::{CallEnd, Director},
 };
 
@@ -28,6 +28,9 @@ pub(super) struct Fake {
     pub(super) addresses: Vec<String>,
     pub(super) is_ready: Vec<bool>,
     pub(super) is_draining: Vec<bool>,
+    pub(super) is_gone: Vec<bool>,
+    pub(super) released: Vec<usize>,
+    metrics: Vec<EndpointMetrics>,
     pub(super) in_flight: Vec<usize>,
     pub(super) next: usize,
     pub(super) moved: Vec<(usize, Retry)>,
@@ -42,6 +45,8 @@ impl Fake {
             addresses: (0..endpoints).map(|number| format!("endpoint-{number}:1")).collect(),
             is_ready: vec![true; endpoints],
             is_draining: vec![false; endpoints],
+            is_gone: vec![false; endpoints],
+            metrics: (0..endpoints).map(|_| EndpointMetrics::default()).collect(),
             in_flight: vec![0; endpoints],
             ..Self::default()
         }
@@ -102,7 +107,21 @@ impl Director for Fake {
     }
 
     fn is_draining(&self, endpoint: usize) -> bool {
-        self.is_draining[endpoint]
+        self.is_draining[endpoint] || self.is_gone[endpoint]
+    }
+
+    fn is_gone(&self, endpoint: usize) -> bool {
+        self.is_gone[endpoint] && !self.released.contains(&endpoint)
+    }
+
+    fn released(&mut self, endpoint: usize) {
+        assert!(self.is_gone[endpoint], "only who is gone is forgotten");
+        assert_eq!(self.in_flight[endpoint], 0, "nobody is forgotten who has calls");
+        self.released.push(endpoint);
+    }
+
+    fn metrics(&self, endpoint: usize) -> &EndpointMetrics {
+        &self.metrics[endpoint]
     }
 
     fn address(&self, endpoint: usize) -> &str {

@@ -247,3 +247,23 @@ fn a_drained_endpoint_keeps_no_connections() {
     assert!(!world.pipes[endpoint].is_open);
     world.assert_idle();
 }
+
+#[test]
+fn an_endpoint_that_is_gone_is_forgotten_when_its_calls_have_ended() {
+    let (mut world, client, endpoint) = World::acquainted(limits());
+    let id = world.call(client, "/last", &[], b"");
+    world.run();
+    world.switch.director.is_gone[0] = true;
+    world.pass(MS * 1000);
+    world.run();
+    assert!(world.switch.director.released.is_empty(), "its call is under way");
+    world.answer_all(b"");
+    world.run();
+    assert_eq!(world.status(client, id), Some("0"));
+    for _ in 0..3 {
+        world.pass(MS * 1000);
+        world.run();
+    }
+    assert!(!world.pipes[endpoint].is_open);
+    assert_eq!(world.switch.director.released, [0]);
+}

@@ -98,11 +98,11 @@ pub(super) fn answer(body: &[u8]) -> [Piece; 3] {
 
 impl World {
     pub(super) fn new(limits: Limits, endpoints: usize) -> Self {
-        let metrics = Arc::new(ThreadMetrics::new(endpoints));
+        let metrics = Arc::new(ThreadMetrics::default());
         let rng = SmallRng::seed_from_u64(7);
         let now = SECOND;
         let director = Fake::new(endpoints);
-        let switch = Switch::new(director, limits, metrics.clone(), endpoints, rng, now);
+        let switch = Switch::new(director, limits, metrics.clone(), rng, now);
         Self {
             switch,
             metrics,

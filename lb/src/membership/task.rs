@@ -1,0 +1,289 @@
+//! The writer itself: the members as it knows them, and how changes fold into them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
+};
+
+use strife_runtime::tls::Expected;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+use tracing::{info, warn};
+
+use super::{Change, Drain, Finding, Making, Origin, Writer};
+use crate::{
+    clock::Clock,
+    endpoint::Endpoint,
+    error::LbError,
+    pool::Pool,
+    snapshot::{ChosenPolicy, Member, Snapshot, State},
+};
+
+/// Changes folded in before the next snapshot.
+const BATCH: usize = 256;
+
+/// A member, and who says that it is one.
+struct Entry {
+    member: Member,
+    /// With its place among the servers of that origin: the pool's order is that of its sources.
+    origins: Vec<(Origin, usize)>,
+    watch: AbortHandle,
+}
+
+/// What is told when the snapshot that has it is published.
+enum Answer {
+    Done(oneshot::Sender<()>),
+    Drained(oneshot::Sender<Result<bool, LbError>>, Result<bool, LbError>),
+}
+
+pub(super) struct Task {
+    pool: Arc<Pool>,
+    clock: Clock,
+    making: Making,
+    expected: Expected,
+    /// For the watches of new endpoints.
+    changes: mpsc::WeakSender<Change>,
+    entries: Vec<Entry>,
+    watches: JoinSet<()>,
+    registrations: usize,
+    /// Places in `entries`, by [`Endpoint::id`] and by address.
+    by_id: HashMap<u64, usize>,
+    by_address: HashMap<String, usize>,
+    policy: ChosenPolicy,
+    /// Members or their health differ from what is published.
+    is_changed: bool,
+    answers: Vec<Answer>,
+}
+
+impl Task {
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        clock: Clock,
+        making: Making,
+        expected: Expected,
+        changes: mpsc::WeakSender<Change>,
+    ) -> Self {
+        let policy = pool.snapshot().policy.clone();
+        Self {
+            pool,
+            clock,
+            making,
+            expected,
+            changes,
+            entries: Vec::new(),
+            watches: JoinSet::new(),
+            registrations: 0,
+            by_id: HashMap::new(),
+            by_address: HashMap::new(),
+            policy,
+            is_changed: false,
+            answers: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut received: mpsc::Receiver<Change>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut refresh_at = self.next_refresh();
+        loop {
+            tokio::select! {
+                count = received.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    let policy = self.policy.policy.clone();
+                    for change in batch.drain(..) {
+                        self.fold(change);
+                    }
+                    self.publish();
+                    if !Arc::ptr_eq(&policy, &self.policy.policy) {
+                        refresh_at = self.next_refresh();
+                    }
+                }
+                () = sleep_until(refresh_at) => {
+                    let snapshot = self.pool.snapshot().renewed(self.policy.clone(), self.clock.now());
+                    self.pool.publish(snapshot, false);
+                    refresh_at = self.next_refresh();
+                }
+                Some(_) = self.watches.join_next() => {}
+            }
+        }
+    }
+
+    fn next_refresh(&self) -> Option<Instant> {
+        self.policy.policy.refresh_every().map(|every| Instant::now() + every)
+    }
+
+    fn fold(&mut self, change: Change) {
+        match change {
+            Change::Found(finding) => self.note(finding),
+            Change::Drain(drain, answer) => {
+                let outcome = self.set_draining(&drain);
+                self.answers.push(Answer::Drained(answer, outcome));
+            }
+            Change::SetPolicy(policy, answer) => {
+                info!(pool = self.pool.name, policy = policy.spec, "policy set");
+                self.policy = policy;
+                self.answers.push(Answer::Done(answer));
+            }
+            Change::Servers(origin, addresses, answer) => {
+                self.set_servers(origin, &addresses);
+                self.answers.push(Answer::Done(answer));
+            }
+            Change::Joins(address, answer) => {
+                self.registrations += 1;
+                self.add(Origin::Registration, self.registrations, &address);
+                self.answers.push(Answer::Done(answer));
+            }
+            Change::Leaves(address, answer) => {
+                self.withdraw(Origin::Registration, |one| one == address);
+                self.answers.push(Answer::Done(answer));
+            }
+        }
+    }
+
+    /// Makes what was folded in known, and then answers who waits for it.
+    fn publish(&mut self) {
+        let now = self.clock.now();
+        let snapshot = if mem::take(&mut self.is_changed) {
+            let members = self.entries.iter().map(|entry| entry.member.clone()).collect();
+            Some((Snapshot::new(members, self.policy.clone(), now), true))
+        } else {
+            let before = self.pool.snapshot();
+            let is_same = Arc::ptr_eq(&before.policy.policy, &self.policy.policy);
+            (!is_same).then(|| (before.renewed(self.policy.clone(), now), false))
+        };
+        if let Some((snapshot, is_change)) = snapshot {
+            self.pool.publish(snapshot, is_change);
+        }
+        for answer in self.answers.drain(..) {
+            // Nobody waits when who asked hung up.
+            let _ = match answer {
+                Answer::Done(answer) => answer.send(()).is_ok(),
+                Answer::Drained(answer, outcome) => answer.send(outcome).is_ok(),
+            };
+        }
+    }
+
+    fn note(&mut self, finding: Finding) {
+        let Finding { id, state, why } = finding;
+        // One that has left may still be heard of.
+        let Some(place) = self.by_id.get(&id) else { return };
+        let member = &mut self.entries[*place].member;
+        let (pool, endpoint) = (&self.pool.name, &member.endpoint.address);
+        if member.state != state {
+            match state {
+                State::Ready => {
+                    member.endpoint.load.joined(self.clock.now());
+                    info!(pool, endpoint, "endpoint ready");
+                }
+                State::TransientFailure => warn!(pool, endpoint, why, "endpoint down"),
+                State::Idle | State::Connecting => {}
+            }
+        }
+        (member.state, member.why) = (state, why.into());
+        self.is_changed = true;
+    }
+
+    fn set_draining(&mut self, drain: &Drain) -> Result<bool, LbError> {
+        let Drain { address, draining, force } = drain;
+        let takers = self.entries.iter().filter(|entry| entry.member.takes_calls()).count();
+        let Some(place) = self.by_address.get(address) else {
+            return Err(LbError::NoServerToDrain(address.clone()));
+        };
+        let member = &mut self.entries[*place].member;
+        if member.draining == *draining {
+            return Ok(false);
+        }
+        if *draining && !force && member.takes_calls() && takers == 1 {
+            let (pool, address) = (self.pool.name.clone(), address.clone());
+            return Err(LbError::LastServer { pool, address });
+        }
+        if !draining {
+            member.endpoint.load.joined(self.clock.now());
+        }
+        member.endpoint.set_draining(*draining);
+        member.draining = *draining;
+        info!(pool = self.pool.name, endpoint = address, draining, "endpoint drain set");
+        self.is_changed = true;
+        Ok(true)
+    }
+
+    fn set_servers(&mut self, origin: Origin, addresses: &[String]) {
+        let still: HashSet<_> = addresses.iter().map(String::as_str).collect();
+        self.withdraw(origin, |address| !still.contains(address));
+        for (place, address) in addresses.iter().enumerate() {
+            self.add(origin, place, address);
+        }
+        self.put_in_order();
+    }
+
+    /// An origin names a server, which it may have named before.
+    fn add(&mut self, origin: Origin, place: usize, address: &str) {
+        if let Some(known) = self.by_address.get(address) {
+            let origins = &mut self.entries[*known].origins;
+            match origins.iter_mut().find(|(one, _)| *one == origin) {
+                Some((Origin::Source(_), known)) => *known = place,
+                Some(_) => {}
+                None => origins.push((origin, place)),
+            }
+            return;
+        }
+        let Making { ramp, threads, watch } = &self.making;
+        let endpoint = Endpoint::new(address, self.expected.clone(), *ramp, *threads);
+        let Some(changes) = self.changes.upgrade() else { return };
+        let watch = self.watches.spawn(watch(endpoint.clone(), Writer(changes)));
+        info!(pool = self.pool.name, endpoint = address, "endpoint joins");
+        self.by_id.insert(endpoint.id, self.entries.len());
+        self.by_address.insert(address.to_owned(), self.entries.len());
+        let origins = vec![(origin, place)];
+        self.entries.push(Entry { member: Member::new(endpoint), origins, watch });
+        self.is_changed = true;
+    }
+
+    /// This origin no more names the servers of these addresses.
+    fn withdraw(&mut self, origin: Origin, is_meant: impl Fn(&str) -> bool) {
+        for entry in &mut self.entries {
+            if is_meant(&entry.member.endpoint.address) {
+                entry.origins.retain(|(one, _)| *one != origin);
+            }
+        }
+        let gone: Vec<_> = self.entries.extract_if(.., |entry| entry.origins.is_empty()).collect();
+        for Entry { member, watch, .. } in &gone {
+            info!(pool = self.pool.name, endpoint = member.endpoint.address, "endpoint leaves");
+            member.endpoint.set_gone();
+            watch.abort();
+        }
+        if !gone.is_empty() {
+            self.is_changed = true;
+            self.find_places();
+        }
+    }
+
+    /// A source names its servers in an order that means something to it.
+    fn put_in_order(&mut self) {
+        let rank = |entry: &Entry| entry.origins.iter().min().copied();
+        if !self.entries.is_sorted_by_key(rank) {
+            self.entries.sort_by_key(rank);
+            self.is_changed = true;
+            self.find_places();
+        }
+    }
+
+    fn find_places(&mut self) {
+        let places = || self.entries.iter().map(|entry| &entry.member.endpoint).enumerate();
+        self.by_id = places().map(|(place, endpoint)| (endpoint.id, place)).collect();
+        self.by_address =
+            places().map(|(place, endpoint)| (endpoint.address.clone(), place)).collect();
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,155 @@
+//! Servers come, go, fall ill and are drained; whoever picks sees the outcome.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::PoolConfig;
+
+const FIRST: &str = "127.0.0.1:1";
+const SECOND: &str = "127.0.0.1:2";
+
+/// A pool of these servers, whom nobody watches.
+async fn pool(addresses: &[&str]) -> (Arc<Pool>, Writer) {
+    let config = PoolConfig::of("default", addresses, "pick_first");
+    let pool = Arc::new(Pool::new(&config).unwrap());
+    let making = Making {
+        ramp: Ramp::default(),
+        threads: NonZeroUsize::MIN,
+        watch: Box::new(|_, _| Box::pin(std::future::pending())),
+    };
+    let (writer, task) = writer(pool.clone(), Clock::start(), making);
+    tokio::spawn(task);
+    writer.set_servers(0, owned(addresses)).await;
+    (pool, writer)
+}
+
+fn owned(addresses: &[&str]) -> Vec<String> {
+    addresses.iter().map(|&address| address.to_owned()).collect()
+}
+
+fn finding(pool: &Pool, address: &str, state: State) -> Finding {
+    let id = pool.endpoint(address).unwrap().id;
+    Finding { id, state, why: "because".to_owned() }
+}
+
+fn check_ready(pool: &Pool, expected: &[&str]) {
+    let snapshot = pool.snapshot();
+    let ready: Vec<_> = snapshot.ready.iter().map(|endpoint| &endpoint.address).collect();
+    assert_eq!(ready, expected);
+}
+
+fn members(pool: &Pool) -> Vec<String> {
+    let snapshot = pool.snapshot();
+    snapshot.members.iter().map(|member| member.endpoint.address.clone()).collect()
+}
+
+#[tokio::test]
+async fn only_ready_members_are_picked() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    check_ready(&pool, &[]);
+    writer.found(finding(&pool, FIRST, State::TransientFailure)).await;
+    writer.found(finding(&pool, SECOND, State::Ready)).await;
+    assert!(pool.wait_until_settled(Duration::from_secs(60)).await);
+    check_ready(&pool, &[SECOND]);
+    assert_eq!(&*pool.snapshot().members[0].why, "because");
+}
+
+#[tokio::test]
+async fn a_draining_member_stays_out_whatever_its_health() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    for address in [FIRST, SECOND] {
+        writer.found(finding(&pool, address, State::Ready)).await;
+    }
+    let drain =
+        |draining| writer.drain(Drain { address: FIRST.to_owned(), draining, force: false });
+    assert!(drain(true).await.unwrap());
+    assert!(!drain(true).await.unwrap(), "it was draining already");
+    check_ready(&pool, &[SECOND]);
+    let first = pool.endpoint(FIRST).unwrap();
+    assert!(first.is_draining());
+    for state in [State::TransientFailure, State::Connecting, State::Ready] {
+        writer.found(finding(&pool, FIRST, state)).await;
+    }
+    // Written after the findings: they are in.
+    assert!(!drain(true).await.unwrap());
+    assert_eq!(pool.member(FIRST).unwrap().state, State::Ready);
+    check_ready(&pool, &[SECOND]);
+    assert!(drain(false).await.unwrap());
+    check_ready(&pool, &[FIRST, SECOND]);
+    assert!(!first.is_draining());
+}
+
+#[tokio::test]
+async fn the_last_member_that_takes_calls_is_drained_by_force_only() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    writer.found(finding(&pool, FIRST, State::Ready)).await;
+    let drain = |address: &str, force| {
+        writer.drain(Drain { address: address.to_owned(), draining: true, force })
+    };
+    let refused = drain(FIRST, false).await.unwrap_err();
+    assert!(matches!(refused, LbError::LastServer { .. }), "{refused}");
+    check_ready(&pool, &[FIRST]);
+    assert!(drain(SECOND, false).await.unwrap(), "one that takes no calls is no loss");
+    assert!(drain(FIRST, true).await.unwrap());
+    check_ready(&pool, &[]);
+    let unknown = drain("127.0.0.1:9", false).await.unwrap_err();
+    assert!(matches!(unknown, LbError::NoServerToDrain(_)), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_server_stays_as_long_as_anybody_names_it() {
+    let (pool, writer) = pool(&[FIRST]).await;
+    let first = pool.endpoint(FIRST).unwrap();
+    writer.joins(FIRST.to_owned()).await;
+    writer.set_servers(1, owned(&[SECOND, FIRST])).await;
+    assert_eq!(members(&pool), [FIRST, SECOND]);
+    writer.set_servers(0, Vec::new()).await;
+    assert_eq!(members(&pool), [SECOND, FIRST], "the order of the source that is left");
+    writer.set_servers(1, Vec::new()).await;
+    assert_eq!(members(&pool), [FIRST]);
+    assert!(!first.is_gone());
+    writer.leaves(FIRST.to_owned()).await;
+    assert!(members(&pool).is_empty() && first.is_gone());
+}
+
+#[tokio::test]
+async fn whoever_comes_back_is_somebody_else() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    let old = finding(&pool, FIRST, State::Ready);
+    writer.found(finding(&pool, FIRST, State::Ready)).await;
+    writer.set_servers(0, owned(&[SECOND])).await;
+    check_ready(&pool, &[]);
+    writer.set_servers(0, owned(&[SECOND, FIRST])).await;
+    writer.found(old).await;
+    writer.leaves(SECOND.to_owned()).await;
+    check_ready(&pool, &[]);
+    assert_eq!(members(&pool), [SECOND, FIRST]);
+    writer.found(finding(&pool, FIRST, State::Ready)).await;
+    writer.set_policy("round_robin").await.unwrap();
+    check_ready(&pool, &[FIRST]);
+    assert_eq!(pool.snapshot().policy.spec, "round_robin");
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_its_server_leaves() {
+    let (ended, mut ends) = mpsc::channel::<()>(1);
+    let pool = Arc::new(Pool::new(&PoolConfig::of("default", &[FIRST], "pick_first")).unwrap());
+    let making = Making {
+        ramp: Ramp::default(),
+        threads: NonZeroUsize::MIN,
+        watch: Box::new(move |_, _| {
+            let ended = ended.clone();
+            Box::pin(async move {
+                let _held_to_the_end = ended;
+                std::future::pending::<()>().await;
+            })
+        }),
+    };
+    let (writer, task) = writer(pool.clone(), Clock::start(), making);
+    let task = tokio::spawn(task);
+    writer.set_servers(0, owned(&[FIRST])).await;
+    assert!(ends.try_recv().is_err());
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(ends.recv().await, None, "nobody holds it any more");
+}
