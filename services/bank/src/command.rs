@@ -32,7 +32,11 @@ The first server owns the store; any number of others use it through that server
 read from the file at the first start only; from then on the store in --data is the truth.
 
 Experiments: --slots 4 --service-time lognormal:5ms:0.5 serves four calls at a time, each for 5 ms
-on average. Service times are slept, in whole milliseconds rounded up.")]
+on average. Service times are slept, in whole milliseconds rounded up. With --allow-faults an admin
+identity may call strife.bank.v1.BankFaults/SetFault on a server that runs:
+  grpcurl -plaintext -d '{\"slow_factor\": 3}' 127.0.0.1:8082 strife.bank.v1.BankFaults/SetFault
+  grpcurl -plaintext -d '{\"fail_with\": 14}' ...   every call fails with UNAVAILABLE in 1 ms
+  grpcurl -plaintext -d '{}' ...                    as it was")]
 pub struct BankArgs {
     /// The bank's name; upper case is folded to lower.
     #[arg(long, value_name = "NAME", value_parser = bank_name)]
@@ -86,6 +90,9 @@ pub struct BankArgs {
     /// Most calls that may wait for a slot; further ones fail with RESOURCE_EXHAUSTED.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub max_queue: usize,
+    /// Let operators make this server slow or failing while it runs, for experiments.
+    #[arg(long)]
+    pub allow_faults: bool,
     /// Threads to serve on.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
@@ -154,6 +161,10 @@ async fn serve<S: Store>(
     let BankArgs { slots, service_time, slow, seed, max_queue, .. } = *args;
     let gate = GateConfig { slots, service_time, slow, seed, max_queue };
     let gate = Arc::new(Gate::new(gate, tracker.clone()));
+    let services = match args.allow_faults {
+        true => service::add_faults(services, gate.clone()),
+        false => services,
+    };
     let services = service::add_everyones(services, store, gate, tracker.clone());
     let address = server.address();
     if let Some(balancer) = &args.balancer {

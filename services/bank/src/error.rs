@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use strife_store::StoreError;
 use thiserror::Error;
+use tonic::Code;
 
 /// Why a bank could not do what it was asked.
 #[derive(Debug, Error)]
@@ -39,6 +40,12 @@ pub enum BankError {
     SlotsExhausted {
         /// The bound.
         limit: usize,
+    },
+    /// The server was told to fail.
+    #[error("this server was told to fail its calls (BankFaults.SetFault)")]
+    Faulty {
+        /// How.
+        code: Code,
     },
     /// An account file could not be read or written.
     #[error("{}: {source}", path.display())]

@@ -4,11 +4,15 @@
 //! served, up to a bound. With `--service-time`, a served call first sleeps a seeded random time
 //! while it holds its slot, then does its work. Sleeping costs no CPU, so many such servers fit on
 //! one machine. tokio's timer counts whole milliseconds and rounds up: a sleep takes on average
-//! about half a millisecond to one more than drawn.
+//! about half a millisecond to one more than drawn. A [`Fault`] makes it slower or makes it fail
+//! while it runs.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use rand::{SeedableRng, rngs::StdRng};
@@ -19,7 +23,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::BankError;
+use crate::{BankError, fault::Fault};
+
+/// How long a server that is to fail takes to do so: a call that fails costs little, and looks fast.
+const FAILURE_TIME: Duration = Duration::from_millis(1);
 
 /// What a [`Gate`] is to be like.
 #[derive(Debug, Clone)]
@@ -43,6 +50,7 @@ pub struct Gate {
     slots: Option<Arc<Semaphore>>,
     waiting: AtomicUsize,
     random: Mutex<StdRng>,
+    fault: Mutex<Fault>,
     tracker: Arc<LoadTracker>,
 }
 
@@ -59,11 +67,25 @@ impl Gate {
     pub fn new(config: GateConfig, tracker: Arc<LoadTracker>) -> Self {
         let slots = (config.slots > 0).then(|| Arc::new(Semaphore::new(config.slots as usize)));
         let random = Mutex::new(StdRng::seed_from_u64(config.seed));
-        Self { config, slots, waiting: AtomicUsize::new(0), random, tracker }
+        let (waiting, fault) = (AtomicUsize::new(0), Mutex::new(Fault::default()));
+        Self { config, slots, waiting, random, fault, tracker }
     }
 
-    /// Waits for a slot, then sleeps the service time.
+    /// What ails the server from now on; calls that have their slot are served as they would have been.
+    pub fn set_fault(&self, fault: Fault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    fn fault(&self) -> Fault {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a slot, then sleeps the service time; or fails at once, if the server is to fail.
     pub async fn admit(&self) -> Result<Admission, BankError> {
+        if let Some(code) = self.fault().fail_with {
+            tokio::time::sleep(FAILURE_TIME).await;
+            return Err(BankError::Faulty { code });
+        }
         let slot = match &self.slots {
             Some(slots) => Some(self.slot(slots).await?),
             None => None,
@@ -75,7 +97,7 @@ impl Gate {
             self.config.service_time.draw(&mut *random)
         };
         if !drawn.is_zero() {
-            tokio::time::sleep(drawn.mul_f64(self.config.slow)).await;
+            tokio::time::sleep(drawn.mul_f64(self.config.slow * self.fault().slow)).await;
         }
         Ok(admission)
     }

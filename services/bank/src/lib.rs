@@ -4,13 +4,14 @@
 //! process owns the file, any number of stateless servers use it through that process. [`service`]
 //! is where the wire begins and ends. [`resolver`] asks coordinators what became of payments that
 //! were left in doubt; [`gate`] makes a server behave like one with few slots and a service time,
-//! for experiments. [`accounts`] reads and generates account files, and [`command`] is what the
+//! for experiments, and [`fault`] is what can be made to ail it. [`accounts`] reads and generates account files, and [`command`] is what the
 //! command line calls.
 
 pub mod accounts;
 mod clock;
 pub mod command;
 pub mod error;
+pub mod fault;
 pub mod gate;
 pub mod ledger;
 pub mod money;

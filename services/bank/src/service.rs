@@ -7,6 +7,7 @@
 pub mod admin;
 mod convert;
 pub mod decisions;
+pub mod faults;
 pub mod owner;
 mod participant;
 pub mod shared;
@@ -17,6 +18,7 @@ use strife_proto::bank::v1::{
     AccountRequest, AccountResponse, AccountState as WireState, BalanceRequest, BalanceResponse,
     TransactionRequest, TransactionResponse,
     bank_admin_server::BankAdminServer,
+    bank_faults_server::BankFaultsServer,
     bank_participant_server::BankParticipantServer,
     bank_service_server::{BankService, BankServiceServer},
     bank_store_server::BankStoreServer,
@@ -31,12 +33,14 @@ use crate::{
     service::{
         admin::Admin,
         convert::{check_id, format_money, money, positive, status},
+        faults::Faults,
         owner::Owner,
     },
     store::{Embedded, Store},
 };
 
-/// Who may call what on a bank's servers. On a stateless server the last two are not served.
+/// Who may call what on a bank's servers. `BankStore` and `BankAdmin` are served where the store is
+/// only, `BankFaults` with `--allow-faults` only.
 const ACCESS: AccessTable = &[
     Rule {
         path: "/strife.bank.v1.BankService/",
@@ -45,6 +49,7 @@ const ACCESS: AccessTable = &[
     Rule { path: "/strife.bank.v1.BankParticipant/", roles: &[Role::Gateway] },
     Rule { path: "/strife.bank.v1.BankStore/", roles: &[Role::Bank] },
     Rule { path: "/strife.bank.v1.BankAdmin/", roles: &[Role::Admin, Role::Loadgen] },
+    Rule { path: "/strife.bank.v1.BankFaults/", roles: &[Role::Admin] },
 ];
 
 /// The services whose calls are the server's load and are written to the log.
@@ -68,6 +73,11 @@ pub fn add_everyones(
         .add(BankParticipantServer::new(bank))
         .tracked(CALLS, tracker)
         .logged(CALLS)
+}
+
+/// Adds what makes this very server, whose calls pass `gate`, slow or failing.
+pub fn add_faults(services: Services, gate: Arc<Gate>) -> Services {
+    services.add(BankFaultsServer::new(Faults::new(gate)))
 }
 
 /// Adds what only the server that owns the store serves.

@@ -1,6 +1,6 @@
 //! Slots, waiting and service times on a paused clock.
 
-use std::time::Duration;
+use tonic::Code;
 
 use super::*;
 
@@ -36,6 +36,23 @@ async fn calls_beyond_the_slots_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_server_takes_longer() {
     assert_eq!(serve(&gate(1, "constant:10ms", 3.0, 100), 2).await, 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_comes_and_goes_while_the_server_runs() {
+    let gate = gate(1, "constant:10ms", 3.0, 100);
+    gate.set_fault(Fault { slow: 2.0, fail_with: None });
+    assert_eq!(serve(&gate, 1).await, 60, "beside its own slowness");
+    // It fails fast, even while its slot is taken.
+    let held = gate.admit().await.unwrap();
+    gate.set_fault(Fault { slow: 1.0, fail_with: Some(Code::Unavailable) });
+    let started = Instant::now();
+    let failed = gate.admit().await;
+    assert!(matches!(failed, Err(BankError::Faulty { code: Code::Unavailable })), "{failed:?}");
+    assert_eq!(started.elapsed(), FAILURE_TIME);
+    drop(held);
+    gate.set_fault(Fault::default());
+    assert_eq!(serve(&gate, 1).await, 30);
 }
 
 #[tokio::test(start_paused = true)]

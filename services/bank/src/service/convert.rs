@@ -198,6 +198,7 @@ pub(super) fn status(error: BankError) -> Status {
         BankError::OwnerUnavailable { .. } | BankError::Store(StoreError::Stopped) => {
             Status::unavailable(message)
         }
+        BankError::Faulty { code } => Status::new(code, message),
         _ => Status::internal(message),
     }
 }

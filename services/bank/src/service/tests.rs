@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use strife_proto::{
     bank::v1::{
-        FinishRequest, PrepareRequest, RefusalReason, TotalsRequest,
-        bank_admin_client::BankAdminClient, bank_participant_client::BankParticipantClient,
-        bank_service_client::BankServiceClient, bank_store_client::BankStoreClient,
+        FinishRequest, PrepareRequest, RefusalReason, SetFaultRequest, TotalsRequest,
+        bank_admin_client::BankAdminClient, bank_faults_client::BankFaultsClient,
+        bank_participant_client::BankParticipantClient, bank_service_client::BankServiceClient,
+        bank_store_client::BankStoreClient,
     },
     common::v1::Money,
 };
@@ -42,7 +43,9 @@ pub(crate) async fn serve_at(
     let address = server.address().to_string();
     let tracker = LoadTracker::new(4);
     let services = add_owners(none(), bank, store, shutdown);
-    let services = add_everyones(services, store.clone(), gate(&tracker), tracker);
+    let gate = gate(&tracker);
+    let services = add_faults(services, gate.clone());
+    let services = add_everyones(services, store.clone(), gate, tracker);
     let shutdown = shutdown.clone();
     let task = tokio::spawn(async move { server.serve(services, shutdown).await.unwrap() });
     (address, task)
@@ -277,4 +280,34 @@ async fn everyone_may_call_what_the_table_says_and_nothing_else() {
         let answer = BankAdminClient::new(channel).get_totals(TotalsRequest {}).await;
         assert_eq!(code(answer.err()), admin, "{role:?} {name}");
     }
+}
+
+#[tokio::test]
+async fn only_an_operator_makes_a_server_fail_and_well_again() {
+    let authority = Authority::new();
+    let served = serve(&authority.security(Role::Bank, "icici")).await;
+    let channel = |role, name| {
+        let security = authority.security(role, name);
+        connect::direct(&served.address, Expected::bank("icici"), &security).unwrap()
+    };
+    let failing = SetFaultRequest { slow_factor: 0.0, fail_with: Code::Unavailable as u32 };
+    for (role, name) in [
+        (Role::Gateway, "1"),
+        (Role::Loadgen, "1"),
+        (Role::Bank, "icici"),
+        (Role::Client, "john_doe"),
+    ] {
+        let refused = BankFaultsClient::new(channel(role, name)).set_fault(failing).await;
+        assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied, "{role:?}");
+    }
+    let mut faults = BankFaultsClient::new(channel(Role::Admin, "1"));
+    let mut bank = BankServiceClient::new(channel(Role::Gateway, "1"));
+    let account = || AccountRequest { account_id: "a".to_owned() };
+    bank.validate_account(account()).await.unwrap();
+    faults.set_fault(failing).await.unwrap();
+    let failed = bank.validate_account(account()).await.unwrap_err();
+    assert_eq!(failed.code(), Code::Unavailable);
+    assert!(failed.message().contains("told to fail"), "{failed}");
+    faults.set_fault(SetFaultRequest::default()).await.unwrap();
+    bank.validate_account(account()).await.unwrap();
 }
