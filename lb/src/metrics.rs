@@ -10,6 +10,7 @@ mod exposition;
 mod histogram;
 mod labels;
 mod page;
+mod pool;
 mod render;
 
 use std::{num::NonZeroUsize, sync::Arc};
@@ -21,6 +22,7 @@ pub(crate) use self::{
     histogram::{Histogram, Latencies},
     labels::{CallCode, CloseReason, Label, Refusal, Retry},
     page::serve,
+    pool::{PickMetrics, PoolMetrics},
 };
 use crate::{access_log::Written, config::Limits};
 

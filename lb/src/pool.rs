@@ -12,12 +12,13 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use strife_policy::{InvalidPolicy, by_spec};
+use strife_policy::{InvalidPolicy, POLICIES, Policy, by_spec};
 use tokio::sync::watch;
 
 use crate::{
     config::PoolConfig,
     endpoint::Endpoint,
+    metrics::PoolMetrics,
     snapshot::{ChosenPolicy, Member, Snapshot},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Pool {
     /// Told when members or their health change; a picker made anew is no such change.
     changed: watch::Sender<()>,
     unavailable: AtomicU64,
+    pub(crate) metrics: PoolMetrics,
 }
 
 /// A reader's own view of the newest snapshot: almost free while there is no newer one.
@@ -42,6 +44,7 @@ impl Pool {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             changed: watch::Sender::new(()),
             unavailable: AtomicU64::new(0),
+            metrics: PoolMetrics::default(),
         })
     }
 
@@ -114,5 +117,8 @@ impl Pool {
 
 /// The policy that this text asks for.
 pub(crate) fn chosen(spec: &str) -> Result<ChosenPolicy, InvalidPolicy> {
-    Ok(ChosenPolicy { spec: spec.to_owned(), policy: by_spec(spec)?.into() })
+    let policy: Arc<dyn Policy> = by_spec(spec)?.into();
+    let place = POLICIES.iter().position(|(name, _)| *name == policy.name());
+    let place = place.expect("a policy that can be asked for is one of the policies");
+    Ok(ChosenPolicy { spec: spec.to_owned(), policy, place })
 }

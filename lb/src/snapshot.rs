@@ -48,6 +48,8 @@ pub(crate) struct ChosenPolicy {
     /// With its parameters, as in `--policy`.
     pub(crate) spec: String,
     pub(crate) policy: Arc<dyn Policy>,
+    /// Among [`strife_policy::POLICIES`], by which its picks are counted.
+    pub(crate) place: usize,
 }
 
 /// All members of a pool, its policy, and what picks among those that take calls.

@@ -14,7 +14,7 @@ use crate::{
     access_log::{self, CallRecord, Ended},
     balancer::Balancer,
     endpoint::Endpoint,
-    metrics::{CallCode, EndpointMetrics, Retry},
+    metrics::{CallCode, EndpointMetrics, PickMetrics, Retry},
     pool::{Pool, View},
     switch::{CallEnd, Director},
 };
@@ -37,6 +37,8 @@ pub(super) struct PoolDirector {
 /// A pool as this thread saw it last.
 struct PoolView {
     snapshot: View,
+    /// Of this thread.
+    metrics: Arc<PickMetrics>,
     ready: Arc<[Arc<Endpoint>]>,
     /// Of the ready ones, in their order; `None` until the first pick.
     numbers: Vec<Option<usize>>,
@@ -51,6 +53,7 @@ impl PoolDirector {
     ) -> Self {
         let view = |pool: &Arc<Pool>| PoolView {
             snapshot: pool.view(),
+            metrics: pool.metrics.of_thread(),
             ready: Arc::new([]),
             numbers: Vec::new(),
         };
@@ -120,6 +123,7 @@ impl Director for PoolDirector {
                 .picker
                 .pick(PickInfo { avoid: &avoid, ..PickInfo::default() }, &mut self.context)?
         };
+        view.metrics.count(snapshot.policy.place, pick);
         let number = view.numbers[pick.index].unwrap_or_else(|| {
             let endpoint = view.ready[pick.index].clone();
             *self.numbers.entry(endpoint.id).or_insert_with(|| self.endpoints.insert(endpoint))

@@ -126,6 +126,7 @@ impl Task {
             }
             Change::SetPolicy(policy, answer) => {
                 info!(pool = self.pool.name, policy = policy.spec, "policy set");
+                self.pool.metrics.policy_switches.increment();
                 self.policy = policy;
                 self.answers.push(Answer::Done(answer));
             }
@@ -237,6 +238,7 @@ impl Task {
         let Some(changes) = self.changes.upgrade() else { return };
         let watch = self.watches.spawn(watch(endpoint.clone(), Writer(changes)));
         info!(pool = self.pool.name, endpoint = address, "endpoint joins");
+        self.pool.metrics.endpoints_joined.increment();
         self.by_id.insert(endpoint.id, self.entries.len());
         self.by_address.insert(address.to_owned(), self.entries.len());
         let origins = vec![(origin, place)];
@@ -254,6 +256,7 @@ impl Task {
         let gone: Vec<_> = self.entries.extract_if(.., |entry| entry.origins.is_empty()).collect();
         for Entry { member, watch, .. } in &gone {
             info!(pool = self.pool.name, endpoint = member.endpoint.address, "endpoint leaves");
+            self.pool.metrics.endpoints_left.increment();
             member.endpoint.set_gone();
             watch.abort();
         }

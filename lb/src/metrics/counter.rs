@@ -2,6 +2,7 @@
 //!
 //! With a single writer, adding is a load and a store: no locked instruction, no shared cache line
 //! between the threads that carry calls. A second writer would lose counts, never corrupt them.
+//! What happens seldom is counted in numbers that all threads write.
 
 use std::{
     marker::PhantomData,
@@ -78,5 +79,20 @@ impl<L: Label, const N: usize> CounterPer<L, N> {
 
     pub(crate) fn get(&self, label: L) -> u64 {
         self.counters[label.index()].get()
+    }
+}
+
+/// A number that only rises, with any number of writers: for what happens seldom.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
+    /// Adds one.
+    pub(crate) fn increment(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The access log speaks the same words.
 
+use strife_policy::Regime;
 use strife_wire::{Code, Flood};
 
 /// A closed set of values, counted one by one.
@@ -137,6 +138,26 @@ impl CallCode {
         let Some(status) = grpc_status else { return Self::NoStatus };
         let defined = &Self::ALL[..Self::NoStatus.index()];
         defined.get(status as usize).copied().unwrap_or(Self::Unknown)
+    }
+}
+
+impl Label for Regime {
+    const ALL: &'static [Self] = &[Self::Only, Self::Fresh, Self::Decayed, Self::InFlight];
+
+    fn index(self) -> usize {
+        match self {
+            Self::Only => 0,
+            Self::Fresh => 1,
+            Self::Decayed => 2,
+            Self::InFlight => 3,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Only => "only",
+            Self::Fresh | Self::Decayed | Self::InFlight => Self::as_str(self),
+        }
     }
 }
 

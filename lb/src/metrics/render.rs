@@ -6,6 +6,7 @@
 mod endpoints;
 mod legs;
 mod limits;
+mod pools;
 
 use super::{
     Label, Metrics, Refusal, ThreadMetrics,
@@ -23,6 +24,7 @@ impl Metrics {
         self.process(balancer, &mut page);
         self.calls(&mut page);
         legs::render(self, &mut page);
+        pools::render(balancer, &mut page);
         endpoints::render(balancer, &mut page);
         self.log(&mut page);
         limits::render(&self.limits, &mut page);

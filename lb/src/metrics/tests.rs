@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use strife_policy::{Outcome, Report};
+use strife_policy::{Outcome, POLICIES, Pick, Regime, Report};
 use strife_runtime::tls::Expected;
 
 use super::{exposition::tests::parse, *};
@@ -130,6 +130,7 @@ fn the_page_shows_what_policies_go_by() {
     let renewed = pool.snapshot().renewed(pool::chosen("round_robin").unwrap(), Duration::ZERO);
     pool.publish(renewed, false);
     pool.count_unavailable();
+    pool.metrics.policy_switches.increment();
     let now = balancer.clock.now();
     let report = Report { in_flight: 9, service_time_us: 1_500, sequence: 1, ..Report::default() };
     endpoint.load.report(now, &report).unwrap();
@@ -145,6 +146,8 @@ fn the_page_shows_what_policies_go_by() {
     check("pool_endpoints{pool=\"default\"}", 2.0);
     check("pool_endpoints_ready{pool=\"default\"}", 1.0);
     check("pool_calls_unavailable_total{pool=\"default\"}", 1.0);
+    check("pool_policy_switches_total{pool=\"default\"}", 1.0);
+    check("pool_endpoints_joined_total{pool=\"default\"}", 0.0);
     check(&format!("endpoint_ready{labels}"), 1.0);
     check(&format!("endpoint_draining{labels}"), 0.0);
     check("endpoint_draining{pool=\"default\",endpoint=\"127.0.0.1:1\"}", 1.0);
@@ -156,6 +159,30 @@ fn the_page_shows_what_policies_go_by() {
     assert!(parsed.samples.contains_key(&format!("strife_lb_endpoint_report_age_seconds{labels}")));
     let silent = "strife_lb_endpoint_report_age_seconds{pool=\"default\",endpoint=\"127.0.0.1:1\"}";
     assert!(!parsed.samples.contains_key(silent), "it never reported");
+}
+
+#[test]
+fn picks_are_counted_by_policy_and_regime_and_summed_over_threads() {
+    let balancer = balancer();
+    let pool = &balancer.pools[0].metrics;
+    let place = |name| POLICIES.iter().position(|(one, _)| *one == name).unwrap();
+    let count = |policy, regime, picks: u64| {
+        let thread = pool.of_thread();
+        (0..picks).for_each(|_| thread.count(place(policy), Pick { index: 0, regime }));
+    };
+    count("least_load", Regime::Fresh, 3);
+    count("least_load", Regime::Fresh, 4);
+    count("least_load", Regime::InFlight, 2);
+    count("round_robin", Regime::Only, 5);
+    let parsed = parse(&metrics().render(&balancer));
+    let picks = |policy: &str, regime: &str| {
+        let labels = format!("{{pool=\"default\",policy=\"{policy}\",regime=\"{regime}\"}}");
+        parsed.samples.get(&format!("strife_lb_pool_picks_total{labels}")).copied()
+    };
+    assert_eq!(picks("least_load", "fresh"), Some(7.0));
+    assert_eq!(picks("least_load", "in_flight"), Some(2.0));
+    assert_eq!(picks("least_load", "decayed"), None, "none was made");
+    assert_eq!(picks("round_robin", "only"), Some(5.0));
 }
 
 #[test]
@@ -213,6 +240,7 @@ fn every_label_has_its_place() {
     check::<Refusal>();
     check::<CloseReason>();
     check::<Retry>();
+    check::<Regime>();
     check::<CallCode>();
     check::<Flood>();
     check::<Code>();

@@ -18,31 +18,38 @@ use tonic::{Request, Response, Status};
 use tracing::debug;
 
 use crate::{
-    balancer::Balancer, config::DEFAULT_POOL, endpoint::Endpoint, error::LbError, pool::Pool,
+    balancer::Balancer, config::DEFAULT_POOL, endpoint::Endpoint, error::LbError,
+    metrics::PickMetrics, pool::Pool,
 };
 
 /// The service.
 pub(crate) struct LookAside {
     balancer: Arc<Balancer>,
-    context: Mutex<PickContext>,
+    /// With what is counted of each pool, in the balancer's order.
+    context: Mutex<(PickContext, Vec<Arc<PickMetrics>>)>,
     next_pick_id: AtomicU64,
 }
 
 impl LookAside {
     pub(crate) fn new(balancer: Arc<Balancer>) -> Self {
         let context = PickContext { now: Duration::ZERO, rng: rand::make_rng() };
-        Self { balancer, context: Mutex::new(context), next_pick_id: AtomicU64::new(1) }
+        let metrics = balancer.pools.iter().map(|pool| pool.metrics.of_thread()).collect();
+        let context = Mutex::new((context, metrics));
+        Self { balancer, context, next_pick_id: AtomicU64::new(1) }
     }
 
     fn pick(&self, pool: &Pool) -> Result<ServerResponse, LbError> {
         let now = self.balancer.clock.now();
-        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut picking = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let (context, metrics) = &mut *picking;
         context.now = now;
         let snapshot = pool.snapshot();
-        let Some(pick) = snapshot.picker.pick(PickInfo::default(), &mut context) else {
+        let Some(pick) = snapshot.picker.pick(PickInfo::default(), context) else {
             pool.count_unavailable();
             return Err(LbError::NoReadyEndpoint(pool.name.clone()));
         };
+        let place = self.balancer.pools.iter().position(|one| std::ptr::eq(&**one, pool));
+        metrics[place.expect("the pool is one of the pools")].count(snapshot.policy.place, pick);
         let endpoint = &snapshot.ready[pick.index];
         endpoint.load.lease(now);
         Ok(ServerResponse {

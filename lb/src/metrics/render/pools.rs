@@ -1,0 +1,65 @@
+//! Pools: how their endpoints were picked, and what was changed about them.
+
+use strife_policy::{POLICIES, Regime};
+
+use super::super::{
+    Label, PoolMetrics,
+    exposition::{Exposition, Kind},
+};
+use crate::balancer::Balancer;
+
+pub(super) fn render(balancer: &Balancer, page: &mut Exposition) {
+    picks(balancer, page);
+    history(balancer, page);
+}
+
+/// What happened to pools since the process began.
+fn history(balancer: &Balancer, page: &mut Exposition) {
+    const FAMILIES: [(&str, &str, fn(&PoolMetrics) -> u64); 3] = [
+        (
+            "strife_lb_pool_endpoints_joined_total",
+            "Endpoints that became members of the pool.",
+            |pool| pool.endpoints_joined.get(),
+        ),
+        (
+            "strife_lb_pool_endpoints_left_total",
+            "Endpoints that ceased to be members of the pool.",
+            |pool| pool.endpoints_left.get(),
+        ),
+        (
+            "strife_lb_pool_policy_switches_total",
+            "Times that the pool was given a policy while it served.",
+            |pool| pool.policy_switches.get(),
+        ),
+    ];
+    for (family, help, of) in FAMILIES {
+        page.family(family, Kind::Counter, help);
+        for pool in &balancer.pools {
+            page.sample(&[("pool", &pool.name)], of(&pool.metrics));
+        }
+    }
+}
+
+/// A series appears with its first pick.
+fn picks(balancer: &Balancer, page: &mut Exposition) {
+    page.family(
+        "strife_lb_pool_picks_total",
+        Kind::Counter,
+        "Endpoints picked, by policy and by the rule of it that decided.",
+    );
+    for pool in &balancer.pools {
+        for (place, (policy, _)) in POLICIES.iter().enumerate() {
+            for &regime in Regime::ALL {
+                let picks = pool.metrics.picks(place, regime);
+                if picks > 0 {
+                    let labels = [
+                        ("pool", &*pool.name),
+                        ("policy", policy),
+                        ("regime", Label::as_str(regime)),
+                    ];
+                    page.sample(&labels, picks);
+                }
+            }
+        }
+    }
+}
