@@ -11,7 +11,8 @@ pub struct Rule {
     pub roles: &'static [Role],
 }
 
-/// The rules of one server. A method no rule names is denied, but for health and reflection.
+/// The rules of one server. A method no rule names is denied, but for health and reflection and, to
+/// balancers, load.
 pub type AccessTable = &'static [Rule];
 
 /// Services that any authenticated identity may call on any server.
@@ -21,9 +22,14 @@ const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
+/// Services by which a balancer asks a server for its load; nobody else needs to know.
+const BALANCERS: [&str; 2] = ["/strife.lb.v1.ServerLoad/", "/xds.service.orca.v3.OpenRcaService/"];
+
 /// Whether `identity` may call the method at `path`.
 pub fn is_allowed(table: AccessTable, path: &str, identity: &Identity) -> bool {
-    OPEN.iter().any(|open| path.starts_with(open))
+    let is_among = |services: &[&str]| services.iter().any(|service| path.starts_with(service));
+    is_among(&OPEN)
+        || (identity.role == Role::Lb && is_among(&BALANCERS))
         || table.iter().any(|rule| matches(rule.path, path) && rule.roles.contains(&identity.role))
 }
 
@@ -53,5 +59,13 @@ mod tests {
         check("/b.S/GetAll", Role::Admin, false);
         check("/c.S/Get", Role::Admin, false);
         check("/grpc.health.v1.Health/Check", Role::Client, true);
+        for load in [
+            "/strife.lb.v1.ServerLoad/Probe",
+            "/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
+        ] {
+            check(load, Role::Lb, true);
+            check(load, Role::Client, false);
+            check(load, Role::Admin, false);
+        }
     }
 }

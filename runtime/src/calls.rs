@@ -1,5 +1,5 @@
 //! What happens to every call before a handler sees it, and after: who is calling and whether they
-//! may ([`Caller`]), the load it adds, and one log line when it ends.
+//! may ([`Caller`]), the load it adds and the report of it in its trailers, and one log line when it ends.
 //!
 //! Behind the balancer the connection is the balancer's; the caller's identity then travels in
 //! `x-forwarded-client-cert`, which is believed from the balancer only.
@@ -7,6 +7,7 @@
 mod caller;
 mod log;
 mod peer;
+mod trailers;
 
 use std::{
     convert::Infallible,
@@ -24,7 +25,7 @@ use tracing::warn;
 use self::{caller::caller_of, log::CallLog};
 use crate::{
     access::{self, AccessTable},
-    load::LoadTracker,
+    load::{LoadTracker, Piggyback},
 };
 
 pub(crate) use self::peer::Accepted;
@@ -38,6 +39,8 @@ pub use self::{
 pub struct CallLayer {
     pub(crate) table: AccessTable,
     pub(crate) tracked: Option<(&'static [&'static str], Arc<LoadTracker>)>,
+    /// Puts load reports into the trailers of the tracked calls.
+    pub(crate) piggyback: Option<Arc<Piggyback>>,
     pub(crate) logged: &'static [&'static str],
 }
 
@@ -83,6 +86,7 @@ where
         let among = |services: &[&str]| services.iter().any(|service| path.starts_with(service));
         let guard = self.layer.tracked.as_ref().filter(|(services, _)| among(services));
         let guard = guard.map(|(_, tracker)| tracker.started());
+        let piggyback = self.layer.piggyback.clone().filter(|_| guard.is_some());
         let log = among(self.layer.logged) && tracing::enabled!(tracing::Level::INFO);
         let log = log.then(|| CallLog::new(path, &caller, started));
         request.extensions_mut().insert(caller);
@@ -97,7 +101,10 @@ where
             if let Some(log) = log {
                 log.finish(code, &response);
             }
-            Ok(response)
+            Ok(match piggyback.and_then(|piggyback| piggyback.due(Instant::now())) {
+                Some(report) => trailers::with(response, report),
+                None => response,
+            })
         })
     }
 }

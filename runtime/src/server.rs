@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use crate::{
     AccessTable, Failure, Security, Shutdown,
     calls::{Accepted, CallLayer, Peer},
-    load::LoadTracker,
+    load::{LoadTracker, Piggyback, Reports},
     shutdown::DRAIN_TIMEOUT,
 };
 
@@ -53,7 +53,7 @@ impl Services {
             routes,
             health,
             names: Vec::new(),
-            calls: CallLayer { table, tracked: None, logged: &[] },
+            calls: CallLayer { table, tracked: None, piggyback: None, logged: &[] },
         }
     }
 
@@ -82,6 +82,13 @@ impl Services {
     #[must_use]
     pub fn tracked(mut self, services: &'static [&'static str], by: Arc<LoadTracker>) -> Self {
         self.calls.tracked = Some((services, by));
+        self
+    }
+
+    /// Puts load reports into trailers of the tracked calls, as ORCA has it: now and then, not in each.
+    #[must_use]
+    pub fn reporting(mut self, reports: Arc<Reports>) -> Self {
+        self.calls.piggyback = Some(Piggyback::new(reports));
         self
     }
 

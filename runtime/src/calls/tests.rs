@@ -48,7 +48,7 @@ async fn call(peer: Option<&str>) -> (Response<Body>, bool) {
         seen.store(true, Relaxed);
         async { Ok::<_, Infallible>(Response::new(Body::empty())) }
     });
-    let layer = CallLayer { table: TABLE, tracked: None, logged: &[] };
+    let layer = CallLayer { table: TABLE, tracked: None, piggyback: None, logged: &[] };
     let response = layer.layer(handler).oneshot(request(peer, &[])).await.unwrap();
     (response, reached.load(Relaxed))
 }

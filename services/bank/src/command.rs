@@ -6,7 +6,7 @@ use clap::Args;
 use strife_runtime::{
     Failure, Role, Security, Server, Services, Shutdown, TlsArgs, executor,
     identity::is_name,
-    load::{LoadTracker, Reporter},
+    load::{LoadArgs, LoadTracker, args::Place, registration::Stopping},
     parse, server, service_time,
 };
 use strife_store::StoreError;
@@ -30,6 +30,9 @@ use crate::{
 
 The first server owns the store; any number of others use it through that server. Its accounts are
 read from the file at the first start only; from then on the store in --data is the truth.
+
+Behind a balancer that lets servers join its pools (its control address is --balancer):
+  strife bank --bank-name ICICI --port 0 --store 127.0.0.1:8081 --balancer 127.0.0.1:7001 --register
 
 Experiments: --slots 4 --service-time lognormal:5ms:0.5 serves four calls at a time, each for 5 ms
 on average. Service times are slept, in whole milliseconds rounded up. With --allow-faults an admin
@@ -62,18 +65,15 @@ pub struct BankArgs {
     /// Ask about a payment once it is in doubt for this long.
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = parse::duration)]
     pub max_in_doubt_age: Duration,
-    /// The balancer's control address, to report load to.
+    /// The balancer's control address, to report load to and register at.
     #[arg(long, value_name = "HOST:PORT")]
     pub balancer: Option<String>,
-    /// The pool to report load for [default: bank.NAME].
+    /// The pool this server belongs to [default: bank.NAME].
     #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
-    /// This server's address as the balancer knows it [default: the address it listens on].
-    #[arg(long, value_name = "HOST:PORT")]
-    pub advertise: Option<String>,
-    /// Time between load reports.
-    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = report_interval)]
-    pub report_interval: Duration,
+    /// How the balancer knows this server.
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// Serve at most this many calls at once; 0 for no limit.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub slots: u32,
@@ -111,16 +111,17 @@ pub fn run(args: BankArgs) -> Result<(), Failure> {
     }
     let security = Security::load(&args.tls, Role::Bank, &args.bank_name)?;
     executor::block_on(args.threads, async move {
-        let shutdown = Shutdown::on_signals()
+        let asked = Shutdown::on_signals()
             .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
+        let stopping = args.load.stopping(asked);
         let address = format!("{}:{}", args.host, args.port);
         let server = Server::bind(&address, "--port", &security).await?;
         match &args.store {
             Some(owner) => {
                 let store = Shared::connect(owner, &args.bank_name, &security).await?;
-                serve(&args, server, service::none(), store, &security, shutdown).await
+                serve(&args, server, service::none(), store, &security, stopping).await
             }
-            None => serve_owner(&args, server, &security, shutdown).await,
+            None => serve_owner(&args, server, &security, stopping).await,
         }
     })
 }
@@ -130,32 +131,32 @@ async fn serve_owner(
     args: &BankArgs,
     server: Server,
     security: &Security,
-    shutdown: Shutdown,
+    stopping: Stopping,
 ) -> Result<(), Failure> {
     let bank = &args.bank_name;
     let store = open_store(args).map_err(|error| failure(&error))?;
-    let services = service::add_owners(service::none(), bank, &store, &shutdown);
+    let services = service::add_owners(service::none(), bank, &store, &stopping.stop);
     match &args.gateway {
         Some(gateway) => {
             let coordinators = DecisionClient::new(gateway, security);
             let resolver = Resolver::new(store.clone(), coordinators, args.max_in_doubt_age);
-            tokio::spawn(resolver.run(shutdown.clone()));
+            tokio::spawn(resolver.run(stopping.stop.clone()));
         }
         None => warn_of_legs_in_doubt(&store),
     }
-    let served = serve(args, server, services, store.clone(), security, shutdown).await;
+    let served = serve(args, server, services, store.clone(), security, stopping).await;
     store.close();
     served
 }
 
-/// What every server of a bank serves, until shutdown.
+/// What every server of a bank serves, until it stops.
 async fn serve<S: Store>(
     args: &BankArgs,
     server: Server,
     services: Services,
     store: S,
     security: &Security,
-    shutdown: Shutdown,
+    stopping: Stopping,
 ) -> Result<(), Failure> {
     let tracker = LoadTracker::new(args.slots);
     let BankArgs { slots, service_time, slow, seed, max_queue, .. } = *args;
@@ -166,18 +167,17 @@ async fn serve<S: Store>(
         false => services,
     };
     let services = service::add_everyones(services, store, gate, tracker.clone());
-    let address = server.address();
-    if let Some(balancer) = &args.balancer {
-        let reporter = Reporter {
-            balancer: balancer.clone(),
-            pool: args.pool.clone().unwrap_or_else(|| format!("bank.{}", args.bank_name)),
-            address: args.advertise.clone().unwrap_or_else(|| address.to_string()),
-            interval: args.report_interval,
-        };
-        reporter.spawn(tracker, security, shutdown.clone())?;
-    }
-    server::announce(address, &[]);
-    server.serve(services, shutdown).await
+    let listens = server.address();
+    let pool = args.pool.clone().unwrap_or_else(|| format!("bank.{}", args.bank_name));
+    let place = Place {
+        balancer: args.balancer.as_deref(),
+        balancer_flag: "--balancer",
+        pool: &pool,
+        listens,
+    };
+    let balanced = args.load.balanced(place, tracker, security, stopping)?;
+    server::announce(listens, &[]);
+    balanced.serve(server, services).await
 }
 
 fn open_store(args: &BankArgs) -> Result<Embedded, BankError> {
@@ -229,13 +229,6 @@ fn bank_name(text: &str) -> Result<String, String> {
         return Ok(name);
     }
     Err("a bank's name has 1 to 64 of a-z 0-9 _ -".to_owned())
-}
-
-fn report_interval(text: &str) -> Result<Duration, String> {
-    match parse::duration(text)? {
-        interval if interval >= Duration::from_millis(1) => Ok(interval),
-        _ => Err("the interval must be at least 1ms".to_owned()),
-    }
 }
 
 #[cfg(test)]

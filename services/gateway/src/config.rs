@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::Args;
-use strife_runtime::{Failure, TlsArgs, parse};
+use strife_runtime::{Failure, TlsArgs, load::LoadArgs, parse};
 
 use crate::{coordinator::Settings, service::banks::BankRoutes};
 
@@ -42,15 +42,12 @@ pub struct GatewayArgs {
     /// Reach this bank directly instead. May be repeated.
     #[arg(long = "bank", value_name = "NAME=HOST:PORT", value_parser = bank_address)]
     pub banks: Vec<(String, String)>,
-    /// The balancer's control address, to report load to.
+    /// The balancer's control address, to report load to and register at.
     #[arg(long, value_name = "HOST:PORT")]
     pub control: Option<String>,
-    /// This gateway's address as the balancer knows it, if it is not the one it listens on.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub advertise: Option<String>,
-    /// Time between load reports.
-    #[arg(long, default_value = "100ms", value_parser = parse::duration, value_name = "TIME")]
-    pub report_interval: Duration,
+    /// How the balancer knows this gateway.
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// The name (`:authority`) under which banks ask this gateway what became of a payment.
     #[arg(long, default_value = "gateway", value_name = "NAME")]
     pub authority: String,

@@ -14,7 +14,7 @@ use strife_proto::gateway::v1::{
 };
 use strife_runtime::{
     Failure, Role, Security, Server, Services, Shutdown, executor,
-    load::{LoadTracker, Reporter},
+    load::{LoadTracker, args::Place},
     server,
 };
 use tracing::{info, warn};
@@ -60,18 +60,20 @@ async fn serve(args: GatewayArgs) -> Result<(), Failure> {
     let coordinator = Arc::new(coordinator.map_err(failed)?);
     info!(users = users.len(), store = %args.data.display(), "gateway");
 
-    let shutdown = Shutdown::on_signals()
+    let asked = Shutdown::on_signals()
         .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
-    let tracker = LoadTracker::new(0);
-    if let Some(control) = &args.control {
-        let address = args.advertise.clone().unwrap_or_else(|| server.address().to_string());
-        let (balancer, pool) = (control.clone(), POOL.to_owned());
-        let reporter = Reporter { balancer, pool, address, interval: args.report_interval };
-        reporter.spawn(tracker.clone(), &security, shutdown.clone())?;
-    }
+    let (tracker, listens) = (LoadTracker::new(0), server.address());
+    let place = Place {
+        balancer: args.control.as_deref(),
+        balancer_flag: "--control",
+        pool: POOL,
+        listens,
+    };
+    let stopping = args.load.stopping(asked);
+    let balanced = args.load.balanced(place, tracker.clone(), &security, stopping)?;
     let gateway = GatewayService::new(coordinator.clone(), Arc::new(users));
-    server::announce(server.address(), &[]);
-    server.serve(services(gateway, tracker), shutdown).await?;
+    server::announce(listens, &[]);
+    balanced.serve(server, services(gateway, tracker)).await?;
     if tokio::time::timeout(IDLE_TIMEOUT, coordinator.idle()).await.is_err() {
         warn!("payments still under way are taken up again at the next start");
     }

@@ -1,0 +1,190 @@
+//! Counts one server's calls: those under way, those that wait, those that ended and how long they took.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use strife_proto::lb::v1::LoadReport;
+
+use super::latency::Latencies;
+
+/// Weight of the newest call in the moving average of service times.
+const SERVICE_TIME_WEIGHT: f64 = 0.05;
+
+/// Counts one server's calls. Shared by everything that serves them.
+#[derive(Debug)]
+pub struct LoadTracker {
+    slots: u32,
+    in_flight: AtomicU32,
+    queued: AtomicU32,
+    completed: AtomicU64,
+    failed: AtomicU64,
+    /// Microseconds, an `f64` as bits: an exponentially weighted moving average.
+    service_time_us: AtomicU64,
+    latencies: Latencies,
+}
+
+/// A call under way; ends when dropped. A call that is dropped unfinished was cancelled, which is
+/// not the server's failure.
+#[derive(Debug)]
+pub struct CallGuard {
+    tracker: Arc<LoadTracker>,
+    started: Instant,
+    /// Calls under way when it began, itself included.
+    among: u32,
+}
+
+/// A call that waits for a slot; stops waiting when dropped.
+#[derive(Debug)]
+pub struct QueueGuard(Arc<LoadTracker>);
+
+impl LoadTracker {
+    /// `slots`: how many calls the server serves at once, 0 for no limit. With a limit, whoever
+    /// grants the slots calls [`LoadTracker::served`]; without, the time of the whole call counts.
+    pub fn new(slots: u32) -> Arc<Self> {
+        Arc::new(Self {
+            slots,
+            in_flight: AtomicU32::new(0),
+            queued: AtomicU32::new(0),
+            completed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            service_time_us: AtomicU64::new(0),
+            latencies: Latencies::new(),
+        })
+    }
+
+    /// A call arrived.
+    pub fn started(self: &Arc<Self>) -> CallGuard {
+        let among = self.in_flight.fetch_add(1, Relaxed) + 1;
+        CallGuard { tracker: self.clone(), started: Instant::now(), among }
+    }
+
+    /// A call begins to wait for a slot.
+    pub fn queued(self: &Arc<Self>) -> QueueGuard {
+        self.queued.fetch_add(1, Relaxed);
+        QueueGuard(self.clone())
+    }
+
+    /// A call was served in `time`, waiting apart.
+    pub fn served(&self, time: Duration) {
+        let sample = time.as_secs_f64() * 1e6;
+        let average = f64::from_bits(self.service_time_us.load(Relaxed));
+        let next = if average == 0.0 {
+            sample
+        } else {
+            average + SERVICE_TIME_WEIGHT * (sample - average)
+        };
+        // Two calls ending at once may lose one sample of the average; that is harmless.
+        self.service_time_us.store(next.to_bits(), Relaxed);
+    }
+
+    /// Calls under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Calls that ended, and those of them that failed.
+    pub(crate) fn ended(&self) -> (u64, u64) {
+        (self.completed.load(Relaxed), self.failed.load(Relaxed))
+    }
+
+    /// What it counts, as a report without a number.
+    pub(super) fn report(&self, now: Instant) -> LoadReport {
+        let in_flight = self.in_flight();
+        let (completed, failed) = self.ended();
+        LoadReport {
+            in_flight,
+            queued: self.queued.load(Relaxed),
+            slots: self.slots,
+            service_time_us: f64::from_bits(self.service_time_us.load(Relaxed)) as u32,
+            completed,
+            failed,
+            // The next call will be one more.
+            latency_us: self.latencies.median_us(in_flight.saturating_add(1), now),
+            ..LoadReport::default()
+        }
+    }
+}
+
+impl CallGuard {
+    /// The call ended; `failed` if by the server's fault. Neither the time of a failed call nor that of
+    /// a cancelled one says how long the server takes.
+    pub fn finish(self, failed: bool) {
+        if failed {
+            self.tracker.failed.fetch_add(1, Relaxed);
+            return;
+        }
+        let now = Instant::now();
+        let latency = now.duration_since(self.started);
+        self.tracker.latencies.add(self.among, latency, now);
+        if self.tracker.slots == 0 {
+            self.tracker.served(latency);
+        }
+    }
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        self.tracker.in_flight.fetch_sub(1, Relaxed);
+        self.tracker.completed.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for QueueGuard {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(tracker: &LoadTracker) -> LoadReport {
+        tracker.report(Instant::now())
+    }
+
+    #[test]
+    fn a_report_tells_what_is_under_way_and_what_ended() {
+        let tracker = LoadTracker::new(4);
+        let (first, second) = (tracker.started(), tracker.started());
+        let waiting = tracker.queued();
+        let told = report(&tracker);
+        assert_eq!((told.in_flight, told.queued, told.slots), (2, 1, 4));
+        drop(waiting);
+        first.finish(true);
+        drop(second);
+        let told = report(&tracker);
+        assert_eq!((told.in_flight, told.queued), (0, 0));
+        assert_eq!((told.completed, told.failed), (2, 1));
+    }
+
+    #[test]
+    fn only_calls_that_were_answered_have_a_latency() {
+        let tracker = LoadTracker::new(1);
+        tracker.started().finish(true);
+        drop(tracker.started());
+        assert_eq!(report(&tracker).latency_us, 0);
+        let call = tracker.started();
+        std::thread::sleep(Duration::from_millis(1));
+        call.finish(false);
+        assert!(report(&tracker).latency_us >= 1_000);
+    }
+
+    #[test]
+    fn service_time_follows_what_was_served() {
+        let tracker = LoadTracker::new(1);
+        for _ in 0..200 {
+            tracker.served(Duration::from_millis(5));
+        }
+        assert_eq!(report(&tracker).service_time_us, 5000);
+        for _ in 0..200 {
+            tracker.served(Duration::from_millis(15));
+        }
+        assert!(report(&tracker).service_time_us > 14_900);
+    }
+}
