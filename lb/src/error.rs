@@ -111,6 +111,14 @@ pub enum LbError {
     /// Every endpoint is down or not connected yet.
     #[error("no server of pool `{0}` is ready; see `strife admin status`")]
     NoReadyEndpoint(String),
+    /// A look-aside request that would leave the choice to the client.
+    #[error("{named} servers to avoid; name {most} at most, those that failed last")]
+    TooManyAvoided {
+        /// How many were named.
+        named: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// Every connection to it carries as many calls as it may.
     #[error("server {0} has as many calls under way as it may have; try again later")]
     NoFreeStream(String),

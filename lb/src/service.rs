@@ -60,6 +60,7 @@ impl From<LbError> for Status {
             | LbError::MalformedPoolPolicy(_)
             | LbError::OutOfRange { .. }
             | LbError::InvalidPolicy(_)
+            | LbError::TooManyAvoided { .. }
             | LbError::InvalidReport(_) => Self::invalid_argument(message),
         }
     }

@@ -22,6 +22,9 @@ use crate::{
     metrics::PickMetrics, pool::Pool,
 };
 
+/// Servers that a client may ask to be kept from: more are no advice but a list of its own.
+const MAX_AVOIDED: usize = 16;
+
 /// The service.
 pub(crate) struct LookAside {
     balancer: Arc<Balancer>,
@@ -38,22 +41,30 @@ impl LookAside {
         Self { balancer, context, next_pick_id: AtomicU64::new(1) }
     }
 
-    fn pick(&self, pool: &Pool) -> Result<ServerResponse, LbError> {
+    fn pick(&self, pool: &Pool, request: &ServerRequest) -> Result<ServerResponse, LbError> {
+        if request.avoid.len() > MAX_AVOIDED {
+            return Err(LbError::TooManyAvoided { named: request.avoid.len(), most: MAX_AVOIDED });
+        }
         let now = self.balancer.clock.now();
+        let snapshot = pool.snapshot();
+        let ready = snapshot.ready.iter().enumerate();
+        let avoided = |endpoint: &Endpoint| request.avoid.contains(&endpoint.address);
+        let avoid: Vec<_> = ready.filter(|(_, one)| avoided(one)).map(|(index, _)| index).collect();
+        let info = PickInfo { hash: request.hash, avoid: &avoid };
         let mut picking = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         let (context, metrics) = &mut *picking;
         context.now = now;
-        let snapshot = pool.snapshot();
-        let Some(pick) = snapshot.picker.pick(PickInfo::default(), context) else {
+        let Some(pick) = snapshot.picker.pick(info, context) else {
             pool.count_unavailable();
             return Err(LbError::NoReadyEndpoint(pool.name.clone()));
         };
+        // Before anybody else picks: who asks at the same moment sees this debt.
+        snapshot.ready[pick.index].load.lease(now);
         let place = self.balancer.pools.iter().position(|one| std::ptr::eq(&**one, pool));
         metrics[place.expect("the pool is one of the pools")].count(snapshot.policy.place, pick);
-        let endpoint = &snapshot.ready[pick.index];
-        endpoint.load.lease(now);
+        drop(picking);
         Ok(ServerResponse {
-            address: endpoint.address.clone(),
+            address: snapshot.ready[pick.index].address.clone(),
             pick_id: self.next_pick_id.fetch_add(1, Relaxed),
             policy: snapshot.policy.policy.name().to_owned(),
             regime: pick.regime.as_str().to_owned(),
@@ -105,8 +116,9 @@ impl LoadBalancer for LookAside {
         &self,
         request: Request<ServerRequest>,
     ) -> Result<Response<ServerResponse>, Status> {
-        let pool = self.balancer.pool(&request.get_ref().pool)?;
-        Ok(Response::new(self.pick(pool)?))
+        let request = request.get_ref();
+        let pool = self.balancer.pool(&request.pool)?;
+        Ok(Response::new(self.pick(pool, request)?))
     }
 
     async fn report_server_load(
@@ -155,20 +167,4 @@ impl LoadBalancer for LookAside {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_speaks_for_its_own_pool() {
-        let check = |role, name: &str, pool: &str, expected| {
-            assert_eq!(may_report(&Identity::new(role, name), pool), expected, "{name} {pool}");
-        };
-        check(Role::Bank, "ICICI", "bank.icici", true);
-        check(Role::Bank, "icici", "bank.sbi", false);
-        check(Role::Bank, "icici", "gateway", false);
-        check(Role::Bank, "icici", "default", true);
-        check(Role::Gateway, "1", "gateway", true);
-        check(Role::Gateway, "1", "bank.icici", false);
-        check(Role::Client, "john", "default", false);
-    }
-}
+mod tests;

@@ -68,13 +68,13 @@ async fn look_aside_picks_follow_the_reports_and_debit_the_picked_server() {
     let stubs = plain_stubs(2);
     let fleet = Fleet::start(&format!("--pool default={}", list(&stubs))).await;
     let mut client = fleet.look_aside(&Security::Plaintext);
-    let request = ServerRequest { pool: String::new() };
+    let request = ServerRequest::default();
     let first = client.get_best_server(request.clone()).await.unwrap().into_inner();
     assert_eq!((first.policy.as_str(), first.regime.as_str()), ("least_load", "in_flight"));
     assert!(first.lease_ms > 0);
     let second = client.get_best_server(request).await.unwrap().into_inner();
     assert!(second.pick_id > first.pick_id);
-    let unknown = ServerRequest { pool: "bank.x".to_owned() };
+    let unknown = ServerRequest { pool: "bank.x".to_owned(), ..ServerRequest::default() };
     let status = client.get_best_server(unknown).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 }

@@ -9,6 +9,7 @@ mod fleet;
 mod handover;
 mod identity;
 mod lifecycle;
+mod look_aside;
 mod resets;
 mod routing;
 mod stalls;

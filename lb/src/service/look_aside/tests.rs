@@ -1,0 +1,101 @@
+//! Picks for clients that connect by themselves; who may report for whom.
+
+use std::num::NonZeroUsize;
+
+use strife_policy::Ramp;
+use strife_runtime::tls::Expected;
+
+use super::*;
+use crate::{
+    config::PoolConfig,
+    snapshot::{Member, State},
+};
+
+#[test]
+fn a_server_speaks_for_its_own_pool() {
+    let check = |role, name: &str, pool: &str, expected| {
+        assert_eq!(may_report(&Identity::new(role, name), pool), expected, "{name} {pool}");
+    };
+    check(Role::Bank, "ICICI", "bank.icici", true);
+    check(Role::Bank, "icici", "bank.sbi", false);
+    check(Role::Bank, "icici", "gateway", false);
+    check(Role::Bank, "icici", "default", true);
+    check(Role::Gateway, "1", "gateway", true);
+    check(Role::Gateway, "1", "bank.icici", false);
+    check(Role::Client, "john", "default", false);
+}
+
+const SERVERS: [&str; 4] = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4"];
+
+/// A balancer of one pool, with these servers READY.
+fn look_aside(policy: &str, servers: &[&str]) -> (LookAside, Arc<Pool>) {
+    let balancer = Arc::new(Balancer::new(&[PoolConfig::of("bank", servers, policy)]).unwrap());
+    let pool = balancer.pools[0].clone();
+    publish(&pool, servers);
+    (LookAside::new(balancer), pool)
+}
+
+fn publish(pool: &Pool, servers: &[&str]) {
+    let member = |address: &&str| {
+        // Long past its ramp.
+        let ramp = Ramp { window: Duration::ZERO, ..Ramp::default() };
+        let endpoint = Endpoint::new(address, Expected::AnyServer, ramp, NonZeroUsize::MIN);
+        Member { state: State::Ready, ..Member::new(endpoint) }
+    };
+    pool.publish_members(servers.iter().map(member).collect());
+}
+
+fn leased(pool: &Pool, now: Duration) -> Vec<u64> {
+    pool.snapshot().ready.iter().map(|endpoint| endpoint.load.leased(now)).collect()
+}
+
+fn avoiding(avoid: &[&str]) -> ServerRequest {
+    let avoid = avoid.iter().map(|&address| address.to_owned()).collect();
+    ServerRequest { avoid, ..ServerRequest::default() }
+}
+
+#[test]
+fn servers_to_avoid_are_avoided_while_there_are_others() {
+    let (service, pool) = look_aside("least_load", &SERVERS);
+    for _ in 0..200 {
+        let picked = service.pick(&pool, &avoiding(&SERVERS[..3])).unwrap();
+        assert_eq!(picked.address, SERVERS[3]);
+    }
+    let all = service.pick(&pool, &avoiding(&SERVERS)).unwrap();
+    assert!(SERVERS.contains(&all.address.as_str()), "better one of those than none");
+    let strangers = service.pick(&pool, &avoiding(&["10.0.0.1:1", "nobody"])).unwrap();
+    assert!(SERVERS.contains(&strangers.address.as_str()));
+}
+
+#[test]
+fn a_client_does_not_choose_by_avoiding_all_others() {
+    let (service, pool) = look_aside("least_load", &SERVERS);
+    let error = service.pick(&pool, &avoiding(&["127.0.0.1:9"; 17])).unwrap_err();
+    assert!(matches!(error, LbError::TooManyAvoided { named: 17, most: 16 }), "{error}");
+    assert_eq!(leased(&pool, service.balancer.clock.now()), [0; 4]);
+}
+
+#[test]
+fn a_pool_without_a_ready_server_is_named() {
+    let (service, pool) = look_aside("least_load", &[]);
+    let error = service.pick(&pool, &ServerRequest::default()).unwrap_err();
+    assert!(matches!(&error, LbError::NoReadyEndpoint(pool) if pool == "bank"), "{error}");
+    assert_eq!(pool.unavailable(), 1);
+}
+
+#[test]
+fn a_server_that_leaves_takes_its_debt_along() {
+    let (service, pool) = look_aside("pick_first", &SERVERS[..1]);
+    for _ in 0..5 {
+        service.pick(&pool, &ServerRequest::default()).unwrap();
+    }
+    let left = pool.snapshot().ready[0].clone();
+    let now = service.balancer.clock.now();
+    assert_eq!(leased(&pool, now), [5]);
+    publish(&pool, &SERVERS[1..3]);
+    assert_eq!(leased(&pool, now), [0, 0]);
+    publish(&pool, &SERVERS[..1]);
+    assert_eq!(leased(&pool, now), [0], "whoever comes back is somebody else");
+    drop(service);
+    assert_eq!(Arc::strong_count(&left), 1, "nobody holds it for its leases");
+}
