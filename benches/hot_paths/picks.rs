@@ -19,6 +19,7 @@ fn loaded(count: usize) -> Endpoints {
             queued: 0,
             slots: 4,
             service_time_us: 5000 + (index % 11) as u32 * 100,
+            latency_us: 0,
             cpu_utilization: 0.1,
             completed: 100,
             sequence: 1,

@@ -2,11 +2,11 @@
 
 pub mod limits;
 
-use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread};
+use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use clap::Args;
 use strife_policy::{DEFAULT_POLICY, Ramp, by_spec};
-use strife_runtime::TlsArgs;
+use strife_runtime::{TlsArgs, parse};
 
 pub use self::limits::{LimitArgs, Limits};
 use crate::error::LbError;
@@ -49,6 +49,10 @@ pub struct LbArgs {
     /// Another policy for one pool; repeatable.
     #[arg(long = "pool-policy", value_name = "NAME=POLICY")]
     pub pool_policies: Vec<String>,
+    /// How often servers are asked to report their load out of band (ORCA); those that do not serve it
+    /// are asked once a connection. 0s: never.
+    #[arg(long, default_value = "1s", value_parser = parse::duration, value_name = "TIME")]
+    pub orca_interval: Duration,
     /// Threads that carry calls; as many as there are cores if not given.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -75,6 +79,8 @@ pub struct Config {
     pub access_log: Option<String>,
     /// At least one, names differing.
     pub pools: Vec<PoolConfig>,
+    /// Between load reports out of band; `None`: they are not asked for.
+    pub orca_interval: Option<Duration>,
     /// Threads that carry calls.
     pub threads: NonZeroUsize,
     /// Bounds.
@@ -133,6 +139,7 @@ impl LbArgs {
             metrics: self.metrics.clone(),
             access_log: self.access_log.clone(),
             pools,
+            orca_interval: Some(self.orca_interval).filter(|interval| !interval.is_zero()),
             threads: self.threads.unwrap_or_else(cores),
             limits: self.limits.limits()?,
         })

@@ -6,13 +6,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
-use strife_policy::{EndpointLoad, Ramp};
+use arc_swap::ArcSwapOption;
+use strife_policy::{EndpointLoad, Ramp, Reported};
 use strife_runtime::tls::Expected;
 use tokio::sync::Notify;
+use tonic::transport::Channel;
 
-use crate::metrics::EndpointMetrics;
+use crate::{
+    error::LbError,
+    metrics::{EndpointMetrics, Label, ReportChannel},
+    reports::{ServerReport, Unreadable},
+};
 
 /// What the data plane, the health task and the control server share of a server.
 #[derive(Debug)]
@@ -27,9 +34,21 @@ pub(crate) struct Endpoint {
     pub(crate) load: Arc<EndpointLoad>,
     /// One for each thread that carries calls, by its number.
     pub(crate) metrics: Box<[EndpointMetrics]>,
+    /// Load reports, by the channel they came by.
+    reports: [ReportCounts; ReportChannel::COUNT],
+    /// The connection that its health is watched by, while it is well.
+    channel: ArcSwapOption<Channel>,
     suspected: Notify,
     draining: AtomicBool,
     gone: AtomicBool,
+}
+
+/// How many load reports were taken and how many were not: nonsense, or out of sequence.
+#[derive(Debug, Default)]
+pub(crate) struct ReportCounts {
+    accepted: AtomicU64,
+    out_of_sequence: AtomicU64,
+    invalid: AtomicU64,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -48,10 +67,53 @@ impl Endpoint {
             expected,
             load: Arc::new(EndpointLoad::new(address, ramp)),
             metrics: (0..threads.get()).map(|_| EndpointMetrics::default()).collect(),
+            reports: Default::default(),
+            channel: ArcSwapOption::empty(),
             suspected: Notify::new(),
             draining: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         })
+    }
+
+    /// It said what its load is; whether that was news.
+    pub(crate) fn reported(
+        &self,
+        now: Duration,
+        channel: ReportChannel,
+        report: &Result<ServerReport, Unreadable>,
+    ) -> Result<Reported, LbError> {
+        let outcome = report.as_ref().map_err(|unreadable| LbError::from(*unreadable));
+        let outcome = outcome.and_then(|ServerReport { orca, report }| {
+            if let Some(orca) = orca {
+                self.load.orca(now, orca)?;
+            }
+            let reported = report.as_ref().map(|report| self.load.report(now, report));
+            Ok(reported.transpose()?.unwrap_or(Reported::Accepted))
+        });
+        let counts = &self.reports[channel.index()];
+        let count = match outcome {
+            Ok(Reported::Accepted) => &counts.accepted,
+            Ok(Reported::OutOfSequence) => &counts.out_of_sequence,
+            Err(_) => &counts.invalid,
+        };
+        count.fetch_add(1, Relaxed);
+        outcome
+    }
+
+    /// Reports that came by this channel: accepted, out of sequence, invalid.
+    pub(crate) fn reports(&self, channel: ReportChannel) -> [u64; 3] {
+        let counts = &self.reports[channel.index()];
+        [&counts.accepted, &counts.out_of_sequence, &counts.invalid].map(|one| one.load(Relaxed))
+    }
+
+    /// The connection that its health is watched by, while it is well.
+    pub(crate) fn channel(&self) -> Option<Arc<Channel>> {
+        self.channel.load_full()
+    }
+
+    /// For its health task only.
+    pub(crate) fn set_channel(&self, channel: Option<Channel>) {
+        self.channel.store(channel.map(Arc::new));
     }
 
     /// A connection to it failed or ended: its health is checked at once.

@@ -6,6 +6,8 @@ use strife_policy::{InvalidPolicy, InvalidReport};
 use strife_runtime::{Failure, Identity};
 use thiserror::Error;
 
+use crate::reports::Unreadable;
+
 /// Why the balancer refuses.
 #[derive(Debug, Error)]
 pub enum LbError {
@@ -108,6 +110,9 @@ pub enum LbError {
     /// Numbers that cannot be.
     #[error(transparent)]
     InvalidReport(#[from] InvalidReport),
+    /// Not a report at all.
+    #[error("the load report is not an ORCA report (gRFC A51) of a few hundred bytes")]
+    UnreadableReport,
     /// Every endpoint is down or not connected yet.
     #[error("no server of pool `{0}` is ready; see `strife admin status`")]
     NoReadyEndpoint(String),
@@ -122,6 +127,12 @@ pub enum LbError {
     /// Every connection to it carries as many calls as it may.
     #[error("server {0} has as many calls under way as it may have; try again later")]
     NoFreeStream(String),
+}
+
+impl From<Unreadable> for LbError {
+    fn from(_: Unreadable) -> Self {
+        Self::UnreadableReport
+    }
 }
 
 impl From<LbError> for Failure {

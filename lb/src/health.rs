@@ -7,7 +7,7 @@
 
 mod link;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::SmallRng};
 use strife_runtime::Security;
@@ -18,9 +18,11 @@ use tonic_health::pb::{
 
 use self::link::Link;
 use crate::{
+    clock::Clock,
     config::Limits,
     endpoint::Endpoint,
     membership::{Finding, Writer},
+    reports,
     snapshot::State,
 };
 
@@ -38,6 +40,9 @@ pub(crate) struct HealthTask {
     pub(crate) writer: Writer,
     pub(crate) security: Security,
     pub(crate) limits: Limits,
+    /// How often the server is asked to report its load out of band; `None`: it is not.
+    pub(crate) orca_interval: Option<Duration>,
+    pub(crate) clock: Clock,
 }
 
 impl HealthTask {
@@ -51,6 +56,7 @@ impl HealthTask {
             let why = match Link::open(address, expected, &self.security, &self.limits).await {
                 Ok(link) => {
                     let (was_ready, why) = self.watch(&link).await;
+                    self.endpoint.set_channel(None);
                     if was_ready {
                         backoff = BACKOFF_FIRST;
                     }
@@ -68,19 +74,32 @@ impl HealthTask {
     /// ended it.
     async fn watch(&self, link: &Link) -> (bool, String) {
         let mut was_ready = false;
+        let mut reports = pin!(self.take_reports(link));
         loop {
             if let Err(why) = self.check(link).await {
                 return (was_ready, why);
             }
             if !was_ready {
                 was_ready = true;
+                self.endpoint.set_channel(Some(link.channel.clone()));
                 self.tell(State::Ready, "").await;
             }
             tokio::select! {
+                () = &mut reports => {}
                 () = link.lost() => return (was_ready, "the connection was lost".to_owned()),
                 () = self.endpoint.suspected() => {}
                 () = tokio::time::sleep(self.limits.health_interval) => {}
             }
+        }
+    }
+
+    /// Never ends.
+    async fn take_reports(&self, link: &Link) {
+        match self.orca_interval {
+            Some(interval) => {
+                reports::follow(&link.channel, &self.endpoint, interval, self.clock).await;
+            }
+            None => std::future::pending().await,
         }
     }
 

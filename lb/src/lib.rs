@@ -18,6 +18,7 @@ mod health;
 mod membership;
 mod metrics;
 mod pool;
+mod reports;
 mod serve;
 mod service;
 mod snapshot;

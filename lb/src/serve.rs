@@ -191,10 +191,12 @@ async fn watch(
 ) -> (JoinSet<()>, Vec<Writer>) {
     let (mut tasks, mut writers) = (JoinSet::new(), Vec::new());
     for (pool, pool_config) in balancer.pools.iter().zip(&config.pools) {
-        let (security, limits) = (security.clone(), config.limits);
+        let (security, limits, clock) = (security.clone(), config.limits, balancer.clock);
+        let orca_interval = config.orca_interval;
         let watch = move |endpoint, writer| -> membership::Watch {
             let security = security.clone();
-            Box::pin(HealthTask { endpoint, writer, security, limits }.run())
+            let task = HealthTask { endpoint, writer, security, limits, orca_interval, clock };
+            Box::pin(task.run())
         };
         let making =
             Making { ramp: pool_config.ramp, threads: config.threads, watch: Box::new(watch) };

@@ -61,6 +61,7 @@ impl From<LbError> for Status {
             | LbError::OutOfRange { .. }
             | LbError::InvalidPolicy(_)
             | LbError::TooManyAvoided { .. }
+            | LbError::UnreadableReport
             | LbError::InvalidReport(_) => Self::invalid_argument(message),
         }
     }

@@ -43,7 +43,12 @@ pub(crate) use self::{
     director::{CallEnd, Director},
     translate::Peer,
 };
-use crate::{access_log::Ended, config::Limits, metrics::ThreadMetrics};
+use crate::{
+    access_log::Ended,
+    config::Limits,
+    metrics::ThreadMetrics,
+    reports::{self, ServerReport, Unreadable},
+};
 
 /// Names the endpoint that answered, in the response headers (which are the trailers of an answer
 /// that has trailers only).
@@ -57,14 +62,21 @@ const MIN_PURGED: usize = 64;
 pub(crate) enum Memo {
     /// The pool a request goes to, or what its client is told instead; and its block as sent on.
     Request { pool: Result<usize, String>, block: Box<[u8]> },
+    /// The end of an answer, as sent on, and the load report in it.
+    Answered { block: Box<[u8]>, report: Option<Box<TrailerReport>> },
     /// Any other block, as sent on.
     Block(Box<[u8]>),
 }
 
+/// A load report in the trailers of a call, if it can be read.
+pub(crate) type TrailerReport = Result<ServerReport, Unreadable>;
+
 impl Memo {
     fn block(&self) -> &[u8] {
         match self {
-            Self::Request { block, .. } | Self::Block(block) => block,
+            Self::Request { block, .. } | Self::Answered { block, .. } | Self::Block(block) => {
+                block
+            }
         }
     }
 }
@@ -229,6 +241,7 @@ impl<D: Director> Switch<D> {
                 http_status: call.http_status,
                 grpc_status: call.grpc_status,
                 started: call.started,
+                latency: call.latency(self.now),
                 request_bytes: call.request.bytes,
                 response_bytes: call.response.bytes,
                 attempts: call.attempts,

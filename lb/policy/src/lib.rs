@@ -26,6 +26,21 @@ pub use crate::{
     round_robin::RoundRobin,
 };
 
+/// What a server says of itself in ORCA's terms (gRFC A51); 0: it does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Orca {
+    /// 1.0 is all that the server may use; above it if it may burst.
+    pub cpu_utilization: f64,
+    /// 0 to 1.
+    pub mem_utilization: f64,
+    /// As the application measures it; goes before `cpu_utilization`.
+    pub application_utilization: f64,
+    /// Calls a second (`rps_fractional`).
+    pub rps: f64,
+    /// Errors a second.
+    pub eps: f64,
+}
+
 /// Endpoints to choose among: those that take calls, in the pool's order.
 pub type Endpoints = Arc<[Arc<EndpointLoad>]>;
 
@@ -141,6 +156,13 @@ fn known_names() -> String {
 pub fn by_spec(spec: &str) -> Result<Box<dyn Policy>, InvalidPolicy> {
     let known = POLICIES.iter().find(|(known, _)| *known == spec);
     known.map(|(_, make)| make()).ok_or_else(|| InvalidPolicy::Unknown { name: spec.to_owned() })
+}
+
+/// Of a header's value, the same in every process (FNV-1a, 64 bits).
+pub fn hash(value: &[u8]) -> u64 {
+    value.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// The first index from this one on, around the end, that is not to be avoided; this one if all are.

@@ -14,6 +14,8 @@ use std::{
 
 use thiserror::Error;
 
+use crate::Orca;
+
 use self::{failures::Failures, leases::Leases, reports::Reports};
 
 pub use self::reports::{LastReport, Reported};
@@ -73,6 +75,8 @@ pub struct Report {
     pub slots: u32,
     /// Mean time to serve a call that did not wait; 0: unknown.
     pub service_time_us: u32,
+    /// Median time that a call takes which comes at the present load, microseconds; 0: unknown.
+    pub latency_us: u32,
     /// 1.0 is one core.
     pub cpu_utilization: f64,
     /// Calls finished since the process started.
@@ -137,6 +141,15 @@ impl EndpointLoad {
         let (reported, seen) = self.reports.record(now, report, own, sent);
         self.leases.settle(now, seen);
         Ok(reported)
+    }
+
+    /// An ORCA report arrived.
+    pub fn orca(&self, _now: Duration, report: &Orca) -> Result<(), InvalidReport> {
+        let cpu = report.cpu_utilization;
+        if !cpu.is_finite() || cpu < 0.0 {
+            return Err(InvalidReport::CpuUtilization(cpu));
+        }
+        Ok(())
     }
 
     /// A look-aside pick sent someone here: one more call expected, for [`leases::LEASE`].

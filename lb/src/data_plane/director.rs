@@ -8,15 +8,17 @@ use std::{
 };
 
 use slab::Slab;
-use strife_policy::{Outcome, PickContext, PickInfo};
+use strife_policy::{Outcome, PickContext, PickInfo, hash};
+use strife_wire::Head;
+use tracing::debug;
 
 use crate::{
     access_log::{self, CallRecord, Ended},
     balancer::Balancer,
     endpoint::Endpoint,
-    metrics::{CallCode, EndpointMetrics, PickMetrics, Retry},
+    metrics::{CallCode, EndpointMetrics, PickMetrics, ReportChannel, Retry},
     pool::{Pool, View},
-    switch::{CallEnd, Director},
+    switch::{CallEnd, Director, TrailerReport},
 };
 
 /// Directs one thread's calls.
@@ -104,7 +106,13 @@ impl Director for PoolDirector {
         Ok(number.expect("a pool that calls are routed to is one of the pools"))
     }
 
-    fn pick(&mut self, now: Duration, pool: usize, tried: &[usize]) -> Option<usize> {
+    fn pick(
+        &mut self,
+        now: Duration,
+        pool: usize,
+        head: Option<&Head>,
+        tried: &[usize],
+    ) -> Option<usize> {
         self.context.now = now;
         let view = &mut self.views[pool];
         let snapshot = view.snapshot.load();
@@ -113,15 +121,16 @@ impl Director for PoolDirector {
             let known = |endpoint: &Arc<Endpoint>| self.numbers.get(&endpoint.id).copied();
             view.numbers = view.ready.iter().map(known).collect();
         }
+        let policy = &snapshot.policy.policy;
+        let hashed = policy.hashed_header().zip(head);
+        let hash = hashed.and_then(|(name, head)| head.fields().get(name.as_bytes())).map(hash);
         let pick = if tried.is_empty() {
-            snapshot.picker.pick(PickInfo::default(), &mut self.context)?
+            snapshot.picker.pick(PickInfo { hash, avoid: &[] }, &mut self.context)?
         } else {
             let was_tried = |number: &Option<usize>| number.is_some_and(|one| tried.contains(&one));
             let places = view.numbers.iter().enumerate();
             let avoid: Vec<_> = places.filter(|(_, one)| was_tried(one)).map(|(i, _)| i).collect();
-            snapshot
-                .picker
-                .pick(PickInfo { avoid: &avoid, ..PickInfo::default() }, &mut self.context)?
+            snapshot.picker.pick(PickInfo { hash, avoid: &avoid }, &mut self.context)?
         };
         view.metrics.count(snapshot.policy.place, pick);
         let number = view.numbers[pick.index].unwrap_or_else(|| {
@@ -146,19 +155,26 @@ impl Director for PoolDirector {
         self.endpoints[endpoint].load.finished(now, outcome, Duration::ZERO);
     }
 
+    fn reported(&mut self, now: Duration, endpoint: usize, report: &TrailerReport) {
+        let endpoint = &self.endpoints[endpoint];
+        if let Err(error) = endpoint.reported(now, ReportChannel::Trailers, report) {
+            debug!(endpoint = endpoint.address, %error, "load report in trailers");
+        }
+    }
+
     fn unavailable(&mut self, pool: usize) {
         self.balancer.pools[pool].count_unavailable();
     }
 
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>) {
         if let Some(endpoint) = call.endpoint {
-            let latency = now.saturating_sub(call.started);
-            self.endpoints[endpoint].load.finished(now, call.outcome, latency);
+            self.endpoints[endpoint].load.finished(now, call.outcome, call.latency);
             let metrics = self.metrics(endpoint);
             metrics.calls_ended.increment(CallCode::of(call.grpc_status));
             metrics.request_bytes.add(call.request_bytes);
             metrics.response_bytes.add(call.response_bytes);
             if call.ended == Ended::Completed {
+                let latency = now.saturating_sub(call.started);
                 metrics.latency.record(latency.as_micros() as u64);
             }
         }

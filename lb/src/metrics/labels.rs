@@ -108,6 +108,20 @@ labels! {
 }
 
 labels! {
+    /// How a load report reached the balancer.
+    ReportChannel {
+        /// By `ReportServerLoad`.
+        Push => "push",
+        /// In the trailers of a call.
+        Trailers => "trailers",
+        /// In a stream of `OpenRcaService`.
+        OutOfBand => "out_of_band",
+        /// In the answer to a probe.
+        Probe => "probe",
+    }
+}
+
+labels! {
     /// A gRPC status code, by its name in the gRPC specification, or none.
     CallCode {
         Ok => "OK",

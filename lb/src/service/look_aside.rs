@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use strife_policy::{LEASE, PickContext, PickInfo, Report, Reported};
+use strife_policy::{LEASE, PickContext, PickInfo, Reported};
 use strife_proto::lb::v1::{
     DeregisterServerRequest, DeregisterServerResponse, LoadAck, LoadReport, RegisterServerRequest,
     RegisterServerResponse, ServerRequest, ServerResponse, load_balancer_server::LoadBalancer,
@@ -18,8 +18,13 @@ use tonic::{Request, Response, Status};
 use tracing::debug;
 
 use crate::{
-    balancer::Balancer, config::DEFAULT_POOL, endpoint::Endpoint, error::LbError,
-    metrics::PickMetrics, pool::Pool,
+    balancer::Balancer,
+    config::DEFAULT_POOL,
+    endpoint::Endpoint,
+    error::LbError,
+    metrics::{PickMetrics, ReportChannel},
+    pool::Pool,
+    reports::ServerReport,
 };
 
 /// Servers that a client may ask to be kept from: more are no advice but a list of its own.
@@ -128,18 +133,9 @@ impl LoadBalancer for LookAside {
         let caller = Caller::of(&request);
         let report = request.get_ref();
         let endpoint = self.reported(caller.identity.as_ref(), report)?;
-        let load = Report {
-            in_flight: report.in_flight,
-            queued: report.queued,
-            slots: report.slots,
-            service_time_us: report.service_time_us,
-            cpu_utilization: report.cpu_utilization,
-            completed: report.completed,
-            sequence: report.sequence,
-            epoch: report.epoch,
-        };
+        let now = self.balancer.clock.now();
         let reported =
-            endpoint.load.report(self.balancer.clock.now(), &load).map_err(LbError::from)?;
+            endpoint.reported(now, ReportChannel::Push, &Ok(ServerReport::from(report)))?;
         let accepted = reported == Reported::Accepted;
         if !accepted {
             debug!(

@@ -82,6 +82,9 @@ pub(super) struct Call {
     pub(super) response: Half,
     pub(super) started: Duration,
     pub(super) deadline: Option<Duration>,
+    /// When it was last given to an endpoint, and when that began to answer.
+    pub(super) assigned_at: Duration,
+    pub(super) answered_at: Option<Duration>,
     /// When it first found no stream.
     pub(super) waits_since: Option<Duration>,
     /// Endpoints it was given to.
@@ -161,6 +164,8 @@ impl Call {
             response: Half::default(),
             started: now,
             deadline: None,
+            assigned_at: now,
+            answered_at: None,
             waits_since: None,
             attempts: 0,
             patience: None,
@@ -182,6 +187,12 @@ impl Call {
             (Some(deadline), Some(patience)) => Some(deadline.min(patience)),
             (deadline, patience) => deadline.or(patience),
         }
+    }
+
+    /// How long its endpoint took, so far: to the head of the answer, for how long a stream then lasts is
+    /// the caller's affair.
+    pub(super) fn latency(&self, now: Duration) -> Duration {
+        self.answered_at.unwrap_or(now).saturating_sub(self.assigned_at)
     }
 
     /// What a whole answer says of the endpoint that gave it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use strife_policy::Outcome;
 use strife_wire::Head;
 
-use super::Peer;
+use super::{Peer, TrailerReport};
 use crate::{
     access_log::Ended,
     metrics::{EndpointMetrics, Retry},
@@ -20,7 +20,13 @@ pub(crate) trait Director {
 
     /// An endpoint for a call, another than those it was `tried` on if there is one; `None` when none
     /// is ready.
-    fn pick(&mut self, now: Duration, pool: usize, tried: &[usize]) -> Option<usize>;
+    fn pick(
+        &mut self,
+        now: Duration,
+        pool: usize,
+        head: Option<&Head>,
+        tried: &[usize],
+    ) -> Option<usize>;
 
     /// A call goes to an endpoint.
     fn started(&mut self, endpoint: usize);
@@ -30,6 +36,9 @@ pub(crate) trait Director {
 
     /// No endpoint of the pool became ready in time for a call.
     fn unavailable(&mut self, pool: usize);
+
+    /// The endpoint said in the trailers of a call what its load is.
+    fn reported(&mut self, now: Duration, endpoint: usize, report: &TrailerReport);
 
     /// A call ended. `started` was told of its endpoint.
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>);
@@ -72,6 +81,8 @@ pub(crate) struct CallEnd<'a> {
     pub(crate) http_status: u16,
     pub(crate) grpc_status: Option<u32>,
     pub(crate) started: Duration,
+    /// From when it was given to the endpoint to the head of the answer, or to the end without one.
+    pub(crate) latency: Duration,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     pub(crate) attempts: u8,

@@ -46,7 +46,8 @@ impl<D: Director> Switch<D> {
         loop {
             let call = &self.calls[number];
             let Some(pool) = call.pool else { return };
-            let Some(endpoint) = self.director.pick(self.now, pool, &call.tried) else {
+            let head = call.head.as_ref().map(|block| &block.head);
+            let Some(endpoint) = self.director.pick(self.now, pool, head, &call.tried) else {
                 return self.park(number);
             };
             // All there are were tried, or enough of them.
@@ -98,6 +99,7 @@ impl<D: Director> Switch<D> {
         self.slots[endpoint].calls += 1;
         let call = &mut self.calls[number];
         call.endpoint = Some(endpoint);
+        call.assigned_at = self.now;
         call.attempts = call.attempts.saturating_add(1);
         self.director.started(endpoint);
     }

@@ -5,9 +5,9 @@ use core::net::SocketAddr;
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::SmallRng};
-use strife_wire::{Config as WireConfig, Connection, Event, Role, hpack::encode};
+use strife_wire::{Config as WireConfig, Connection, Event, Head, Role, hpack::encode};
 
-use super::{CallEnd, Director, Peer, Switch};
+use super::{CallEnd, Director, Peer, Switch, TrailerReport};
 use crate::{
     config::Limits,
     metrics::{CallCode, EndpointMetrics, Retry},
@@ -24,7 +24,7 @@ impl Director for OneEndpoint {
         Ok(0)
     }
 
-    fn pick(&mut self, _: Duration, _: usize, _: &[usize]) -> Option<usize> {
+    fn pick(&mut self, _: Duration, _: usize, _: Option<&Head>, _: &[usize]) -> Option<usize> {
         Some(0)
     }
 
@@ -33,6 +33,8 @@ impl Director for OneEndpoint {
     fn moved(&mut self, _: Duration, _: usize, _: Retry) {}
 
     fn unavailable(&mut self, _: usize) {}
+
+    fn reported(&mut self, _: Duration, _: usize, _: &TrailerReport) {}
 
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>) {
         let metrics = &self.0;

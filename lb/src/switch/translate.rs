@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use strife_runtime::calls::{FORWARDED_ADDRESS, FORWARDED_IDENTITY};
 use strife_wire::{Head, hpack::encode};
 
-use super::ENDPOINT_HEADER;
+use super::{ENDPOINT_HEADER, ServerReport, TrailerReport, reports};
 
 /// The authority of a request that names none.
 const NO_AUTHORITY: &[u8] = b"default";
@@ -68,6 +68,12 @@ pub(super) fn answer(head: &Head, endpoint: &str) -> Box<[u8]> {
     }
     encode(&mut block, ENDPOINT_HEADER.as_str().as_bytes(), endpoint.as_bytes(), false);
     block.into()
+}
+
+/// The load report that an endpoint put into the end of an answer.
+pub(super) fn report(head: &Head) -> Option<Box<TrailerReport>> {
+    let value = head.fields().get(reports::HEADER)?;
+    Some(Box::new(ServerReport::from_trailer(value)))
 }
 
 /// A block as it was: trailers and informational answers.

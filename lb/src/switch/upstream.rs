@@ -49,14 +49,19 @@ impl<D: Director> Switch<D> {
     fn answer_head(&mut self, number: usize, block: Rc<Block<Memo>>, end_stream: bool) {
         let call = &mut self.calls[number];
         call.stage = Stage::Answered;
+        call.answered_at = Some(self.now);
         call.http_status = block.head.status();
         call.grpc_status = block.head.grpc_status();
         call.answer_is_grpc = block.head.is_grpc();
         let (down, endpoint) = (call.down, call.endpoint.unwrap_or_default());
         self.keep_no_replay(number);
         let address = self.director.address(endpoint);
-        let memo = block.memo(|head| Memo::Block(translate::answer(head, address)));
+        let memo = block.memo(|head| Memo::Answered {
+            block: translate::answer(head, address),
+            report: if end_stream { translate::report(head) } else { None },
+        });
         self.links[down.link].wire.send_headers(down.stream, memo.block(), end_stream);
+        self.take_report(number, memo);
         self.mark_dirty(down.link);
         if end_stream {
             self.calls[number].response.ended = true;
@@ -102,7 +107,11 @@ impl<D: Director> Switch<D> {
     }
 
     fn answer_trailers(&mut self, number: usize, block: Rc<Block<Memo>>) {
-        let memo = block.memo(|head| Memo::Block(translate::unchanged(head)));
+        let memo = block.memo(|head| Memo::Answered {
+            block: translate::unchanged(head),
+            report: translate::report(head),
+        });
+        self.take_report(number, memo);
         let call = &mut self.calls[number];
         call.grpc_status = block.head.grpc_status().or(call.grpc_status);
         call.response.ended = true;
@@ -114,6 +123,16 @@ impl<D: Director> Switch<D> {
         self.links[down.link].wire.send_headers(down.stream, memo.block(), true);
         self.mark_dirty(down.link);
         self.complete(number);
+    }
+
+    /// The endpoint may have said what its load is. A report that comes again is told again: it is as
+    /// true as it was.
+    fn take_report(&mut self, number: usize, memo: &Memo) {
+        if let Memo::Answered { report: Some(report), .. } = memo
+            && let Some(endpoint) = self.calls[number].endpoint
+        {
+            self.director.reported(self.now, endpoint, report);
+        }
     }
 
     /// The stream at the endpoint is over when both sides have ended it, though the client may not

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use strife_policy::Outcome;
+use strife_wire::Head;
 
 use crate::{
     access_log::Ended,
     metrics::{EndpointMetrics, Retry},
-    switch::{CallEnd, Director},
+    switch::{CallEnd, Director, TrailerReport},
 };
 
 /// What became of a call, kept.
@@ -34,6 +35,7 @@ pub(super) struct Fake {
     pub(super) in_flight: Vec<usize>,
     pub(super) next: usize,
     pub(super) moved: Vec<(usize, Retry)>,
+    pub(super) reported: Vec<(usize, TrailerReport)>,
     pub(super) ends: Vec<End>,
     pub(super) suspected: Vec<usize>,
     pub(super) unavailable: usize,
@@ -63,7 +65,7 @@ impl Director for Fake {
         if authority == "nowhere" { Err("no pool `nowhere`".to_owned()) } else { Ok(0) }
     }
 
-    fn pick(&mut self, _: Duration, _: usize, tried: &[usize]) -> Option<usize> {
+    fn pick(&mut self, _: Duration, _: usize, _: Option<&Head>, tried: &[usize]) -> Option<usize> {
         let count = self.addresses.len();
         let order = (0..count).map(|step| (self.next + step) % count);
         let ready: Vec<_> = order.filter(|one| self.is_ready[*one]).collect();
@@ -84,6 +86,11 @@ impl Director for Fake {
 
     fn unavailable(&mut self, _: usize) {
         self.unavailable += 1;
+    }
+
+    fn reported(&mut self, _: Duration, endpoint: usize, report: &TrailerReport) {
+        assert!(self.in_flight[endpoint] > 0, "reports come with calls");
+        self.reported.push((endpoint, report.clone()));
     }
 
     fn ended(&mut self, _: Duration, call: &CallEnd<'_>) {

@@ -13,7 +13,7 @@ use crate::{
     access_log::Ended,
     config::Limits,
     metrics::{CloseReason, Refusal},
-    switch::{ENDPOINT_HEADER, Peer as Caller},
+    switch::{ENDPOINT_HEADER, Peer as Caller, TrailerReport},
 };
 
 fn value<'a>(block: &'a Block, name: &str) -> Option<&'a str> {
@@ -266,4 +266,25 @@ fn an_endpoint_that_is_gone_is_forgotten_when_its_calls_have_ended() {
     }
     assert!(!world.pipes[endpoint].is_open);
     assert_eq!(world.switch.director.released, [0]);
+}
+
+#[test]
+fn load_reports_in_trailers_are_told_and_passed_on() {
+    let (mut world, client, endpoint) = World::acquainted(limits());
+    let trailer = |value| fields(&[("grpc-status", "0"), ("endpoint-load-metrics-bin", value)]);
+    let head = || fields(&[(":status", "200"), ("content-type", "application/grpc")]);
+    // A cpu_utilization of 0.5, twice, and what is no report.
+    for value in ["CQAAAAAAAOA/", "CQAAAAAAAOA/", "no report!"] {
+        let id = world.call(client, "/report", &[], b"");
+        world.run();
+        let stream = world.peer(endpoint).streams.values_mut().next_back().unwrap();
+        stream.plan.extend([Piece::Block(head(), false), Piece::Block(trailer(value), true)]);
+        world.run();
+        let received = world.peer(client).streams[&id].blocks.last().unwrap();
+        assert_eq!(self::value(received, "endpoint-load-metrics-bin"), Some(value));
+    }
+    let reported = &world.switch.director.reported;
+    let utilization = |told: &TrailerReport| Some(told.as_ref().ok()?.orca?.cpu_utilization);
+    let told: Vec<_> = reported.iter().map(|(from, told)| (*from, utilization(told))).collect();
+    assert_eq!(told, [(0, Some(0.5)), (0, Some(0.5)), (0, None)]);
 }
