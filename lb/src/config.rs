@@ -1,6 +1,10 @@
-//! From flags to a checked configuration: which pools, which policies, which bounds ([`limits`]).
+//! From flags and a file to a checked configuration: which pools and where their servers come from
+//! ([`SourceConfig`]), which policies, which bounds ([`limits`]).
 
+mod file;
 pub mod limits;
+mod membership;
+mod source;
 
 use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
@@ -8,7 +12,13 @@ use clap::Args;
 use strife_policy::{DEFAULT_POLICY, Ramp, by_spec};
 use strife_runtime::{TlsArgs, parse};
 
-pub use self::limits::{LimitArgs, Limits};
+use self::file::FileConfig;
+pub(crate) use self::source::is_address;
+pub use self::{
+    limits::{LimitArgs, Limits},
+    membership::{Membership, MembershipArgs},
+    source::SourceConfig,
+};
 use crate::error::LbError;
 
 /// The pool that takes the calls of every authority no other pool is named after.
@@ -20,7 +30,11 @@ pub const DEFAULT_POOL: &str = "default";
   strife lb --pool default=127.0.0.1:9101,127.0.0.1:9102 --plaintext
   strife lb --listen 127.0.0.1:7000 --policy round_robin --threads 1 --plaintext \\
             --pool default=127.0.0.1:9101,127.0.0.1:9102
-  strife lb --pool gateway=127.0.0.1:8080 --pool bank.icici=127.0.0.1:8091,127.0.0.1:8092")]
+  strife lb --pool gateway=127.0.0.1:8080 --pool bank.icici=127.0.0.1:8091,127.0.0.1:8092
+  strife lb --pool default=file:/etc/strife/servers.txt --plaintext
+  strife lb --pool default=dns:my-service.my-namespace.svc.cluster.local:9000 --plaintext
+  strife lb --pool gateway=register: --pool bank.icici=srv:_grpc._tcp.icici.example.com
+  strife lb --config /etc/strife/lb.toml")]
 pub struct LbArgs {
     /// Where clients connect. Port 0 takes any free port.
     #[arg(long, default_value = "127.0.0.1:7000", value_name = "ADDR")]
@@ -38,14 +52,20 @@ pub struct LbArgs {
     /// A line of JSON for every call, appended to this file; `-` is standard error.
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<String>,
-    /// A pool and its servers; repeat for more pools. Calls are routed by their authority (a pool
-    /// named `gateway` serves the authority `gateway`); a pool named `default`, or the only pool,
-    /// serves all others.
-    #[arg(long = "pool", value_name = "NAME=ADDR,ADDR")]
+    /// A file that describes pools (TOML; see docs/examples). Flags win: `--pool` replaces the servers
+    /// of a pool that the file names too, `--pool-policy` its policy.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A pool and where its servers come from; repeat for more pools. SOURCE is host:port, file:PATH
+    /// (one host:port a line, read again when it changes), dns:HOST:PORT (all its addresses),
+    /// srv:_service._proto.name, or register: (servers register themselves). Calls are routed by
+    /// their authority (a pool named `gateway` serves the authority `gateway`); a pool named
+    /// `default`, or the only pool, serves all others.
+    #[arg(long = "pool", value_name = "NAME=SOURCE,SOURCE")]
     pub pools: Vec<String>,
-    /// How servers are chosen: pick_first, round_robin or least_load.
-    #[arg(long, default_value = DEFAULT_POLICY, value_name = "POLICY")]
-    pub policy: String,
+    /// How servers are chosen: pick_first, round_robin or least_load; the last is the default.
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
     /// Another policy for one pool; repeatable.
     #[arg(long = "pool-policy", value_name = "NAME=POLICY")]
     pub pool_policies: Vec<String>,
@@ -56,6 +76,9 @@ pub struct LbArgs {
     /// Threads that carry calls; as many as there are cores if not given.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub membership: MembershipArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub limits: LimitArgs,
@@ -83,8 +106,12 @@ pub struct Config {
     pub orca_interval: Option<Duration>,
     /// Threads that carry calls.
     pub threads: NonZeroUsize,
+    /// How servers are found.
+    pub membership: Membership,
     /// Bounds.
     pub limits: Limits,
+    /// What this was made from, to be made again when the file changed.
+    pub(crate) flags: LbArgs,
 }
 
 /// One pool.
@@ -92,45 +119,50 @@ pub struct Config {
 pub struct PoolConfig {
     /// Lower case; the authority it serves.
     pub name: String,
-    /// `host:port`, at least one, differing.
-    pub addresses: Vec<String>,
+    /// At least one, differing.
+    pub sources: Vec<SourceConfig>,
     /// A policy that exists, with its parameters.
     pub policy: String,
     /// Slow start of servers that become ready.
     pub ramp: Ramp,
 }
 
-#[cfg(test)]
 impl PoolConfig {
-    /// A pool of these servers, all else as by default.
+    /// All else as by default.
+    fn new(name: String, sources: Vec<SourceConfig>, policy: &str) -> Self {
+        Self { name, sources, policy: policy.to_owned(), ramp: Ramp::default() }
+    }
+
+    /// Whether a pool that was `old` is as this says once its sources and its policy are.
+    pub(crate) fn is_applied_to(&self, old: &Self) -> bool {
+        let (sources, policy) = (old.sources.clone(), old.policy.clone());
+        Self { sources, policy, ..self.clone() } == *old
+    }
+
+    /// A pool of these servers.
+    #[cfg(test)]
     pub(crate) fn of(name: &str, addresses: &[&str], policy: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
-            policy: policy.to_owned(),
-            ramp: Ramp::default(),
-        }
+        let addresses = addresses.iter().map(|&address| address.to_owned()).collect();
+        Self::new(name.to_owned(), vec![SourceConfig::Static(addresses)], policy)
+    }
+}
+
+impl Config {
+    /// Whether there is a file, which may have changed.
+    pub(crate) fn has_file(&self) -> bool {
+        self.flags.config.is_some()
+    }
+
+    /// What the same flags and the file say now.
+    pub(crate) fn again(&self) -> Result<Self, LbError> {
+        self.flags.config()
     }
 }
 
 impl LbArgs {
-    /// Checks every flag against the others.
+    /// Checks every flag against the others, and the file if there is one.
     pub fn config(&self) -> Result<Config, LbError> {
-        let mut pools: Vec<PoolConfig> = Vec::new();
-        by_spec(&self.policy)?;
-        for text in &self.pools {
-            let pool = pool(text, &self.policy)?;
-            if pools.iter().any(|other| other.name == pool.name) {
-                return Err(LbError::DuplicatePool(pool.name));
-            }
-            pools.push(pool);
-        }
-        if pools.is_empty() {
-            return Err(LbError::NoPool);
-        }
-        for text in &self.pool_policies {
-            set_policy(&mut pools, text)?;
-        }
+        let pools = self.all_pools()?;
         let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Ok(Config {
             listen: self.listen.clone(),
@@ -141,45 +173,56 @@ impl LbArgs {
             pools,
             orca_interval: Some(self.orca_interval).filter(|interval| !interval.is_zero()),
             threads: self.threads.unwrap_or_else(cores),
+            membership: self.membership.membership()?,
             limits: self.limits.limits()?,
+            flags: self.clone(),
         })
+    }
+
+    /// Those of the file, then those of flags.
+    fn all_pools(&self) -> Result<Vec<PoolConfig>, LbError> {
+        let file = self.config.as_deref().map(FileConfig::read).transpose()?.unwrap_or_default();
+        let policy = self.policy.as_ref().or(file.policy.as_ref());
+        let policy = policy.map_or(DEFAULT_POLICY, String::as_str);
+        by_spec(policy)?;
+        let mut pools = file.pools;
+        for pool in pools.iter_mut().filter(|pool| pool.policy.is_empty()) {
+            policy.clone_into(&mut pool.policy);
+        }
+        let mut names = HashSet::new();
+        for text in &self.pools {
+            let pool = pool(text, policy)?;
+            if !names.insert(pool.name.clone()) {
+                return Err(LbError::DuplicatePool(pool.name));
+            }
+            match pools.iter_mut().find(|known| known.name == pool.name) {
+                Some(known) => known.sources = pool.sources,
+                None => pools.push(pool),
+            }
+        }
+        if pools.is_empty() {
+            return Err(LbError::NoPool);
+        }
+        for text in &self.pool_policies {
+            set_policy(&mut pools, text)?;
+        }
+        Ok(pools)
     }
 }
 
 fn pool(text: &str, policy: &str) -> Result<PoolConfig, LbError> {
     let malformed = || LbError::MalformedPool(text.to_owned());
     let (name, list) = text.split_once('=').ok_or_else(malformed)?;
-    let name = name.trim().to_ascii_lowercase();
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    if name.is_empty() || !name.bytes().all(allowed) {
-        return Err(malformed());
-    }
-    let mut seen = HashSet::new();
-    let mut addresses = Vec::new();
-    for address in list.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-        let (pool, address) = (name.clone(), address.to_owned());
-        if !is_address(&address) {
-            return Err(LbError::MalformedAddress { pool, address });
-        }
-        if !seen.insert(address.clone()) {
-            return Err(LbError::DuplicateAddress { pool, address });
-        }
-        addresses.push(address);
-    }
-    if addresses.is_empty() {
-        return Err(LbError::PoolWithoutServers(name));
-    }
-    Ok(PoolConfig { name, addresses, policy: policy.to_owned(), ramp: Ramp::default() })
+    let name = pool_name(name).ok_or_else(malformed)?;
+    let sources = source::sources(&name, list.split(','))?;
+    Ok(PoolConfig::new(name, sources, policy))
 }
 
-fn is_address(text: &str) -> bool {
-    // As what it will be used for: the authority of a connection.
-    let authority: Result<http::uri::Authority, _> = text.parse();
-    authority.is_ok_and(|authority| {
-        !authority.host().is_empty()
-            && authority.port_u16().is_some_and(|port| port > 0)
-            && !text.contains('@')
-    })
+/// As pools are known by, if it can be a pool's name.
+fn pool_name(text: &str) -> Option<String> {
+    let name = text.trim().to_ascii_lowercase();
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (!name.is_empty() && name.bytes().all(is_allowed)).then_some(name)
 }
 
 fn set_policy(pools: &mut [PoolConfig], text: &str) -> Result<(), LbError> {

@@ -19,11 +19,35 @@ pub enum LbError {
         "--pool `{0}` is not a pool; write NAME=ADDR,ADDR with a name of letters, digits, `.`, `-`, `_`"
     )]
     MalformedPool(String),
+    /// A name in a configuration file that no authority can have.
+    #[error("`{0}` cannot name a pool; use letters, digits, `.`, `-`, `_`")]
+    MalformedPoolName(String),
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration {path} ({reason}); ready ones stand in docs/examples/")]
+    UnreadableConfig {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The configuration file says what cannot be.
+    #[error("{path}, line {line}: {reason}")]
+    InvalidConfig {
+        /// Which.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// What, and what to do.
+        reason: String,
+    },
     /// `NAME=` with nothing behind it.
-    #[error("pool `{0}` has no servers; write {0}=ADDR,ADDR with at least one host:port")]
+    #[error(
+        "pool `{0}` has no servers; name at least one host:port, file:PATH, dns:HOST:PORT, srv:NAME \
+         or register:"
+    )]
     PoolWithoutServers(String),
     /// The same name twice.
-    #[error("pool `{0}` is named twice; put all its servers into one --pool")]
+    #[error("pool `{0}` is named twice; name all its servers in one place")]
     DuplicatePool(String),
     /// Not `host:port`.
     #[error("pool `{pool}`: `{address}` is not host:port")]
@@ -32,6 +56,16 @@ pub enum LbError {
         pool: String,
         /// What.
         address: String,
+    },
+    /// Neither an address nor anything else that servers come from.
+    #[error("pool `{pool}`: `{text}` does not say where servers are; write {expected}")]
+    MalformedSource {
+        /// Where.
+        pool: String,
+        /// What.
+        text: String,
+        /// What to write.
+        expected: &'static str,
     },
     /// The same server twice.
     #[error("pool `{pool}` names {address} twice; remove one")]
@@ -99,8 +133,27 @@ pub enum LbError {
         /// Which.
         address: String,
     },
+    /// Servers of this pool come from elsewhere.
+    #[error("pool `{0}` takes no registrations; start the balancer with --pool {0}=register:")]
+    NoRegistration(String),
+    /// There is nothing to end.
+    #[error("no server {address} is registered with pool `{pool}`; its lease may have ended")]
+    NotRegistered {
+        /// Where.
+        pool: String,
+        /// Which.
+        address: String,
+    },
+    /// A pool holds no more registered servers.
+    #[error("pool `{pool}` has {most} registered servers and takes no more")]
+    TooManyRegistrations {
+        /// Where.
+        pool: String,
+        /// How many it may have.
+        most: usize,
+    },
     /// A server may speak for its own pool only.
-    #[error("{identity} may not report for pool `{pool}`")]
+    #[error("{identity} may not speak for servers of pool `{pool}`")]
     NotItsPool {
         /// Who.
         identity: Identity,
@@ -123,6 +176,14 @@ pub enum LbError {
         named: usize,
         /// How many may be.
         most: usize,
+    },
+    /// The pool's sources named no server so far.
+    #[error("pool `{pool}` has no servers ({why}); see `strife admin status`")]
+    NoServers {
+        /// Which.
+        pool: String,
+        /// What its sources say.
+        why: String,
     },
     /// Every connection to it carries as many calls as it may.
     #[error("server {0} has as many calls under way as it may have; try again later")]

@@ -12,6 +12,7 @@ mod balancer;
 mod clock;
 pub mod config;
 mod data_plane;
+mod discovery;
 mod endpoint;
 mod error;
 mod health;
@@ -26,7 +27,7 @@ mod switch;
 
 pub use crate::{
     admin::{AdminArgs, run_admin},
-    config::{Config, LbArgs, Limits, PoolConfig},
+    config::{Config, LbArgs, Limits, PoolConfig, SourceConfig},
     error::LbError,
     serve::{Bound, run},
     switch::{ENDPOINT_HEADER, Loopback},

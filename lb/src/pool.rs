@@ -13,11 +13,13 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use strife_policy::{InvalidPolicy, POLICIES, Policy, by_spec};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     config::PoolConfig,
+    discovery::SourceStatus,
     endpoint::Endpoint,
+    error::LbError,
     metrics::PoolMetrics,
     snapshot::{ChosenPolicy, Member, Snapshot},
 };
@@ -28,6 +30,8 @@ pub(crate) struct Pool {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Told when members or their health change; a picker made anew is no such change.
     changed: watch::Sender<()>,
+    /// Where its members come from.
+    sources: ArcSwap<Vec<Arc<SourceStatus>>>,
     unavailable: AtomicU64,
     pub(crate) metrics: PoolMetrics,
 }
@@ -43,16 +47,22 @@ impl Pool {
             name: config.name.clone(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             changed: watch::Sender::new(()),
+            sources: ArcSwap::default(),
             unavailable: AtomicU64::new(0),
             metrics: PoolMetrics::default(),
         })
     }
 
-    /// Waits until there are members and every one was tried once, `timeout` at most.
+    /// Waits until every source was asked and every member tried once, `timeout` at most.
     pub(crate) async fn wait_until_settled(&self, timeout: Duration) -> bool {
-        let is_settled =
-            |snapshot: &Snapshot| !snapshot.members.is_empty() && snapshot.is_settled();
-        self.wait_until(timeout, is_settled).await
+        let deadline = Instant::now() + timeout;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        for source in self.sources().iter() {
+            if !source.wait_until_asked(left()).await {
+                return false;
+            }
+        }
+        self.wait_until(left(), Snapshot::is_settled).await
     }
 
     async fn wait_until(&self, timeout: Duration, condition: impl Fn(&Snapshot) -> bool) -> bool {
@@ -94,6 +104,30 @@ impl Pool {
 
     pub(crate) fn endpoint(&self, address: &str) -> Option<Arc<Endpoint>> {
         self.member(address).map(|member| member.endpoint)
+    }
+
+    /// Where its members come from, in their order.
+    pub(crate) fn sources(&self) -> Arc<Vec<Arc<SourceStatus>>> {
+        self.sources.load_full()
+    }
+
+    /// For [`crate::discovery`] only.
+    pub(crate) fn set_sources(&self, sources: Vec<Arc<SourceStatus>>) {
+        self.sources.store(Arc::new(sources));
+    }
+
+    /// Why there is nobody to send a call to.
+    pub(crate) fn why_unavailable(&self) -> LbError {
+        let pool = self.name.clone();
+        if !self.snapshot.load().members.is_empty() {
+            return LbError::NoReadyEndpoint(pool);
+        }
+        let why = |source: &Arc<SourceStatus>| match source.said().problem {
+            problem if problem.is_empty() => format!("{} names none", source.name),
+            problem => format!("{}: {problem}", source.name),
+        };
+        let why: Vec<_> = self.sources().iter().map(why).collect();
+        LbError::NoServers { pool, why: why.join("; ") }
     }
 
     /// A call found no endpoint ready and was refused.

@@ -1,5 +1,6 @@
 //! A balancer's life: bind or take over, watch, serve until shutdown or a successor, drain.
 
+mod inheritance;
 mod takeover;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -11,12 +12,13 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use self::takeover::Takeover;
+use self::{inheritance::Inheritance, takeover::Takeover};
 use crate::{
     access_log::AccessLog,
     balancer::Balancer,
     config::{Config, LbArgs},
     data_plane::{self, DataPlane},
+    discovery::{Registrations, Sources, reload_on_hangup},
     health::HealthTask,
     membership::{self, Making, Writer},
     metrics::{self, Metrics},
@@ -88,11 +90,20 @@ impl Bound {
     /// bounded time. Calls `ready` once calls are accepted and every server was tried.
     pub async fn serve(mut self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Failure> {
         let balancer = Arc::new(Balancer::new(&self.config.pools)?);
-        let (_writing, writers) = watch(&balancer, &self.security, &self.config).await;
+        let Watched { mut beside, writers, sources, registrations } =
+            watch(&balancer, &self.security, &self.config).await;
+        beside.spawn(reload_on_hangup(self.config.clone(), sources, writers.clone()));
+        let policies = self.config.pools.iter().map(|pool| pool.policy.clone()).collect();
+        let inheritance = Inheritance {
+            balancer: balancer.clone(),
+            writers: writers.clone(),
+            registrations: registrations.clone(),
+            policies,
+        };
         // What can fail does so before another balancer yields to this one.
         let access_log = self.config.access_log.as_deref().map(AccessLog::open).transpose()?;
         if let Some(takeover) = &mut self.takeover {
-            let begin = begin_in_place(takeover, &balancer, &writers);
+            let begin = begin_in_place(takeover, &inheritance);
             tokio::select! {
                 begun = begin => begun?,
                 () = shutdown.requested() => return Ok(()),
@@ -103,7 +114,6 @@ impl Bound {
         let metrics = Metrics::new(threads, limits, written);
         let senders = access_log.iter().flat_map(|log| (0..threads.get()).map(|_| log.sender()));
         let logs = senders.collect();
-        let mut beside = JoinSet::new();
         if let Some(log) = &access_log {
             beside.spawn(log.reopen_on_hangup());
         }
@@ -116,15 +126,15 @@ impl Bound {
         let data_plane =
             DataPlane { balancer: balancer.clone(), security, limits, threads, metrics };
         let carried = data_plane::serve(self.listener, data_plane, logs, shutdown.clone());
-        let controlled =
-            self.control.serve(service::services(&balancer, writers), shutdown.clone());
+        let services = service::services(&balancer, writers, registrations);
+        let controlled = self.control.serve(services, shutdown.clone());
         let announced = async {
             settled(&balancer).await;
             ready();
             Ok(())
         };
         let yielded = async {
-            yield_to_successor(self.takeover, &balancer, &shutdown, page_task).await;
+            yield_to_successor(self.takeover, &inheritance, &shutdown, page_task).await;
             Ok(())
         };
         let served = async { tokio::try_join!(carried, controlled, announced, yielded) };
@@ -146,19 +156,20 @@ async fn listen(
     }
 }
 
-/// Who takes over knows its servers before it accepts.
-async fn begin_in_place(
-    takeover: &mut Takeover,
-    balancer: &Balancer,
-    writers: &[Writer],
-) -> Result<(), Failure> {
-    if takeover.has_predecessor() {
-        settled(balancer).await;
+/// Who takes over knows its servers before it accepts, those that it inherits too.
+async fn begin_in_place(takeover: &mut Takeover, inheritance: &Inheritance) -> Result<(), Failure> {
+    let has_predecessor = takeover.has_predecessor();
+    if has_predecessor {
+        settled(&inheritance.balancer).await;
     }
-    takeover.complete(balancer, writers).await
+    takeover.complete(inheritance).await?;
+    if has_predecessor {
+        settled(&inheritance.balancer).await;
+    }
+    Ok(())
 }
 
-/// Every server was tried once, or had the time to be.
+/// Every source was asked and every server tried once, or had the time to be.
 async fn settled(balancer: &Balancer) {
     let settled = balancer.pools.iter().map(|pool| pool.wait_until_settled(SETTLE_TIMEOUT));
     join_all(settled).await;
@@ -168,13 +179,13 @@ async fn settled(balancer: &Balancer) {
 /// it, so that nobody waits in the queue of a socket that is no longer served.
 async fn yield_to_successor(
     takeover: Option<Takeover>,
-    balancer: &Balancer,
+    inheritance: &Inheritance,
     shutdown: &Shutdown,
     page: Option<AbortHandle>,
 ) {
     let Some(takeover) = takeover else { return };
     tokio::select! {
-        () = takeover.taken_over(balancer) => {
+        () = takeover.taken_over(inheritance) => {
             // What is asked of the page from now on is asked of the successor.
             page.inspect(AbortHandle::abort);
             shutdown.request();
@@ -183,13 +194,23 @@ async fn yield_to_successor(
     }
 }
 
-/// Starts a writer per pool, which has every endpoint watched; they end with what is returned.
-async fn watch(
-    balancer: &Balancer,
-    security: &Security,
-    config: &Config,
-) -> (JoinSet<()>, Vec<Writer>) {
-    let (mut tasks, mut writers) = (JoinSet::new(), Vec::new());
+/// What works for the pools; ends with it.
+struct Watched {
+    beside: JoinSet<()>,
+    /// One of each per pool, in the balancer's order.
+    writers: Vec<Writer>,
+    sources: Vec<Sources>,
+    registrations: Vec<Arc<Registrations>>,
+}
+
+/// Starts a writer per pool, which has every endpoint watched, and the pool's sources.
+async fn watch(balancer: &Balancer, security: &Security, config: &Config) -> Watched {
+    let mut watched = Watched {
+        beside: JoinSet::new(),
+        writers: Vec::new(),
+        sources: Vec::new(),
+        registrations: Vec::new(),
+    };
     for (pool, pool_config) in balancer.pools.iter().zip(&config.pools) {
         let (security, limits, clock) = (security.clone(), config.limits, balancer.clock);
         let orca_interval = config.orca_interval;
@@ -201,9 +222,16 @@ async fn watch(
         let making =
             Making { ramp: pool_config.ramp, threads: config.threads, watch: Box::new(watch) };
         let (writer, task) = membership::writer(pool.clone(), balancer.clock, making);
-        tasks.spawn(task);
-        writer.set_servers(0, pool_config.addresses.clone()).await;
-        writers.push(writer);
+        watched.beside.spawn(task);
+        let lease = config.membership.registration_lease;
+        let registrations = Registrations::new(pool.clone(), writer.clone(), balancer.clock, lease);
+        watched.beside.spawn(registrations.clone().expire());
+        let (to, registry) = (writer.clone(), registrations.clone());
+        let mut sources = Sources::new(pool.clone(), to, config.membership, registry);
+        sources.set(&pool_config.sources).await;
+        watched.writers.push(writer);
+        watched.sources.push(sources);
+        watched.registrations.push(registrations);
     }
-    (tasks, writers)
+    watched
 }

@@ -2,6 +2,7 @@
 
 mod control;
 mod look_aside;
+mod registration;
 
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use strife_proto::lb::v1::{
 use strife_runtime::{AccessTable, Role, Rule, Services};
 use tonic::Status;
 
-use self::{control::Control, look_aside::LookAside};
-use crate::{balancer::Balancer, error::LbError, membership::Writer};
+use self::{control::Control, look_aside::LookAside, registration::Registry};
+use crate::{balancer::Balancer, discovery::Registrations, error::LbError, membership::Writer};
 
 /// Who may call what. For which pool a server may report is decided by its name as well.
 const ACCESS: AccessTable = &[
@@ -24,6 +25,11 @@ const ACCESS: AccessTable = &[
         path: "/strife.lb.v1.LoadBalancer/ReportServerLoad",
         roles: &[Role::Bank, Role::Gateway],
     },
+    Rule { path: "/strife.lb.v1.LoadBalancer/RegisterServer", roles: &[Role::Bank, Role::Gateway] },
+    Rule {
+        path: "/strife.lb.v1.LoadBalancer/DeregisterServer",
+        roles: &[Role::Bank, Role::Gateway],
+    },
     Rule { path: "/strife.lb.v1.LoadBalancerAdmin/", roles: &[Role::Admin] },
 ];
 
@@ -31,10 +37,16 @@ const ACCESS: AccessTable = &[
 const LOGGED: &[&str] =
     &["/strife.lb.v1.LoadBalancerAdmin/SetPolicy", "/strife.lb.v1.LoadBalancerAdmin/DrainServer"];
 
-/// Everything the control server serves. `writers`: one per pool, in the balancer's order.
-pub(crate) fn services(balancer: &Arc<Balancer>, writers: Vec<Writer>) -> Services {
+/// Everything the control server serves. `writers`, `registrations`: one per pool, in the balancer's
+/// order.
+pub(crate) fn services(
+    balancer: &Arc<Balancer>,
+    writers: Vec<Writer>,
+    registrations: Vec<Arc<Registrations>>,
+) -> Services {
+    let registry = Registry::new(balancer.clone(), registrations);
     Services::new(ACCESS)
-        .add(LoadBalancerServer::new(LookAside::new(balancer.clone())))
+        .add(LoadBalancerServer::new(LookAside::new(balancer.clone(), registry)))
         .add(LoadBalancerAdminServer::new(Control::new(balancer.clone(), writers)))
         .logged(LOGGED)
 }
@@ -45,14 +57,23 @@ impl From<LbError> for Status {
         match error {
             LbError::UnknownPool { .. }
             | LbError::UnknownEndpoint { .. }
+            | LbError::NotRegistered { .. }
             | LbError::NoServerToDrain(_) => Self::not_found(message),
-            LbError::LastServer { .. } => Self::failed_precondition(message),
+            LbError::LastServer { .. } | LbError::NoRegistration(_) => {
+                Self::failed_precondition(message)
+            }
             LbError::NotItsPool { .. } => Self::permission_denied(message),
-            LbError::NoReadyEndpoint(_) => Self::unavailable(message),
-            LbError::NoFreeStream(_) => Self::resource_exhausted(message),
+            LbError::NoReadyEndpoint(_) | LbError::NoServers { .. } => Self::unavailable(message),
+            LbError::NoFreeStream(_) | LbError::TooManyRegistrations { .. } => {
+                Self::resource_exhausted(message)
+            }
             LbError::NoPoolFor { .. } => Self::unimplemented(message),
             LbError::NoPool
             | LbError::MalformedPool(_)
+            | LbError::MalformedPoolName(_)
+            | LbError::UnreadableConfig { .. }
+            | LbError::InvalidConfig { .. }
+            | LbError::MalformedSource { .. }
             | LbError::PoolWithoutServers(_)
             | LbError::DuplicatePool(_)
             | LbError::MalformedAddress { .. }

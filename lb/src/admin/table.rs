@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use strife_proto::lb::v1::{EndpointState, EndpointStatus, StatusResponse};
+use strife_proto::lb::v1::{EndpointState, EndpointStatus, SourceStatus, StatusResponse};
 
 const HEADINGS: [&str; 9] = [
     "SERVER",
@@ -25,6 +25,10 @@ pub(super) fn status(status: &StatusResponse) -> String {
             let _ = write!(text, ", {} calls found no server ready", pool.unavailable);
         }
         text.push('\n');
+        for source in pool.sources.iter().filter(|source| !source.problem.is_empty()) {
+            let SourceStatus { source, servers, problem } = source;
+            let _ = writeln!(text, "  {source} ({servers} servers): {problem}");
+        }
         let rows = std::iter::once(HEADINGS.map(str::to_owned));
         text.push_str(&align(&rows.chain(pool.endpoints.iter().map(row)).collect::<Vec<_>>()));
     }
@@ -94,14 +98,21 @@ mod tests {
         };
         let endpoints =
             vec![endpoint("a:1", 7, Some(40)), endpoint("10.0.0.1:9102", 123_456, None), down];
+        let source = |source: &str, problem: &str| SourceStatus {
+            source: source.to_owned(),
+            servers: 3,
+            problem: problem.to_owned(),
+        };
         let pool = PoolStatus {
             name: "default".to_owned(),
             policy: "least_load".to_owned(),
             endpoints,
             unavailable: 2,
+            sources: vec![source("file:a.txt", ""), source("dns:b:1", "DNS names no address")],
         };
         let expected = "\
 pool default: least_load, 2 calls found no server ready
+  dns:b:1 (3 servers): DNS names no address
   SERVER         STATE              IN FLIGHT   CALLS  OK  FAILED  REPORT AGE  SERVICE TIME  WHY NOT READY
   a:1            READY                      0       7   0       0       40 ms        5.2 ms
   10.0.0.1:9102  READY                      0  123456   0       0           -             -

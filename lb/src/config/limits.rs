@@ -8,7 +8,7 @@ use strife_runtime::parse;
 use crate::error::LbError;
 
 /// No time given by a flag is longer: a clock can be advanced by it without a thought.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -190,7 +190,7 @@ impl LimitArgs {
     }
 }
 
-fn check<T: Copy + PartialOrd, S: Display>(
+pub(super) fn check<T: Copy + PartialOrd, S: Display>(
     flag: &'static str,
     value: T,
     range: RangeInclusive<T>,

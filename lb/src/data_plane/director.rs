@@ -162,8 +162,10 @@ impl Director for PoolDirector {
         }
     }
 
-    fn unavailable(&mut self, pool: usize) {
-        self.balancer.pools[pool].count_unavailable();
+    fn unavailable(&mut self, pool: usize) -> String {
+        let pool = &self.balancer.pools[pool];
+        pool.count_unavailable();
+        pool.why_unavailable().to_string()
     }
 
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>) {

@@ -7,6 +7,7 @@ mod endpoints;
 mod legs;
 mod limits;
 mod pools;
+mod sources;
 
 use super::{
     Label, Metrics, Refusal, ThreadMetrics,
@@ -25,6 +26,7 @@ impl Metrics {
         self.calls(&mut page);
         legs::render(self, &mut page);
         pools::render(balancer, &mut page);
+        sources::render(balancer, &mut page);
         endpoints::render(balancer, &mut page);
         self.log(&mut page);
         limits::render(&self.limits, &mut page);

@@ -12,7 +12,8 @@ use super::{exposition::tests::parse, *};
 use crate::{
     access_log::{AccessLog, tests::call},
     balancer::Balancer,
-    config::{LbArgs, PoolConfig},
+    config::{LbArgs, PoolConfig, SourceConfig},
+    discovery::SourceStatus,
     endpoint::Endpoint,
     pool,
     snapshot::{Member, State},
@@ -31,7 +32,9 @@ pub(super) fn balancer() -> Balancer {
             let expected = Expected::of_pool(&config.name);
             Endpoint::new(address, expected, config.ramp, THREADS)
         };
-        let members = config.addresses.iter().map(|address| Member::new(endpoint(address)));
+        let [SourceConfig::Static(addresses)] = &config.sources[..] else { panic!("one source") };
+        let members = addresses.iter().map(|address| Member::new(endpoint(address)));
+        pool.set_sources(config.sources.iter().map(SourceStatus::new).collect());
         pool.publish_members(members.collect());
     }
     balancer

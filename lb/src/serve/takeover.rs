@@ -1,8 +1,7 @@
 //! The port passes from an old balancer to this one, and later from this one to its successor
 //! (`--handover`): the protocol is [`strife_runtime::handover`]'s, what is left is ours.
 //!
-//! Besides its sockets a balancer leaves the servers that operators drained, so that they get no
-//! call from the new one either.
+//! Besides its sockets a balancer leaves what operators and servers told it: see [`Inheritance`].
 
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -17,10 +16,7 @@ use strife_runtime::{
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::{
-    balancer::Balancer,
-    membership::{Drain, Writer},
-};
+use super::inheritance::Inheritance;
 
 /// Both sides of the port's passing.
 pub(super) struct Takeover {
@@ -58,14 +54,10 @@ impl Takeover {
 
     /// Tells the old balancer, if there is one, that this one is ready; from then on only this one
     /// accepts, and only it is found by a successor. To be called once servers are known.
-    pub(super) async fn complete(
-        &mut self,
-        balancer: &Balancer,
-        writers: &[Writer],
-    ) -> Result<(), Failure> {
+    pub(super) async fn complete(&mut self, inheritance: &Inheritance) -> Result<(), Failure> {
         if let Some(predecessor) = self.predecessor.take() {
             let left = predecessor.release().await?;
-            drain_as_before(&left, balancer, writers).await;
+            inheritance.take(&left).await;
             info!("took over from the balancer before this one");
         }
         if let Err(error) = self.offer.publish() {
@@ -81,31 +73,8 @@ impl Takeover {
     }
 
     /// Resolves when a successor serves in our place.
-    pub(super) async fn taken_over(self, balancer: &Balancer) {
-        self.offer.taken_over(&self.sockets, || drained(balancer)).await;
+    pub(super) async fn taken_over(self, inheritance: &Inheritance) {
+        self.offer.taken_over(&self.sockets, || inheritance.lines()).await;
         info!("another balancer took over");
-    }
-}
-
-/// A line for every drained server: its pool and its address.
-fn drained(balancer: &Balancer) -> String {
-    let mut text = String::new();
-    for pool in &balancer.pools {
-        for member in pool.snapshot().members.iter().filter(|member| member.draining) {
-            text.push_str(&format!("{} {}\n", pool.name, member.endpoint.address));
-        }
-    }
-    text
-}
-
-/// Servers that are no longer configured are passed over.
-async fn drain_as_before(left: &str, balancer: &Balancer, writers: &[Writer]) {
-    for (name, address) in left.lines().filter_map(|line| line.split_once(' ')) {
-        let pools = balancer.pools.iter().zip(writers);
-        for (_, writer) in pools.filter(|(pool, _)| pool.name == name) {
-            // Forced, so refused only if there is no such server.
-            let drain = Drain { address: address.to_owned(), draining: true, force: true };
-            let _ = writer.drain(drain).await;
-        }
     }
 }

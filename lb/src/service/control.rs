@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use strife_proto::lb::v1::{
     DrainServerRequest, DrainServerResponse, EndpointState, EndpointStatus, PoolStatus,
-    SetPolicyRequest, SetPolicyResponse, StatusRequest, StatusResponse,
+    SetPolicyRequest, SetPolicyResponse, SourceStatus, StatusRequest, StatusResponse,
     load_balancer_admin_server::LoadBalancerAdmin,
 };
 use strife_runtime::Caller;
@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     balancer::Balancer,
+    discovery::{self, Said},
     error::LbError,
     membership::{Drain, Writer},
     pool::Pool,
@@ -139,7 +140,14 @@ fn pool_status(pool: &Pool, now: Duration) -> PoolStatus {
         policy: snapshot.policy.spec.clone(),
         endpoints: snapshot.members.iter().map(|member| endpoint_status(member, now)).collect(),
         unavailable: pool.unavailable(),
+        sources: pool.sources().iter().map(|source| source_status(source)).collect(),
     }
+}
+
+fn source_status(source: &discovery::SourceStatus) -> SourceStatus {
+    let Said { servers, problem, .. } = source.said();
+    let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+    SourceStatus { source: source.name.clone(), servers, problem }
 }
 
 fn endpoint_status(member: &Member, now: Duration) -> EndpointStatus {

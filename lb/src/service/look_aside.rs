@@ -17,6 +17,7 @@ use strife_runtime::{Caller, Identity, Role};
 use tonic::{Request, Response, Status};
 use tracing::debug;
 
+use super::registration::Registry;
 use crate::{
     balancer::Balancer,
     config::DEFAULT_POOL,
@@ -33,17 +34,18 @@ const MAX_AVOIDED: usize = 16;
 /// The service.
 pub(crate) struct LookAside {
     balancer: Arc<Balancer>,
+    registry: Registry,
     /// With what is counted of each pool, in the balancer's order.
     context: Mutex<(PickContext, Vec<Arc<PickMetrics>>)>,
     next_pick_id: AtomicU64,
 }
 
 impl LookAside {
-    pub(crate) fn new(balancer: Arc<Balancer>) -> Self {
+    pub(crate) fn new(balancer: Arc<Balancer>, registry: Registry) -> Self {
         let context = PickContext { now: Duration::ZERO, rng: rand::make_rng() };
         let metrics = balancer.pools.iter().map(|pool| pool.metrics.of_thread()).collect();
         let context = Mutex::new((context, metrics));
-        Self { balancer, context, next_pick_id: AtomicU64::new(1) }
+        Self { balancer, registry, context, next_pick_id: AtomicU64::new(1) }
     }
 
     fn pick(&self, pool: &Pool, request: &ServerRequest) -> Result<ServerResponse, LbError> {
@@ -61,7 +63,7 @@ impl LookAside {
         context.now = now;
         let Some(pick) = snapshot.picker.pick(info, context) else {
             pool.count_unavailable();
-            return Err(LbError::NoReadyEndpoint(pool.name.clone()));
+            return Err(pool.why_unavailable());
         };
         // Before anybody else picks: who asks at the same moment sees this debt.
         snapshot.ready[pick.index].load.lease(now);
@@ -106,7 +108,7 @@ impl LookAside {
 }
 
 /// A bank's servers report for their bank, gateways for the gateways, and both for the default pool.
-fn may_report(identity: &Identity, pool: &str) -> bool {
+pub(super) fn may_report(identity: &Identity, pool: &str) -> bool {
     let own = match identity.role {
         Role::Bank => format!("bank.{}", identity.name),
         Role::Gateway => "gateway".to_owned(),
@@ -149,16 +151,24 @@ impl LoadBalancer for LookAside {
 
     async fn register_server(
         &self,
-        _: Request<RegisterServerRequest>,
+        request: Request<RegisterServerRequest>,
     ) -> Result<Response<RegisterServerResponse>, Status> {
-        Err(Status::failed_precondition("no pool of this balancer takes registrations"))
+        let caller = Caller::of(&request);
+        let RegisterServerRequest { pool, address } = request.get_ref();
+        caller.note(|| format!("pool={pool} server={address}"));
+        let answer = self.registry.register(caller.identity.as_ref(), pool, address).await?;
+        Ok(Response::new(answer))
     }
 
     async fn deregister_server(
         &self,
-        _: Request<DeregisterServerRequest>,
+        request: Request<DeregisterServerRequest>,
     ) -> Result<Response<DeregisterServerResponse>, Status> {
-        Err(Status::failed_precondition("no pool of this balancer takes registrations"))
+        let caller = Caller::of(&request);
+        let DeregisterServerRequest { pool, address } = request.get_ref();
+        caller.note(|| format!("pool={pool} server={address}"));
+        let answer = self.registry.deregister(caller.identity.as_ref(), pool, address).await?;
+        Ok(Response::new(answer))
     }
 }
 

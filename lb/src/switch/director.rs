@@ -34,8 +34,8 @@ pub(crate) trait Director {
     /// A call is taken away from an endpoint that cannot have run it.
     fn moved(&mut self, now: Duration, endpoint: usize, why: Retry);
 
-    /// No endpoint of the pool became ready in time for a call.
-    fn unavailable(&mut self, pool: usize);
+    /// No endpoint of the pool became ready in time for a call; what to tell its client.
+    fn unavailable(&mut self, pool: usize) -> String;
 
     /// The endpoint said in the trailers of a call what its load is.
     fn reported(&mut self, now: Duration, endpoint: usize, report: &TrailerReport);

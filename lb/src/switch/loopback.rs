@@ -32,7 +32,9 @@ impl Director for OneEndpoint {
 
     fn moved(&mut self, _: Duration, _: usize, _: Retry) {}
 
-    fn unavailable(&mut self, _: usize) {}
+    fn unavailable(&mut self, _: usize) -> String {
+        String::new()
+    }
 
     fn reported(&mut self, _: Duration, _: usize, _: &TrailerReport) {}
 

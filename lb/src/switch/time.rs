@@ -67,9 +67,7 @@ impl<D: Director> Switch<D> {
         match call.stage {
             Stage::Parked => {
                 let pool = call.pool.unwrap_or_default();
-                self.director.unavailable(pool);
-                let name = self.director.pool_name(pool);
-                let why = format!("no server of pool `{name}` is ready; see `strife admin status`");
+                let why = self.director.unavailable(pool);
                 self.refuse(number, Refusal::NoReadyEndpoint, &why);
             }
             Stage::Waiting => self.waited_long_enough(number),

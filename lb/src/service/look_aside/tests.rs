@@ -32,7 +32,7 @@ fn look_aside(policy: &str, servers: &[&str]) -> (LookAside, Arc<Pool>) {
     let balancer = Arc::new(Balancer::new(&[PoolConfig::of("bank", servers, policy)]).unwrap());
     let pool = balancer.pools[0].clone();
     publish(&pool, servers);
-    (LookAside::new(balancer), pool)
+    (LookAside::new(balancer.clone(), Registry::new(balancer, Vec::new())), pool)
 }
 
 fn publish(pool: &Pool, servers: &[&str]) {
@@ -79,7 +79,7 @@ fn a_client_does_not_choose_by_avoiding_all_others() {
 fn a_pool_without_a_ready_server_is_named() {
     let (service, pool) = look_aside("least_load", &[]);
     let error = service.pick(&pool, &ServerRequest::default()).unwrap_err();
-    assert!(matches!(&error, LbError::NoReadyEndpoint(pool) if pool == "bank"), "{error}");
+    assert!(matches!(&error, LbError::NoServers { pool, .. } if pool == "bank"), "{error}");
     assert_eq!(pool.unavailable(), 1);
 }
 

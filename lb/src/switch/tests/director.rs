@@ -84,8 +84,9 @@ impl Director for Fake {
         self.finished(endpoint);
     }
 
-    fn unavailable(&mut self, _: usize) {
+    fn unavailable(&mut self, _: usize) -> String {
         self.unavailable += 1;
+        "no server is ready".to_owned()
     }
 
     fn reported(&mut self, _: Duration, endpoint: usize, report: &TrailerReport) {

@@ -1,0 +1,82 @@
+//! SIGHUP: the configuration file is read again, and what can change while calls run does.
+//!
+//! Those are the sources of pools and their policies. Everything else (pools that come or go,
+//! addresses, bounds) is the next process's: a restart with `--handover` applies it.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::Sources;
+use crate::{
+    config::{Config, PoolConfig},
+    membership::Writer,
+};
+
+/// Reads the file again on every SIGHUP, as long as it is polled. `sources`, `writers`: one per pool,
+/// in the order of the configuration.
+pub(crate) async fn reload_on_hangup(
+    mut config: Config,
+    mut sources: Vec<Sources>,
+    writers: Vec<Writer>,
+) {
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) if config.has_file() => hangups,
+        Ok(_) => return std::future::pending().await,
+        Err(error) => {
+            warn!(%error, "SIGHUP does not reload the configuration");
+            return std::future::pending().await;
+        }
+    };
+    loop {
+        if hangups.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        match config.again() {
+            Ok(new) => {
+                apply(&config.pools, &new.pools, &mut sources, &writers).await;
+                // Compared with what is at work: a pool that could not come is said again.
+                for pool in &mut config.pools {
+                    if let Some(new) = new.pools.iter().find(|new| new.name == pool.name) {
+                        pool.clone_from(new);
+                    }
+                }
+            }
+            Err(error) => warn!(%error, "the configuration stays as it was"),
+        }
+    }
+}
+
+async fn apply(
+    old: &[PoolConfig],
+    new: &[PoolConfig],
+    sources: &mut [Sources],
+    writers: &[Writer],
+) {
+    for ((old, sources), writer) in old.iter().zip(sources).zip(writers) {
+        let pool = &old.name;
+        let Some(new) = new.iter().find(|new| new.name == *pool) else {
+            warn!(
+                pool,
+                "the pool is gone from the configuration; a restart with --handover ends it"
+            );
+            continue;
+        };
+        if sources.set(&new.sources).await {
+            info!(pool, "sources changed");
+        }
+        if new.policy != old.policy
+            && let Err(error) = writer.set_policy(&new.policy).await
+        {
+            warn!(pool, %error, "the policy stays as it was");
+        }
+        if !new.is_applied_to(old) {
+            warn!(
+                pool,
+                "other settings of the pool changed; a restart with --handover applies them"
+            );
+        }
+    }
+    for pool in new.iter().filter(|new| !old.iter().any(|old| old.name == new.name)) {
+        warn!(pool = pool.name, "the pool is new; a restart with --handover starts it");
+    }
+}
