@@ -131,6 +131,12 @@ async function checkMetadata(client, initial, trailing) {
   await check(stream);
 }
 
+// The report that arrived is the one a test asked for.
+function checkLoad(bytes, wanted) {
+  const { cpu_utilization, mem_utilization, request_cost, utilization } = interop.loadOf(bytes);
+  assert.deepEqual({ cpu_utilization, mem_utilization, request_cost, utilization }, interop.loadReport(wanted));
+}
+
 // A call of each kind that the server takes and does not answer.
 function heldCalls(client, name, options = {}) {
   const fields = (kind) => ({ [interop.CALL]: `${flags.calls}-${name}-${kind}`, [interop.HOLD]: "1" });
@@ -217,6 +223,45 @@ const cases = {
     const call = new Call((answered) => nobody.UnimplementedCall({}, answered));
     assert.equal((await call.error()).code, grpc.status.UNIMPLEMENTED);
     nobody.close();
+  },
+
+  async orca_per_rpc(client) {
+    const wanted = {
+      cpu_utilization: 0.821,
+      memory_utilization: 0.5847,
+      request_cost: { cost: 3456.32 },
+      utilization: { util: 0.30499 },
+    };
+    const call = unary(client, { ...LARGE, orca_per_query_report: wanted });
+    checkLarge(await call.success());
+    const [bytes] = (await call.trailers).get(interop.LOAD);
+    checkLoad(bytes, wanted);
+    const other = unary(client, LARGE);
+    checkLarge(await other.success());
+    assert.deepEqual((await other.trailers).get(interop.LOAD), []);
+  },
+
+  async orca_oob(client) {
+    const load = connect(interop.OpenRcaService);
+    const stream = load.StreamCoreMetrics({ report_interval: { seconds: 1 } });
+    stream.on("error", () => {});
+    const reports = stream[Symbol.asyncIterator]();
+    const call = duplex(client);
+    for (const [cpu_utilization, memory_utilization, util] of [
+      [0.821, 0.5847, 0.30499],
+      [0.29309, 0.2, 0.2039],
+    ]) {
+      const wanted = { cpu_utilization, memory_utilization, request_cost: {}, utilization: { util } };
+      checkSizes([await call.exchange({ ...wanting(0, 1), orca_oob_report: wanted })], [1]);
+      // Those before may have been on their way.
+      let report;
+      do report = (await reports.next()).value;
+      while (report.cpu_utilization !== cpu_utilization);
+      checkLoad(interop.loadBytes(report), wanted);
+    }
+    checkSizes(await call.end().success(), [1, 1]);
+    stream.cancel();
+    load.close();
   },
 
   async rpc_soak(client) {

@@ -27,8 +27,8 @@ function wanted(kind, size) {
   throw { code: grpc.status.INVALID_ARGUMENT, details: "only COMPRESSABLE payloads of a size >= 0" };
 }
 
-// Sends the echoed header; what is echoed as a trailer.
-function echo(call) {
+// Sends the echoed header; what is echoed as a trailer, and the load report that the call asks for.
+function echo(call, load) {
   const [initial, trailing] = [first(call, interop.ECHO_INITIAL), first(call, interop.ECHO_TRAILING)];
   if (initial) {
     const metadata = new grpc.Metadata();
@@ -37,6 +37,7 @@ function echo(call) {
   }
   const trailers = new grpc.Metadata();
   if (trailing) trailers.set(interop.ECHO_TRAILING, trailing);
+  if (load) trailers.set(interop.LOAD, interop.loadBytes(interop.loadReport(load)));
   return trailers;
 }
 
@@ -49,13 +50,26 @@ async function respond(request, call) {
   }
 }
 
+// The shortest time between two load reports of a stream.
+const LOAD_INTERVAL_MS = 100;
+// What is reported out of band: what the server was last told.
+let reported = {};
+
+function StreamCoreMetrics(call) {
+  const { report_interval } = call.request;
+  const asked = report_interval ? Number(report_interval.seconds) * 1000 + report_interval.nanos / 1e6 : 0;
+  call.write(reported);
+  const timer = setInterval(() => call.write(reported), Math.max(asked, LOAD_INTERVAL_MS));
+  call.on("cancelled", () => clearInterval(timer));
+}
+
 const handlers = {
   EmptyCall(call, answer) {
     answer(null, {}, echo(call));
   },
 
   UnaryCall(call, answer) {
-    const trailers = echo(call);
+    const trailers = echo(call, call.request.orca_per_query_report);
     const { response_status, response_type, response_size } = call.request;
     const status = askedStatus(response_status, call);
     if (status) return answer(status);
@@ -82,7 +96,10 @@ const handlers = {
     const trailers = echo(call);
     let answered = Promise.resolve();
     const then = (next) => (answered = answered.then(next));
-    call.on("data", (request) => then(() => respond(request, call)).catch((error) => call.emit("error", error)));
+    call.on("data", (request) => {
+      if (request.orca_oob_report) reported = interop.loadReport(request.orca_oob_report);
+      then(() => respond(request, call)).catch((error) => call.emit("error", error));
+    });
     call.on("end", () => then(() => call.end(trailers)).catch(() => {}));
   },
 };
@@ -111,6 +128,7 @@ function main() {
   const server = new grpc.Server(interop.OPTIONS);
   const service = Object.fromEntries(Object.entries(handlers).map(([name, handler]) => [name, observed(handler)]));
   server.addService(testing.TestService.service, service);
+  server.addService(interop.OpenRcaService.service, { StreamCoreMetrics });
   const pair = () => ({
     private_key: interop.pem(certs, "bank-icici-key.pem"),
     cert_chain: interop.pem(certs, "bank-icici.pem"),

@@ -238,6 +238,39 @@ def unimplemented_service(target, stub):
 
 
 @case
+def orca_per_rpc(target, stub):
+    request = large_request()
+    report = request.orca_per_query_report
+    report.cpu_utilization, report.memory_utilization = 0.8210, 0.5847
+    report.request_cost["cost"], report.utilization["util"] = 3456.32, 0.30499
+    # grpcio keeps the report for its own policies: nobody else sees it.
+    check_large(stub.UnaryCall(request))
+
+
+@case
+def orca_oob(target, stub):
+    with target.channel() as channel:
+        asking = interop.load_requests.OrcaLoadReportRequest(report_interval={"seconds": 1})
+        reports = interop.load_services.OpenRcaServiceStub(channel).StreamCoreMetrics(asking)
+        requests = Requests()
+        responses = stub.FullDuplexCall(requests)
+        for cpu, memory, util in [(0.8210, 0.5847, 0.30499), (0.29309, 0.2, 0.2039)]:
+            wanted = messages.TestOrcaReport(
+                cpu_utilization=cpu, memory_utilization=memory, utilization={"util": util}
+            )
+            telling = request(0, 1)
+            telling.orca_oob_report.CopyFrom(wanted)
+            requests.send(telling)
+            assert next(responses).payload.body == bytes(1)
+            # Those before may have been on their way.
+            while next(reports) != interop.load_report(wanted):
+                pass
+        requests.close()
+        assert list(responses) == []
+        reports.cancel()
+
+
+@case
 def rpc_soak(target, stub):
     for _ in range(SOAK_ITERATIONS):
         check_large(stub.UnaryCall(large_request()))

@@ -23,6 +23,8 @@ from interop import messages, services
 # Calls at once: a handler that waits holds a thread.
 THREADS = 64
 GRACE_SECONDS = 20
+# The shortest time between two load reports of a stream.
+LOAD_INTERVAL_SECONDS = 0.1
 # Without a deadline grpcio says one that is centuries away.
 NO_DEADLINE_SECONDS = 365 * 24 * 3600
 KINDS = {code.value[0]: code for code in grpc.StatusCode}
@@ -34,13 +36,33 @@ def say(line):
         print(line, flush=True)
 
 
+class Load(interop.load_services.OpenRcaServiceServicer):
+    """Reports out of band what it was last told."""
+
+    def __init__(self):
+        self.report = interop.load_messages.OrcaLoadReport()
+
+    def StreamCoreMetrics(self, request, context):
+        over = threading.Event()
+        if not context.add_callback(over.set):
+            return
+        interval = max(request.report_interval.ToTimedelta().total_seconds(), LOAD_INTERVAL_SECONDS)
+        yield self.report
+        while not over.wait(interval):
+            yield self.report
+
+
 class TestService(services.TestServiceServicer):
+    def __init__(self, load):
+        self.load = load
+
     def EmptyCall(self, request, context):
         echo(context)
         return messages.Empty()
 
     def UnaryCall(self, request, context):
-        echo(context)
+        wanted_load = request.orca_per_query_report if request.HasField("orca_per_query_report") else None
+        echo(context, wanted_load)
         end_as_asked(request.response_status, context)
         return messages.SimpleResponse(payload=wanted(request.response_type, request.response_size, context))
 
@@ -56,6 +78,8 @@ class TestService(services.TestServiceServicer):
     def FullDuplexCall(self, requests, context):
         echo(context)
         for request in requests:
+            if request.HasField("orca_oob_report"):
+                self.load.report = interop.load_report(request.orca_oob_report)
             yield from responses(request, context)
 
 
@@ -83,12 +107,18 @@ def end_as_asked(status, context):
     context.abort(KINDS[status.code], status.message)
 
 
-def echo(context):
+def echo(context, load=None):
+    """Sends back the metadata that asks for it, and the load report that the call asks for."""
     metadata = dict(context.invocation_metadata())
     if interop.ECHO_INITIAL in metadata:
         context.send_initial_metadata([(interop.ECHO_INITIAL, metadata[interop.ECHO_INITIAL])])
+    trailing = []
     if interop.ECHO_TRAILING in metadata:
-        context.set_trailing_metadata([(interop.ECHO_TRAILING, metadata[interop.ECHO_TRAILING])])
+        trailing.append((interop.ECHO_TRAILING, metadata[interop.ECHO_TRAILING]))
+    if load is not None:
+        trailing.append((interop.LOAD, interop.load_report(load).SerializeToString()))
+    if trailing:
+        context.set_trailing_metadata(trailing)
 
 
 class Observer(grpc.ServerInterceptor):
@@ -159,7 +189,9 @@ def main():
 
     threads = concurrent.futures.ThreadPoolExecutor(THREADS)
     server = grpc.server(threads, interceptors=[Observer()], options=interop.OPTIONS)
-    services.add_TestServiceServicer_to_server(TestService(), server)
+    load = Load()
+    services.add_TestServiceServicer_to_server(TestService(load), server)
+    interop.load_services.add_OpenRcaServiceServicer_to_server(load, server)
     address = f"127.0.0.1:{arguments.port}"
     if arguments.use_tls:
         pair = (interop.pem(arguments.certs, "bank-icici-key.pem"), interop.pem(arguments.certs, "bank-icici.pem"))

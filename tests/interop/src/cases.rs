@@ -7,6 +7,7 @@ mod cancel;
 mod heavy;
 mod message;
 mod metadata;
+mod orca;
 mod soak;
 mod status;
 
@@ -43,14 +44,15 @@ macro_rules! cases {
 }
 
 cases! {
-    /// gRPC's cases, but for those of clouds, compression and ORCA.
+    /// gRPC's cases, but for those of clouds and compression.
     PROTOCOL:
         message::empty_unary, message::large_unary, message::client_streaming,
         message::server_streaming, message::ping_pong, message::empty_stream,
         cancel::timeout_on_sleeping_server, cancel::cancel_after_begin,
         cancel::cancel_after_first_response, status::status_code_and_message,
         status::special_status_message, metadata::custom_metadata, status::unimplemented_method,
-        status::unimplemented_service, soak::rpc_soak, soak::channel_soak;
+        status::unimplemented_service, orca::orca_per_rpc, orca::orca_oob, soak::rpc_soak,
+        soak::channel_soak;
     /// Ours.
     FURTHER:
         cancel::cancel_each_kind, cancel::deadline_each_kind, status::status_details,

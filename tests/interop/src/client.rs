@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use hyper_util::rt::TokioIo;
+use strife_proto::xds::service::orca::v3::open_rca_service_client::OpenRcaServiceClient;
 use strife_runtime::{Security, tls::Expected};
 use tonic::{
     Status,
@@ -60,6 +61,11 @@ impl Target {
         TestServiceClient::new(self.channel())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// A client of the load reports out of band.
+    pub(crate) fn load(&self) -> OpenRcaServiceClient<Channel> {
+        OpenRcaServiceClient::new(self.channel())
     }
 
     /// A client of the service that no server has.

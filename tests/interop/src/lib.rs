@@ -11,6 +11,7 @@ pub mod cases;
 mod client;
 pub mod events;
 mod observe;
+mod orca;
 mod server;
 mod service;
 
@@ -38,6 +39,8 @@ pub mod headers {
     pub const HOLD: &str = "x-strife-test-hold";
     /// A serialized `google.rpc.Status` the call ends with.
     pub const DETAILS: &str = "x-strife-test-details-bin";
+    /// Among the trailers: the server's load (gRFC A51).
+    pub const LOAD: &str = "endpoint-load-metrics-bin";
 }
 
 /// The longest message any of the cases sends is 4 MiB of payload; both sides admit twice that.

@@ -1,5 +1,5 @@
-//! A layer around the service that does what a handler cannot: echo metadata into the trailers of a
-//! call that succeeded, and see every call's end.
+//! A layer around the service that does what a handler cannot: echo metadata and report load in the
+//! trailers of a call that succeeded, and see every call's end.
 
 use std::{
     convert::Infallible,
@@ -11,12 +11,14 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::{Body as _, Frame};
+use strife_proto::xds::data::orca::v3::OrcaLoadReport;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
     events::{Event, Events, What},
     headers::{CALL, ECHO_INITIAL, ECHO_TRAILING, HOLD},
+    orca,
 };
 
 /// Adds [`Observed`] to a service.
@@ -59,7 +61,8 @@ where
             let value = request.headers().get(name)?.clone();
             Some((HeaderName::from_static(name), value))
         };
-        let (initial, trailing) = (echo(ECHO_INITIAL), echo(ECHO_TRAILING));
+        let initial = echo(ECHO_INITIAL);
+        let mut trailing: HeaderMap = echo(ECHO_TRAILING).into_iter().collect();
         if request.headers().contains_key(HOLD) {
             let held = Body::new(Held { _request: request.into_body(), _watch: watch });
             let grpc = HeaderValue::from_static("application/grpc");
@@ -71,6 +74,9 @@ where
         Box::pin(async move {
             let mut response = answering.await?;
             response.headers_mut().extend(initial);
+            if let Some(report) = response.extensions_mut().remove::<OrcaLoadReport>() {
+                trailing.extend(orca::trailers(&report));
+            }
             Ok(response.map(|inner| Body::new(Watched::new(inner, trailing, watch))))
         })
     }
@@ -136,15 +142,15 @@ impl http_body::Body for Held {
     }
 }
 
-/// A response body with echoed trailers and a watched end.
+/// A response body with more trailers and a watched end.
 struct Watched {
     inner: Body,
-    trailing: Option<(HeaderName, HeaderValue)>,
+    trailing: HeaderMap,
     watch: Watch,
 }
 
 impl Watched {
-    fn new(inner: Body, trailing: Option<(HeaderName, HeaderValue)>, mut watch: Watch) -> Self {
+    fn new(inner: Body, trailing: HeaderMap, mut watch: Watch) -> Self {
         if inner.is_end_stream() {
             watch.ending = What::Ended;
         }
@@ -165,7 +171,7 @@ impl http_body::Body for Watched {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     self.watch.ending = What::Ended;
-                    trailers.extend(self.trailing.take());
+                    trailers.extend(std::mem::take(&mut self.trailing));
                 }
                 Some(Ok(frame))
             }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use strife_proto::xds::service::orca::v3::open_rca_service_server::OpenRcaServiceServer;
 use strife_runtime::{Security, Shutdown, tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -17,7 +18,7 @@ use tokio::{
 use tonic::transport::server::Connected;
 
 use crate::{
-    Events, MAX_HEADER_BYTES, MAX_MESSAGE_BYTES, observe::Observe,
+    Events, MAX_HEADER_BYTES, MAX_MESSAGE_BYTES, observe::Observe, orca::OutOfBand,
     pb::test_service_server::TestServiceServer, service::Interop,
 };
 
@@ -38,7 +39,8 @@ impl Server {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (events, shutdown) = (Events::default(), Shutdown::manual());
-        let service = TestServiceServer::new(Interop)
+        let load = OutOfBand::default();
+        let service = TestServiceServer::new(Interop { load: load.clone() })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let connections = stream::unfold((listener, security), async |(listener, security)| {
@@ -56,6 +58,7 @@ impl Server {
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .layer(Observe(events.clone()))
             .add_service(service)
+            .add_service(OpenRcaServiceServer::new(load))
             .serve_with_incoming_shutdown(connections, async move { requested.requested().await });
         let serving = tokio::spawn(serving);
         Ok(Self { address, events, shutdown, serving })

@@ -9,6 +9,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::{
     headers::DETAILS,
+    orca::{self, OutOfBand},
     pb::{
         EchoStatus, Empty, Payload, PayloadType, ResponseParameters, SimpleRequest, SimpleResponse,
         StreamingInputCallRequest, StreamingInputCallResponse, StreamingOutputCallRequest,
@@ -18,9 +19,12 @@ use crate::{
 
 type Responses = Pin<Box<dyn Stream<Item = Result<StreamingOutputCallResponse, Status>> + Send>>;
 
-/// The service; it has no state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Interop;
+/// The service.
+#[derive(Debug, Clone)]
+pub(crate) struct Interop {
+    /// What the server reports out of band.
+    pub(crate) load: OutOfBand,
+}
 
 #[tonic::async_trait]
 impl TestService for Interop {
@@ -37,7 +41,12 @@ impl TestService for Interop {
         let request = request.into_inner();
         wanted_status(request.response_status, details.unwrap_or_default())?;
         let payload = Some(payload(request.response_type, request.response_size)?);
-        Ok(Response::new(SimpleResponse { payload, ..SimpleResponse::default() }))
+        let mut response = Response::new(SimpleResponse { payload, ..SimpleResponse::default() });
+        if let Some(wanted) = request.orca_per_query_report {
+            // For the layer around the service, which sees the trailers.
+            response.extensions_mut().insert(orca::report(wanted));
+        }
+        Ok(response)
     }
 
     type StreamingOutputCallStream = Responses;
@@ -68,7 +77,14 @@ impl TestService for Interop {
         &self,
         request: Request<Streaming<StreamingOutputCallRequest>>,
     ) -> Result<Response<Responses>, Status> {
-        Ok(Response::new(Box::pin(request.into_inner().map_ok(responses).try_flatten())))
+        let load = self.load.clone();
+        let answers = move |mut request: StreamingOutputCallRequest| {
+            if let Some(wanted) = request.orca_oob_report.take() {
+                load.set(wanted);
+            }
+            responses(request)
+        };
+        Ok(Response::new(Box::pin(request.into_inner().map_ok(answers).try_flatten())))
     }
 
     async fn unimplemented_call(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
