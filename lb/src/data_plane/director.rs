@@ -195,9 +195,12 @@ impl Director for PoolDirector {
         self.endpoints.get(endpoint).is_some_and(|endpoint| endpoint.is_gone())
     }
 
-    fn released(&mut self, endpoint: usize) {
-        let endpoint = self.endpoints.remove(endpoint);
+    fn released(&mut self, number: usize) {
+        let endpoint = self.endpoints.remove(number);
         self.numbers.remove(&endpoint.id);
+        // Picked again it would be another: a snapshot that still has it may be the newest.
+        let views = self.views.iter_mut().flat_map(|view| &mut view.numbers);
+        views.filter(|one| **one == Some(number)).for_each(|one| *one = None);
     }
 
     fn metrics(&self, endpoint: usize) -> &EndpointMetrics {

@@ -39,7 +39,7 @@ impl<D: Director> Switch<D> {
         let config = self.wire_config(self.limits.streams_per_connection);
         let config = strife_wire::Config { connection_window: CONNECTION_WINDOW, ..config };
         let wire = Connection::new(Role::Client, config, self.buffers.clone(), now);
-        self.slot(endpoint);
+        self.slot(endpoint).connections += 1;
         self.insert(Link::new(wire, Side::Up(endpoint)))
     }
 
@@ -132,7 +132,9 @@ impl<D: Director> Switch<D> {
         let leg = self.leg_metrics(number);
         leg.connections_active.subtract(1);
         leg.connections_closed.increment(self.links[number].closing.unwrap_or(reason));
-        self.links.remove(number);
+        if let Side::Up(endpoint) = self.links.remove(number).side {
+            self.slots[endpoint].connections -= 1;
+        }
     }
 
     fn lose_calls(&mut self, number: usize) {

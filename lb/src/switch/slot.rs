@@ -17,6 +17,8 @@ const MAX_EXPONENT: i32 = 30;
 pub(super) struct Slot {
     /// Those that take streams.
     pub(super) links: Vec<usize>,
+    /// All there are, those that end included.
+    pub(super) connections: usize,
     /// A connection is being made, or has been and waits for SETTINGS.
     pub(super) connecting: bool,
     /// Calls, with their serials, for which there was no stream.
@@ -46,7 +48,7 @@ impl Slot {
 
     /// Nothing is under way there, nor connected.
     pub(super) fn is_vacant(&self) -> bool {
-        self.calls == 0 && self.links.is_empty() && !self.connecting
+        self.calls == 0 && self.connections == 0 && !self.connecting
     }
 
     /// It can be connected to, as far as is known.

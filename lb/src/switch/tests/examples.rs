@@ -269,6 +269,26 @@ fn an_endpoint_that_is_gone_is_forgotten_when_its_calls_have_ended() {
 }
 
 #[test]
+fn an_endpoint_is_known_until_its_last_connection_is_closed() {
+    let (mut world, _, endpoint) = World::acquainted(limits());
+    world.switch.director.is_gone[0] = true;
+    world.pipes[endpoint].reads = false;
+    for _ in 0..3 {
+        world.pass(MS * 1000);
+        world.run();
+    }
+    assert!(world.pipes[endpoint].is_open, "what asks it to go is not written yet");
+    assert!(world.switch.director.released.is_empty());
+    world.pipes[endpoint].reads = true;
+    for _ in 0..3 {
+        world.pass(MS * 1000);
+        world.run();
+    }
+    assert!(!world.pipes[endpoint].is_open);
+    assert_eq!(world.switch.director.released, [0]);
+}
+
+#[test]
 fn load_reports_in_trailers_are_told_and_passed_on() {
     let (mut world, client, endpoint) = World::acquainted(limits());
     let trailer = |value| fields(&[("grpc-status", "0"), ("endpoint-load-metrics-bin", value)]);
