@@ -88,7 +88,6 @@ async fn tell(answer: Answer, feed: &Feed) {
         Some(mut servers) => {
             // Answers are shuffled by servers of DNS; the order of a pool means something.
             servers.sort_unstable();
-            servers.dedup();
             feed.has_with(servers, answer.problem).await;
         }
         None => feed.keeps(answer.problem),

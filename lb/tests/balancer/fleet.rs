@@ -22,6 +22,9 @@ use tonic::{Response, Status, transport::Channel};
 /// How long anything may take that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Between two looks at what a test waits for.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 #[derive(Parser)]
 struct Command {
     #[command(flatten)]
@@ -102,6 +105,30 @@ impl Fleet {
     }
 
     /// Asks for the state of the first pool until it is as wanted.
+    pub(crate) async fn wait_until(&self, wanted: impl Fn(&PoolStatus) -> bool) {
+        let asking = async {
+            while !wanted(&self.pool().await) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, asking).await.is_err() {
+            panic!("the pool stays as it is: {:?}", self.pool().await);
+        }
+    }
+
+    /// Until exactly these servers are in the first pool and take calls.
+    pub(crate) async fn wait_for_servers(&self, addresses: &[&str]) {
+        self.wait_until(|pool| {
+            let is_ready = |one: &EndpointStatus| one.state() == EndpointState::Ready;
+            let mut found: Vec<_> = pool.endpoints.iter().map(|one| one.address.as_str()).collect();
+            let mut wanted = addresses.to_vec();
+            (found.sort_unstable(), wanted.sort_unstable());
+            found == wanted && pool.endpoints.iter().all(is_ready)
+        })
+        .await;
+    }
+
+    /// Asks for the state of the first pool's servers until it is as wanted.
     pub(crate) async fn wait_for(&self, wanted: impl Fn(&[EndpointStatus]) -> bool) {
         let asking = async {
             while !wanted(&self.pool().await.endpoints) {

@@ -1,11 +1,10 @@
 //! One balancer follows another on the same port.
 
 use std::{
-    error::Error,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
@@ -16,12 +15,12 @@ use strife_proto::{
     lb::v1::{DrainServerRequest, EndpointState},
 };
 use strife_runtime::{Security, Shutdown, connect, handover::Predecessor, tls::Expected};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, transport::Channel};
 
 use crate::{
     fleet::{Fleet, PATIENCE, call, config},
+    load::{Load, call_processed},
     stub::{Stub, list, plain_stubs},
 };
 
@@ -51,71 +50,6 @@ impl Line {
 async fn ended(fleet: Fleet) {
     let served = tokio::time::timeout(PATIENCE, fleet.served).await;
     served.expect("it ends").expect("without a panic").expect("well");
-}
-
-/// Clients that call until they are told to stop, and count.
-struct Load {
-    stop: Arc<AtomicBool>,
-    calls: Arc<AtomicU64>,
-    clients: Vec<JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(clients: impl Iterator<Item = BankServiceClient<Channel>>) -> Self {
-        let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let load = |mut client| {
-            let (stop, calls) = (stop.clone(), calls.clone());
-            tokio::spawn(async move {
-                while !stop.load(Relaxed) {
-                    call_processed(&mut client).await.expect("no call fails");
-                    calls.fetch_add(1, Relaxed);
-                }
-            })
-        };
-        let clients = clients.map(load).collect();
-        Self { stop, calls, clients }
-    }
-
-    async fn go_on(&self, calls: u64) {
-        let wanted = self.calls.load(Relaxed) + calls;
-        let going = async {
-            while self.calls.load(Relaxed) < wanted && !self.clients.iter().any(|c| c.is_finished())
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, going).await.expect("calls are made");
-    }
-
-    async fn stop(self) {
-        self.stop.store(true, Relaxed);
-        for client in self.clients {
-            client.await.expect("no call failed");
-        }
-    }
-}
-
-/// As any gRPC client does and tonic does not: a call that GOAWAY says was never processed is made
-/// again (RFC 9113, section 6.8; gRFC A6, transparent retries).
-async fn call_processed(client: &mut BankServiceClient<Channel>) -> Result<String, Status> {
-    loop {
-        match call(client).await {
-            Err(status) if was_never_processed(&status) => {}
-            answered => return answered,
-        }
-    }
-}
-
-fn was_never_processed(status: &Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            let is_graceful = error.reason() == Some(h2::Reason::NO_ERROR);
-            return error.is_go_away() && error.is_remote() && is_graceful;
-        }
-        source = error.source();
-    }
-    false
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ impl Secure {
     }
 }
 
-fn identity(dir: &Path, role: Role, name: &str) -> Security {
+pub(crate) fn identity(dir: &Path, role: Role, name: &str) -> Security {
     let args = TlsArgs { certs: dir.to_owned(), plaintext: false };
     Security::load(&args, role, name).expect("a certificate")
 }
