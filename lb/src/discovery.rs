@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use self::feed::Feed;
 pub(crate) use self::{
     registrations::Registrations,
-    reload::reload_on_hangup,
+    reload::{Configured, reload_on_hangup},
     status::{Said, SourceStatus},
 };
 use crate::{
@@ -65,9 +65,11 @@ impl Sources {
         self.configs = configs.to_vec();
         self.numbers = self.numbers.end..self.numbers.end + configs.len();
         self.tasks = JoinSet::new();
-        let statuses: Vec<_> = configs.iter().map(SourceStatus::new).collect();
-        for ((number, config), status) in self.numbers.clone().zip(configs).zip(&statuses) {
-            self.start(number, config, status);
+        let numbered = self.numbers.clone().zip(configs);
+        let statuses: Vec<_> =
+            numbered.map(|(number, config)| SourceStatus::new(number, config)).collect();
+        for (config, status) in configs.iter().zip(&statuses) {
+            self.start(config, status);
         }
         self.pool.set_sources(statuses.clone());
         let mut registering = configs.iter().zip(&statuses);
@@ -77,9 +79,9 @@ impl Sources {
         true
     }
 
-    fn start(&mut self, number: usize, config: &SourceConfig, status: &Arc<SourceStatus>) {
+    fn start(&mut self, config: &SourceConfig, status: &Arc<SourceStatus>) {
         let pool = self.pool.name.clone();
-        let feed = Feed { pool, number, writer: self.writer.clone(), status: status.clone() };
+        let feed = Feed { pool, writer: self.writer.clone(), status: status.clone() };
         let membership = self.membership;
         match config.clone() {
             SourceConfig::Static(addresses) => {

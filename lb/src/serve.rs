@@ -5,6 +5,7 @@ mod takeover;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use strife_runtime::{Failure, Role, Security, Server, Shutdown, executor, server};
 use tokio::{
@@ -18,7 +19,7 @@ use crate::{
     balancer::Balancer,
     config::{Config, LbArgs},
     data_plane::{self, DataPlane},
-    discovery::{Registrations, Sources, reload_on_hangup},
+    discovery::{Configured, Registrations, Sources, reload_on_hangup},
     health::HealthTask,
     membership::{self, Making, Writer},
     metrics::{self, Metrics},
@@ -92,13 +93,14 @@ impl Bound {
         let balancer = Arc::new(Balancer::new(&self.config.pools)?);
         let Watched { mut beside, writers, sources, registrations } =
             watch(&balancer, &self.security, &self.config).await;
-        beside.spawn(reload_on_hangup(self.config.clone(), sources, writers.clone()));
-        let policies = self.config.pools.iter().map(|pool| pool.policy.clone()).collect();
+        let configured = Configured::new(ArcSwap::from_pointee(self.config.pools.clone()));
+        let config = self.config.clone();
+        beside.spawn(reload_on_hangup(config, configured.clone(), sources, writers.clone()));
         let inheritance = Inheritance {
             balancer: balancer.clone(),
             writers: writers.clone(),
             registrations: registrations.clone(),
-            policies,
+            configured,
         };
         // What can fail does so before another balancer yields to this one.
         let access_log = self.config.access_log.as_deref().map(AccessLog::open).transpose()?;

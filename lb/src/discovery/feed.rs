@@ -10,8 +10,6 @@ use crate::membership::Writer;
 /// One source of one pool.
 pub(super) struct Feed {
     pub(super) pool: String,
-    /// As the writer knows the source.
-    pub(super) number: usize,
     pub(super) writer: Writer,
     pub(super) status: Arc<SourceStatus>,
 }
@@ -28,13 +26,8 @@ impl Feed {
         if problem.is_empty() {
             problem = remark;
         }
-        let count = servers.len();
-        self.writer.set_servers(self.number, servers).await;
         self.say(&problem);
-        self.status.say(|said| {
-            (said.is_asked, said.is_known) = (true, true);
-            (said.servers, said.problem) = (count, problem);
-        });
+        self.status.has(&self.writer, servers, problem).await;
     }
 
     /// The source cannot say which servers it has: those it had stay.

@@ -3,6 +3,9 @@
 //! Those are the sources of pools and their policies. Everything else (pools that come or go,
 //! addresses, bounds) is the next process's: a restart with `--handover` applies it.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -12,10 +15,14 @@ use crate::{
     membership::Writer,
 };
 
+/// The pools as they are configured now.
+pub(crate) type Configured = Arc<ArcSwap<Vec<PoolConfig>>>;
+
 /// Reads the file again on every SIGHUP, as long as it is polled. `sources`, `writers`: one per pool,
 /// in the order of the configuration.
 pub(crate) async fn reload_on_hangup(
-    mut config: Config,
+    config: Config,
+    configured: Configured,
     mut sources: Vec<Sources>,
     writers: Vec<Writer>,
 ) {
@@ -33,13 +40,14 @@ pub(crate) async fn reload_on_hangup(
         }
         match config.again() {
             Ok(new) => {
-                apply(&config.pools, &new.pools, &mut sources, &writers).await;
-                // Compared with what is at work: a pool that could not come is said again.
-                for pool in &mut config.pools {
+                let mut pools = configured.load_full().to_vec();
+                apply(&pools, &new.pools, &mut sources, &writers).await;
+                for pool in &mut pools {
                     if let Some(new) = new.pools.iter().find(|new| new.name == pool.name) {
                         pool.clone_from(new);
                     }
                 }
+                configured.store(Arc::new(pools));
             }
             Err(error) => warn!(%error, "the configuration stays as it was"),
         }

@@ -2,15 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex as Turn, watch};
 
-use crate::config::SourceConfig;
+use crate::{config::SourceConfig, membership::Writer};
 
 /// A source, and what it last said.
 pub(crate) struct SourceStatus {
     /// As in `--pool`.
     pub(crate) name: String,
+    /// Its servers stand in the configuration.
+    pub(crate) is_static: bool,
+    /// As the pool's writer knows it.
+    number: usize,
     said: watch::Sender<Said>,
+    /// Held while its servers change, so that the pool has those that were said last.
+    turn: Turn<()>,
 }
 
 /// What a source said.
@@ -22,17 +28,44 @@ pub(crate) struct Said {
     pub(crate) is_known: bool,
     /// How many it named last.
     pub(crate) servers: usize,
+    /// Which those are, `host:port`, in its order; not of those that register.
+    pub(crate) named: Arc<[String]>,
     /// What is not right with it; empty if nothing is.
     pub(crate) problem: String,
 }
 
 impl SourceStatus {
     /// Not asked yet. There is nothing to ask of servers that register by themselves.
-    pub(crate) fn new(config: &SourceConfig) -> Arc<Self> {
+    pub(crate) fn new(number: usize, config: &SourceConfig) -> Arc<Self> {
         let is_known = *config == SourceConfig::Registration;
         let problem = if is_known { String::new() } else { "no answer yet".to_owned() };
-        let said = Said { is_asked: is_known, is_known, servers: 0, problem };
-        Arc::new(Self { name: config.to_string(), said: watch::Sender::new(said) })
+        let named = Arc::default();
+        let said = Said { is_asked: is_known, is_known, servers: 0, named, problem };
+        let (name, said) = (config.to_string(), watch::Sender::new(said));
+        let is_static = matches!(config, SourceConfig::Static(_));
+        Arc::new(Self { name, is_static, number, said, turn: Turn::new(()) })
+    }
+
+    /// It named these, and something may not be right with it. Resolves when the next pick knows.
+    pub(super) async fn has(&self, writer: &Writer, servers: Vec<String>, problem: String) {
+        let _turn = self.turn.lock().await;
+        let named: Arc<[String]> = servers.clone().into();
+        writer.set_servers(self.number, servers).await;
+        self.say(|said| {
+            (said.is_asked, said.is_known, said.problem) = (true, true, problem);
+            (said.servers, said.named) = (named.len(), named);
+        });
+    }
+
+    /// Somebody knew that it had these; unless it has said itself by now which it has.
+    pub(crate) async fn had(&self, writer: &Writer, servers: Vec<String>) {
+        let _turn = self.turn.lock().await;
+        if self.said().is_known {
+            return;
+        }
+        let named: Arc<[String]> = servers.clone().into();
+        writer.set_servers(self.number, servers).await;
+        self.say(|said| (said.servers, said.named) = (named.len(), named));
     }
 
     pub(crate) fn said(&self) -> Said {

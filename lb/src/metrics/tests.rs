@@ -34,7 +34,7 @@ pub(super) fn balancer() -> Balancer {
         };
         let [SourceConfig::Static(addresses)] = &config.sources[..] else { panic!("one source") };
         let members = addresses.iter().map(|address| Member::new(endpoint(address)));
-        pool.set_sources(config.sources.iter().map(SourceStatus::new).collect());
+        pool.set_sources(vec![SourceStatus::new(0, &config.sources[0])]);
         pool.publish_members(members.collect());
     }
     balancer

@@ -6,6 +6,7 @@
 //! | `POOL ADDRESS` | the server is drained |
 //! | `registered POOL ADDRESS` | the server registered |
 //! | `policy POOL SPEC` | the policy was switched |
+//! | `known POOL ADDRESS SOURCE` | the source named the server; for a successor to whom it does not answer |
 //!
 //! Lines that mean nothing here (another version's, a pool or server that is no longer configured) are
 //! passed over.
@@ -17,20 +18,20 @@ use tracing::{info, warn};
 
 use crate::{
     balancer::Balancer,
-    discovery::Registrations,
+    discovery::{Configured, Registrations},
     membership::{Drain, Writer},
+    pool::Pool,
 };
 
-/// A message to a successor holds no more; servers beyond register again by themselves.
-const MAX_REGISTERED_BYTES: usize = 512 * 1024;
+/// A message to a successor holds no more servers; those beyond it has to find itself.
+const MAX_SERVERS_BYTES: usize = 512 * 1024;
 
 /// Where the lines come from and go to. One of each per pool, in the balancer's order.
 pub(super) struct Inheritance {
     pub(super) balancer: Arc<Balancer>,
     pub(super) writers: Vec<Writer>,
     pub(super) registrations: Vec<Arc<Registrations>>,
-    /// As configured.
-    pub(super) policies: Vec<String>,
+    pub(super) configured: Configured,
 }
 
 /// A line, read.
@@ -39,28 +40,32 @@ enum Line<'a> {
     Drained(&'a str),
     Registered(&'a str),
     Policy(&'a str),
+    Known { address: &'a str, source: &'a str },
 }
 
 impl Inheritance {
     /// To be left.
     pub(super) fn lines(&self) -> String {
-        let (mut text, mut registered) = (String::new(), String::new());
-        let pools = self.balancer.pools.iter().zip(&self.policies).zip(&self.registrations);
-        for ((pool, policy), registrations) in pools {
+        let (mut text, mut servers) = (String::new(), String::new());
+        let configured = self.configured.load();
+        let pools = self.balancer.pools.iter().zip(configured.iter()).zip(&self.registrations);
+        for ((pool, config), registrations) in pools {
             let (name, snapshot) = (&pool.name, pool.snapshot());
-            if snapshot.policy.spec != *policy {
+            if snapshot.policy.spec != config.policy {
                 let _ = writeln!(text, "policy {name} {}", snapshot.policy.spec);
             }
             for member in snapshot.members.iter().filter(|member| member.draining) {
                 let _ = writeln!(text, "{name} {}", member.endpoint.address);
             }
-            for address in registrations.addresses() {
-                if registered.len() < MAX_REGISTERED_BYTES {
-                    let _ = writeln!(registered, "registered {name} {address}");
+            let registered = registrations.addresses().into_iter();
+            let registered = registered.map(|address| format!("registered {name} {address}\n"));
+            for line in registered.chain(known(pool)) {
+                if servers.len() + line.len() <= MAX_SERVERS_BYTES {
+                    servers.push_str(&line);
                 }
             }
         }
-        text + &registered
+        text + &servers
     }
 
     /// What was left is as it was before. Resolves when the next pick knows.
@@ -73,15 +78,34 @@ impl Inheritance {
         join_all(lines.iter().map(async |&(pool, line)| match line {
             Line::Registered(address) => self.register(pool, address).await,
             Line::Policy(spec) => self.set_policy(pool, spec).await,
-            Line::Drained(_) => {}
+            Line::Drained(_) | Line::Known { .. } => {}
         }))
         .await;
+        self.remember(&lines).await;
         for (pool, line) in lines {
             if let Line::Drained(address) = line {
                 // Forced, so refused only if there is no such server.
                 let address = (*address).to_owned();
                 let drain = Drain { address, draining: true, force: true };
                 let _ = self.writers[pool].drain(drain).await;
+            }
+        }
+    }
+
+    /// Sources that have not named their servers have those that they had.
+    async fn remember(&self, lines: &[(usize, &Line<'_>)]) {
+        for (number, pool) in self.balancer.pools.iter().enumerate() {
+            for status in pool.sources().iter() {
+                let had = lines.iter().filter_map(|(of, line)| match line {
+                    Line::Known { address, source } if *of == number && *source == status.name => {
+                        Some((*address).to_owned())
+                    }
+                    _ => None,
+                });
+                let had: Vec<_> = had.collect();
+                if !had.is_empty() {
+                    status.had(&self.writers[number], had).await;
+                }
             }
         }
     }
@@ -99,10 +123,23 @@ impl Inheritance {
     }
 }
 
+/// A line for every server that a source named.
+fn known(pool: &Pool) -> impl Iterator<Item = String> {
+    let sources = pool.sources().to_vec().into_iter();
+    sources.filter(|source| !source.is_static).flat_map(|source| {
+        let line = |address: &String| format!("known {} {address} {}\n", pool.name, source.name);
+        source.said().named.iter().map(line).collect::<Vec<_>>()
+    })
+}
+
 /// The pool and what is said of it.
 fn read(line: &str) -> Option<(&str, Line<'_>)> {
     let words: Vec<_> = line.splitn(3, ' ').collect();
     match words[..] {
+        ["known", pool, rest] => {
+            let (address, source) = rest.split_once(' ')?;
+            Some((pool, Line::Known { address, source }))
+        }
         [pool, address] => Some((pool, Line::Drained(address))),
         ["registered", pool, address] => Some((pool, Line::Registered(address))),
         ["policy", pool, spec] => Some((pool, Line::Policy(spec))),
@@ -120,6 +157,8 @@ mod tests {
         assert_eq!(read("policy 10.0.0.1:1"), Some(("policy", Line::Drained("10.0.0.1:1"))));
         assert_eq!(read("registered a h:1"), Some(("a", Line::Registered("h:1"))));
         assert_eq!(read("policy a x:k=1,l=2"), Some(("a", Line::Policy("x:k=1,l=2"))));
+        let known = Line::Known { address: "h:1", source: "file:/a b" };
+        assert_eq!(read("known a h:1 file:/a b"), Some(("a", known)));
         assert_eq!(read("health a h:1"), None);
         assert_eq!(read(""), None);
     }

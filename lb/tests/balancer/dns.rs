@@ -76,6 +76,30 @@ async fn dns_that_fails_or_has_nothing_takes_no_server_away() {
 }
 
 #[tokio::test]
+async fn a_successor_that_dns_does_not_answer_knows_what_was_known() {
+    let (names, (port, _pods)) = (NameServer::start().await, pods(2));
+    let at = |host: u8| format!("127.0.0.{host}:{port}");
+    names.set_host(HOST, &["127.0.0.2", "127.0.0.3"]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.sock");
+    let pool = format!("--pool default=dns:{HOST}:{port}");
+    let flags = format!("--handover {} {} {pool}", path.display(), names.flags());
+    let old = Fleet::start(&flags).await;
+    old.wait_for_servers(&[&at(2), &at(3)]).await;
+    let load = Load::start((0..4).map(|_| old.bank()));
+    load.go_on(20).await;
+    names.fail(true);
+    let new = Fleet::start(&flags).await;
+    load.go_on(100).await;
+    new.wait_for_servers(&[&at(2), &at(3)]).await;
+    assert!(new.pool().await.sources[0].problem.contains("DNS does not answer"));
+    names.fail(false);
+    names.set_host(HOST, &["127.0.0.3"]);
+    new.wait_for_servers(&[&at(3)]).await;
+    load.stop().await;
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_resolve_yet_is_told_and_asked_for_again() {
     let (names, (port, _pods)) = (NameServer::start().await, pods(1));
     let flags = format!("{} --pool default=dns:{HOST}:{port}", names.flags());
