@@ -4,6 +4,7 @@
 mod file;
 pub mod limits;
 mod membership;
+pub mod observe;
 mod source;
 
 use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
@@ -17,6 +18,7 @@ pub(crate) use self::source::is_address;
 pub use self::{
     limits::{LimitArgs, Limits},
     membership::{Membership, MembershipArgs},
+    observe::{Observe, ObserveArgs},
     source::SourceConfig,
 };
 use crate::error::LbError;
@@ -84,6 +86,9 @@ pub struct LbArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub observe: ObserveArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub tls: TlsArgs,
 }
 
@@ -110,6 +115,8 @@ pub struct Config {
     pub membership: Membership,
     /// Bounds.
     pub limits: Limits,
+    /// What is told of calls while they run.
+    pub observe: Observe,
     /// What this was made from, to be made again when the file changed.
     pub(crate) flags: LbArgs,
 }
@@ -175,6 +182,7 @@ impl LbArgs {
             threads: self.threads.unwrap_or_else(cores),
             membership: self.membership.membership()?,
             limits: self.limits.limits()?,
+            observe: self.observe.observe(),
             flags: self.clone(),
         })
     }

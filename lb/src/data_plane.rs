@@ -10,7 +10,7 @@ mod flush;
 mod socket;
 mod worker;
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use strife_runtime::{Failure, Security, Shutdown, executor};
 use tokio::{
@@ -20,7 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use self::worker::Worker;
-use crate::{access_log, balancer::Balancer, config::Limits, metrics::Metrics};
+use crate::{balancer::Balancer, config::Limits, metrics::Metrics, records::Recorders};
 
 /// Accepted connections that may wait for their thread.
 const HANDOVER_QUEUE: usize = 256;
@@ -32,7 +32,6 @@ pub(crate) struct DataPlane {
     pub(crate) balancer: Arc<Balancer>,
     pub(crate) security: Security,
     pub(crate) limits: Limits,
-    pub(crate) threads: NonZeroUsize,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -44,20 +43,20 @@ struct Arrival {
     permit: OwnedSemaphorePermit,
 }
 
-/// Carries calls until shutdown, then lets those under way end, for a bounded time. `logs`: one for
-/// each thread, or none.
+/// Carries calls until shutdown, then lets those under way end, for a bounded time. `recorders`: one
+/// for each thread.
 pub(crate) async fn serve(
     listener: TcpListener,
     data_plane: DataPlane,
-    mut logs: Vec<access_log::Sender>,
+    recorders: Vec<Recorders>,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let max_connections = data_plane.limits.max_connections;
     let data_plane = Arc::new(data_plane);
     let mut workers = Vec::new();
     let mut ends = Vec::new();
-    for number in 0..data_plane.threads.get() {
-        let (arrivals, ended) = spawn_worker(number, &data_plane, logs.pop(), &shutdown)?;
+    for (number, recorders) in recorders.into_iter().enumerate() {
+        let (arrivals, ended) = spawn_worker(number, &data_plane, recorders, &shutdown)?;
         workers.push(arrivals);
         ends.push(ended);
     }
@@ -78,7 +77,7 @@ type WorkerEnd = oneshot::Receiver<Result<(), Failure>>;
 fn spawn_worker(
     number: usize,
     data_plane: &Arc<DataPlane>,
-    log: Option<access_log::Sender>,
+    recorders: Recorders,
     shutdown: &Shutdown,
 ) -> Result<(mpsc::Sender<Arrival>, WorkerEnd), Failure> {
     let (arrivals, received) = mpsc::channel(HANDOVER_QUEUE);
@@ -86,7 +85,7 @@ fn spawn_worker(
     let (data_plane, shutdown) = (data_plane.clone(), shutdown.clone());
     let body = move || {
         let carried = executor::block_on_local(async move {
-            Worker::new(number, &data_plane, log).run(received, shutdown).await
+            Worker::new(number, &data_plane, recorders).run(received, shutdown).await
         });
         // Nobody waits when the balancer is being torn down.
         let _ = end.send(carried);

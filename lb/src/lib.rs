@@ -19,16 +19,19 @@ mod health;
 mod membership;
 mod metrics;
 mod pool;
+mod records;
 mod reports;
 mod serve;
 mod service;
 mod snapshot;
 mod switch;
+mod trace;
 
 pub use crate::{
     admin::{AdminArgs, run_admin},
-    config::{Config, LbArgs, Limits, PoolConfig, SourceConfig},
+    config::{Config, LbArgs, Limits, Observe, PoolConfig, SourceConfig},
     error::LbError,
     serve::{Bound, run},
     switch::{ENDPOINT_HEADER, Loopback},
+    trace::Tracing,
 };

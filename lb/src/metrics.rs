@@ -24,13 +24,20 @@ pub(crate) use self::{
     page::serve,
     pool::{PickMetrics, PoolMetrics},
 };
-use crate::{access_log::Written, config::Limits};
+use crate::{access_log::Written, config::Limits, trace::SpanCounts};
 
 /// All of a balancer's counters.
 pub(crate) struct Metrics {
     threads: Vec<Arc<ThreadMetrics>>,
     limits: Limits,
-    access_log: Option<Arc<Written>>,
+    recorded: Recorded,
+}
+
+/// What is counted by those who write down what becomes of calls, as far as there are any.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    pub(crate) access_log: Option<Arc<Written>>,
+    pub(crate) spans: Option<Arc<SpanCounts>>,
 }
 
 /// What one thread counts. Aligned so that no two threads write to one cache line.
@@ -95,14 +102,10 @@ pub(crate) struct EndpointMetrics {
 }
 
 impl Metrics {
-    /// `threads`: how many carry calls. `access_log`: what its writer counts, if there is one.
-    pub(crate) fn new(
-        threads: NonZeroUsize,
-        limits: Limits,
-        access_log: Option<Arc<Written>>,
-    ) -> Arc<Self> {
+    /// `threads`: how many carry calls.
+    pub(crate) fn new(threads: NonZeroUsize, limits: Limits, recorded: Recorded) -> Arc<Self> {
         let threads = (0..threads.get()).map(|_| Arc::default()).collect();
-        Arc::new(Self { threads, limits, access_log })
+        Arc::new(Self { threads, limits, recorded })
     }
 
     /// The counters of thread `n`, counting from 0; they have no other writer.

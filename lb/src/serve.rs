@@ -15,7 +15,6 @@ use tokio::{
 
 use self::{inheritance::Inheritance, takeover::Takeover};
 use crate::{
-    access_log::AccessLog,
     balancer::Balancer,
     config::{Config, LbArgs},
     data_plane::{self, DataPlane},
@@ -23,6 +22,7 @@ use crate::{
     health::HealthTask,
     membership::{self, Making, Writer},
     metrics::{self, Metrics},
+    records::Records,
     service,
 };
 
@@ -103,7 +103,7 @@ impl Bound {
             configured,
         };
         // What can fail does so before another balancer yields to this one.
-        let access_log = self.config.access_log.as_deref().map(AccessLog::open).transpose()?;
+        let (records, recorders) = Records::open(&self.config, &self.listen.to_string())?;
         if let Some(takeover) = &mut self.takeover {
             let begin = begin_in_place(takeover, &inheritance);
             tokio::select! {
@@ -111,23 +111,17 @@ impl Bound {
                 () = shutdown.requested() => return Ok(()),
             }
         }
-        let written = access_log.as_ref().map(|log| log.written());
         let (threads, limits) = (self.config.threads, self.config.limits);
-        let metrics = Metrics::new(threads, limits, written);
-        let senders = access_log.iter().flat_map(|log| (0..threads.get()).map(|_| log.sender()));
-        let logs = senders.collect();
-        if let Some(log) = &access_log {
-            beside.spawn(log.reopen_on_hangup());
-        }
+        let metrics = Metrics::new(threads, limits, records.counts());
+        records.reopen_on_hangup(&mut beside);
         let mut page_task = None;
         if let Some(page) = self.page.take() {
             let page = metrics::serve(page, metrics.clone(), balancer.clone(), shutdown.clone());
             page_task = Some(beside.spawn(page));
         }
         let security = self.security;
-        let data_plane =
-            DataPlane { balancer: balancer.clone(), security, limits, threads, metrics };
-        let carried = data_plane::serve(self.listener, data_plane, logs, shutdown.clone());
+        let data_plane = DataPlane { balancer: balancer.clone(), security, limits, metrics };
+        let carried = data_plane::serve(self.listener, data_plane, recorders, shutdown.clone());
         let services = service::services(&balancer, writers, registrations);
         let controlled = self.control.serve(services, shutdown.clone());
         let announced = async {
@@ -143,6 +137,7 @@ impl Bound {
         let outcome = served.await;
         // Whatever ended first takes the rest with it.
         shutdown.request();
+        records.finish().await;
         outcome.map(|_| ())
     }
 }

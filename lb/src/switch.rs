@@ -245,6 +245,7 @@ impl<D: Director> Switch<D> {
                 request_bytes: call.request.bytes,
                 response_bytes: call.response.bytes,
                 attempts: call.attempts,
+                trace: call.trace.as_deref(),
             },
         );
     }

@@ -138,7 +138,7 @@ impl Line<'_> {
 
 impl Ended {
     /// What happened, and why if there is more to say.
-    fn as_strs(self) -> (&'static str, Option<&'static str>) {
+    pub(crate) fn as_strs(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Completed => ("completed", None),
             Self::CancelledByClient(by) => ("cancelled_by_client", Some(by.as_str())),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use slab::Slab;
-use strife_policy::{Outcome, PickContext, PickInfo, hash};
+use strife_policy::{Outcome, POLICIES, PickContext, PickInfo, Regime, hash};
 use strife_wire::Head;
 use tracing::debug;
 
@@ -16,9 +16,11 @@ use crate::{
     access_log::{self, CallRecord, Ended},
     balancer::Balancer,
     endpoint::Endpoint,
-    metrics::{CallCode, EndpointMetrics, PickMetrics, ReportChannel, Retry},
+    metrics::{CallCode, EndpointMetrics, Label, PickMetrics, ReportChannel, Retry},
     pool::{Pool, View},
+    records::Recorders,
     switch::{CallEnd, Director, TrailerReport},
+    trace::{self, CallTrace, Tracer},
 };
 
 /// Directs one thread's calls.
@@ -33,7 +35,9 @@ pub(super) struct PoolDirector {
     /// The same numbers, by [`Endpoint::id`].
     numbers: HashMap<u64, usize>,
     context: PickContext,
+    last_pick: (&'static str, Regime),
     access_log: Option<access_log::Sender>,
+    tracer: Option<Tracer>,
 }
 
 /// A pool as this thread saw it last.
@@ -48,11 +52,7 @@ struct PoolView {
 
 impl PoolDirector {
     /// Of the thread of this number.
-    pub(super) fn new(
-        balancer: Arc<Balancer>,
-        thread: usize,
-        access_log: Option<access_log::Sender>,
-    ) -> Self {
+    pub(super) fn new(balancer: Arc<Balancer>, thread: usize, recorders: Recorders) -> Self {
         let view = |pool: &Arc<Pool>| PoolView {
             snapshot: pool.view(),
             metrics: pool.metrics.of_thread(),
@@ -68,7 +68,9 @@ impl PoolDirector {
             endpoints: Slab::new(),
             numbers: HashMap::new(),
             context,
-            access_log,
+            last_pick: ("", Regime::Only),
+            access_log: recorders.access_log,
+            tracer: recorders.tracer,
         }
     }
 
@@ -133,12 +135,22 @@ impl Director for PoolDirector {
             snapshot.picker.pick(PickInfo { hash, avoid: &avoid }, &mut self.context)?
         };
         view.metrics.count(snapshot.policy.place, pick);
+        self.last_pick = (POLICIES[snapshot.policy.place].0, pick.regime);
         let number = view.numbers[pick.index].unwrap_or_else(|| {
             let endpoint = view.ready[pick.index].clone();
             *self.numbers.entry(endpoint.id).or_insert_with(|| self.endpoints.insert(endpoint))
         });
         view.numbers[pick.index] = Some(number);
         Some(number)
+    }
+
+    fn trace(&mut self, head: &Head) -> Option<Box<CallTrace>> {
+        self.tracer.as_mut()?.begin(head)
+    }
+
+    fn last_pick(&self) -> (&'static str, &'static str) {
+        let (policy, regime) = self.last_pick;
+        (policy, Label::as_str(regime))
     }
 
     fn started(&mut self, endpoint: usize) {
@@ -179,6 +191,11 @@ impl Director for PoolDirector {
                 let latency = now.saturating_sub(call.started);
                 metrics.latency.record(latency.as_micros() as u64);
             }
+        }
+        if let (Some(tracer), Some(_)) = (&self.tracer, call.trace) {
+            let pool = call.pool.map(|pool| self.pool_name(pool));
+            let endpoint = call.endpoint.map(|endpoint| self.address(endpoint));
+            tracer.end(now, call, trace::Names { pool, endpoint });
         }
         self.log(now, call);
     }

@@ -24,11 +24,11 @@ use super::{
     socket::{Sockets, linger},
 };
 use crate::{
-    access_log,
     balancer::Balancer,
     clock::Clock,
     config::Limits,
     metrics::ThreadMetrics,
+    records::Recorders,
     switch::{Peer, Switch},
 };
 
@@ -54,14 +54,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        number: usize,
-        data_plane: &DataPlane,
-        log: Option<access_log::Sender>,
-    ) -> Rc<Self> {
+    pub(super) fn new(number: usize, data_plane: &DataPlane, recorders: Recorders) -> Rc<Self> {
         let DataPlane { balancer, security, limits, metrics, .. } = data_plane;
         let metrics = metrics.thread(number);
-        let director = PoolDirector::new(balancer.clone(), number, log);
+        let director = PoolDirector::new(balancer.clone(), number, recorders);
         let clock = balancer.clock;
         let rng = rand::make_rng();
         let switch = Switch::new(director, *limits, metrics.clone(), rng, clock.now());

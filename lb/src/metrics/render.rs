@@ -29,6 +29,7 @@ impl Metrics {
         sources::render(balancer, &mut page);
         endpoints::render(balancer, &mut page);
         self.log(&mut page);
+        self.spans(&mut page);
         limits::render(&self.limits, &mut page);
         page.into_text()
     }
@@ -89,7 +90,7 @@ impl Metrics {
     }
 
     fn log(&self, page: &mut Exposition) {
-        let Some(written) = &self.access_log else { return };
+        let Some(written) = &self.recorded.access_log else { return };
         page.single(
             "strife_lb_access_log_lines_total",
             Kind::Counter,
@@ -101,6 +102,22 @@ impl Metrics {
             Kind::Counter,
             "Calls not in the access log: it could not be written, or not fast enough.",
             written.dropped(),
+        );
+    }
+
+    fn spans(&self, page: &mut Exposition) {
+        let Some(counts) = &self.recorded.spans else { return };
+        page.single(
+            "strife_lb_spans_exported_total",
+            Kind::Counter,
+            "Spans of calls that the collector took.",
+            counts.exported(),
+        );
+        page.single(
+            "strife_lb_spans_dropped_total",
+            Kind::Counter,
+            "Spans of calls that were lost: the collector did not take them, or not fast enough.",
+            counts.dropped(),
         );
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn limits() -> Limits {
 }
 
 fn metrics() -> Arc<Metrics> {
-    Metrics::new(THREADS, limits(), None)
+    Metrics::new(THREADS, limits(), Recorded::default())
 }
 
 /// Something of everything, `n` times.
@@ -206,8 +206,8 @@ fn every_family_is_documented_and_nothing_else_is() {
     let (balancer, dir) = (balancer(), tempfile::tempdir().unwrap());
     let log = AccessLog::open(dir.path().join("access.log").to_str().unwrap()).unwrap();
     log.sender().record(&call(SystemTime::UNIX_EPOCH, Duration::ZERO));
-    let written = Some(log.written());
-    let metrics = Metrics::new(NonZeroUsize::MIN, limits(), written);
+    let recorded = Recorded { access_log: Some(log.written()), spans: Some(Arc::default()) };
+    let metrics = Metrics::new(NonZeroUsize::MIN, limits(), recorded);
     let parsed = parse(&metrics.render(&balancer));
     let documented: std::collections::BTreeMap<_, _> = include_str!("../../../docs/metrics.md")
         .lines()

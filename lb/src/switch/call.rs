@@ -6,6 +6,7 @@ use strife_policy::Outcome;
 use strife_wire::{Block, BufferPool};
 
 use super::Memo;
+use crate::trace::CallTrace;
 
 /// Bytes of a request that are kept, once sent, to be sent again elsewhere.
 pub(super) const MAX_REPLAY_BYTES: usize = 64 * 1024;
@@ -72,6 +73,8 @@ pub(super) struct Call {
     pub(super) pool: Option<usize>,
     pub(super) endpoint: Option<usize>,
     pub(super) head: Option<Rc<Block<Memo>>>,
+    /// If it is traced.
+    pub(super) trace: Option<Box<CallTrace>>,
     /// Bytes its head is counted with among those that are held.
     pub(super) head_bytes: usize,
     /// Endpoints it cannot have run on.
@@ -157,6 +160,7 @@ impl Call {
             pool: None,
             endpoint: None,
             head: None,
+            trace: None,
             head_bytes: 0,
             tried: Vec::new(),
             request: Half::default(),

@@ -10,6 +10,7 @@ use super::{Peer, TrailerReport};
 use crate::{
     access_log::Ended,
     metrics::{EndpointMetrics, Retry},
+    trace::CallTrace,
 };
 
 /// Decides for one thread. Pools and endpoints are known by number; an endpoint's is the director's to
@@ -27,6 +28,16 @@ pub(crate) trait Director {
         head: Option<&Head>,
         tried: &[usize],
     ) -> Option<usize>;
+
+    /// The trace of a call that is to have one.
+    fn trace(&mut self, _: &Head) -> Option<Box<CallTrace>> {
+        None
+    }
+
+    /// The policy of the last pick, and which of its rules decided.
+    fn last_pick(&self) -> (&'static str, &'static str) {
+        ("", "")
+    }
 
     /// A call goes to an endpoint.
     fn started(&mut self, endpoint: usize);
@@ -86,4 +97,6 @@ pub(crate) struct CallEnd<'a> {
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     pub(crate) attempts: u8,
+    /// If it is traced.
+    pub(crate) trace: Option<&'a CallTrace>,
 }

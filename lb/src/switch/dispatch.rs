@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use strife_wire::Head;
+
 use super::{
     Director, Switch,
     call::{Leg, Stage},
     link::Side,
-    purge,
+    purge, translate,
 };
 use crate::{
     access_log::Ended,
@@ -50,6 +52,11 @@ impl<D: Director> Switch<D> {
             let Some(endpoint) = self.director.pick(self.now, pool, head, &call.tried) else {
                 return self.park(number);
             };
+            if let Some(trace) = &mut self.calls[number].trace {
+                let (policy, regime) = self.director.last_pick();
+                trace.picked(policy, regime);
+            }
+            let call = &self.calls[number];
             // All there are were tried, or enough of them.
             let is_last =
                 call.tried.len() + 1 >= self.limits.max_attempts || call.tried.contains(&endpoint);
@@ -149,13 +156,14 @@ impl<D: Director> Switch<D> {
 
     /// Opens the stream and sends what there is of the request.
     fn send(&mut self, number: usize, link: usize) {
+        let Some(head) = self.calls[number].head.clone() else { return };
+        let traced = self.traced(number, &head.head);
         let call = &mut self.calls[number];
-        let Some(head) = call.head.clone() else { return };
         let request = &mut call.request;
         let ends = request.ended && request.pending().is_empty() && request.trailers.is_none();
         let wire = &mut self.links[link].wire;
         call.position = wire.position();
-        let block = head.memo(super::pump::unset).block();
+        let block = traced.as_deref().unwrap_or_else(|| head.memo(super::pump::unset).block());
         let bodyless = head.head.method() == b"HEAD";
         let stream = wire.open(number as u32, block, ends, bodyless);
         let stream = stream.expect("the link said that it can open one");
@@ -171,6 +179,14 @@ impl<D: Director> Switch<D> {
         }
         self.mark_dirty(link);
         self.pump_request(number);
+    }
+
+    /// The block of a call that is traced: no other call's is the same.
+    fn traced(&self, number: usize, head: &Head) -> Option<Box<[u8]>> {
+        let call = &self.calls[number];
+        let trace = call.trace.as_deref()?;
+        let Side::Down(peer) = &self.links.get(call.down.link)?.side else { return None };
+        Some(translate::request(head, peer, Some(trace)))
     }
 
     /// Takes a call away from an endpoint that cannot have run it and sends it elsewhere. `false` if

@@ -59,7 +59,7 @@ impl<D: Director> Switch<D> {
         let memo = block.memo(|head| {
             let authority = String::from_utf8_lossy(head.authority());
             let pool = director.route(&authority);
-            Memo::Request { pool, block: translate::request(head, peer) }
+            Memo::Request { pool, block: translate::request(head, peer, None) }
         });
         let Memo::Request { pool, .. } = memo else {
             unreachable!("a request's block is only ever a request's")
@@ -77,7 +77,7 @@ impl<D: Director> Switch<D> {
             return self.refuse(number, Refusal::Malformed, why);
         }
         match pool {
-            Ok(pool) => self.calls[number].pool = Some(pool),
+            Ok(pool) => self.begin(number, pool),
             Err(why) => return self.refuse(number, Refusal::NoPool, &why),
         }
         if has_deadline {
@@ -89,6 +89,13 @@ impl<D: Director> Switch<D> {
             self.calls[number].head_bytes = 2 * list_bytes;
             self.held(2 * list_bytes);
         }
+    }
+
+    /// Where it goes is known.
+    fn begin(&mut self, number: usize, pool: usize) {
+        let call = &mut self.calls[number];
+        call.pool = Some(pool);
+        call.trace = call.head.as_ref().and_then(|block| self.director.trace(&block.head));
     }
 
     fn open_call(&mut self, down: Leg) -> usize {

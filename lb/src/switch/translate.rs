@@ -10,6 +10,7 @@ use strife_runtime::calls::{FORWARDED_ADDRESS, FORWARDED_IDENTITY};
 use strife_wire::{Head, hpack::encode};
 
 use super::{ENDPOINT_HEADER, ServerReport, TrailerReport, reports};
+use crate::trace::{CallTrace, TRACEPARENT};
 
 /// The authority of a request that names none.
 const NO_AUTHORITY: &[u8] = b"default";
@@ -37,8 +38,8 @@ impl Peer {
     }
 }
 
-/// The block of a request as the endpoint gets it.
-pub(super) fn request(head: &Head, peer: &Peer) -> Box<[u8]> {
+/// The block of a request as the endpoint gets it; `trace`: if the call is traced.
+pub(super) fn request(head: &Head, peer: &Peer, trace: Option<&CallTrace>) -> Box<[u8]> {
     let mut block = Vec::with_capacity(head.fields().list_bytes() + peer.stamp.len());
     let authority = match head.authority() {
         b"" => NO_AUTHORITY,
@@ -50,9 +51,13 @@ pub(super) fn request(head: &Head, peer: &Peer) -> Box<[u8]> {
     encode(&mut block, b":path", head.path(), false);
     let said_by_us = [FORWARDED_ADDRESS.as_bytes(), FORWARDED_IDENTITY.as_bytes(), b"host"];
     for field in head.fields().iter() {
-        if field.name[0] != b':' && !said_by_us.contains(&field.name) {
+        let is_kept = trace.is_none_or(|trace| trace.keeps(field.name));
+        if field.name[0] != b':' && !said_by_us.contains(&field.name) && is_kept {
             encode(&mut block, field.name, field.value, field.sensitive);
         }
+    }
+    if let Some(trace) = trace {
+        encode(&mut block, TRACEPARENT, &trace.traceparent(), false);
     }
     block.extend_from_slice(&peer.stamp);
     block.into()

@@ -19,3 +19,4 @@ mod resets;
 mod routing;
 mod stalls;
 mod stub;
+mod traces;

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, num::NonZeroUsize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::metrics::tests::{balancer, limits};
+use crate::metrics::{
+    Recorded,
+    tests::{balancer, limits},
+};
 
 /// No answer takes longer unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -14,7 +17,7 @@ async fn start() -> (SocketAddr, Shutdown, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let balancer = Arc::new(balancer());
-    let metrics = Metrics::new(NonZeroUsize::MIN, limits(), None);
+    let metrics = Metrics::new(NonZeroUsize::MIN, limits(), Recorded::default());
     let shutdown = Shutdown::manual();
     let mut served = JoinSet::new();
     served.spawn(serve(listener, metrics, balancer, shutdown.clone()));

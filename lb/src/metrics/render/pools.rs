@@ -3,7 +3,7 @@
 use strife_policy::{POLICIES, Regime};
 
 use super::super::{
-    Label, PoolMetrics,
+    Label, PoolMetrics, ReportChannel,
     exposition::{Exposition, Kind},
 };
 use crate::balancer::Balancer;
@@ -11,11 +11,15 @@ use crate::balancer::Balancer;
 pub(super) fn render(balancer: &Balancer, page: &mut Exposition) {
     picks(balancer, page);
     history(balancer, page);
+    reports(balancer, page);
 }
+
+/// A family with a number for each pool.
+type Counted = (&'static str, &'static str, fn(&PoolMetrics) -> u64);
 
 /// What happened to pools since the process began.
 fn history(balancer: &Balancer, page: &mut Exposition) {
-    const FAMILIES: [(&str, &str, fn(&PoolMetrics) -> u64); 3] = [
+    const FAMILIES: [Counted; 3] = [
         (
             "strife_lb_pool_endpoints_joined_total",
             "Endpoints that became members of the pool.",
@@ -58,6 +62,32 @@ fn picks(balancer: &Balancer, page: &mut Exposition) {
                         ("regime", Label::as_str(regime)),
                     ];
                     page.sample(&labels, picks);
+                }
+            }
+        }
+    }
+}
+
+fn reports(balancer: &Balancer, page: &mut Exposition) {
+    const FATES: [&str; 3] = ["accepted", "out_of_sequence", "invalid"];
+    page.family(
+        "strife_lb_endpoint_load_reports_total",
+        Kind::Counter,
+        "Load reports of the endpoint, by the way they came and by what became of them.",
+    );
+    for pool in &balancer.pools {
+        for member in pool.snapshot().members.iter() {
+            for &channel in ReportChannel::ALL {
+                for (outcome, count) in FATES.iter().zip(member.endpoint.reports(channel)) {
+                    let labels = [
+                        ("pool", &*pool.name),
+                        ("endpoint", &*member.endpoint.address),
+                        ("channel", channel.as_str()),
+                        ("outcome", outcome),
+                    ];
+                    if count > 0 || channel == ReportChannel::Push {
+                        page.sample(&labels, count);
+                    }
                 }
             }
         }

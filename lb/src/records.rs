@@ -1,0 +1,79 @@
+//! Those who write down what becomes of calls, as far as flags ask for them: the access log, pick
+//! traces, spans.
+//!
+//! Each gives every thread that carries calls something of its own to write to.
+
+use std::{sync::Arc, time::Duration};
+
+use strife_runtime::Failure;
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+
+use crate::{
+    access_log::{self, AccessLog},
+    config::Config,
+    metrics::Recorded,
+    trace::{self, SpanCounts, Tracer},
+};
+
+/// How long the end of the process waits for the last spans.
+const LAST_EXPORT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where one thread writes to.
+#[derive(Default)]
+pub(crate) struct Recorders {
+    pub(crate) access_log: Option<access_log::Sender>,
+    pub(crate) tracer: Option<Tracer>,
+}
+
+/// Open until they are [finished](Records::finish).
+pub(crate) struct Records {
+    access_log: Option<AccessLog>,
+    spans: Option<Arc<SpanCounts>>,
+    exporting: Option<JoinHandle<()>>,
+}
+
+impl Records {
+    /// One of the second for each thread. `instance`: tells this balancer from others.
+    pub(crate) fn open(config: &Config, instance: &str) -> Result<(Self, Vec<Recorders>), Failure> {
+        let access_log = config.access_log.as_deref().map(AccessLog::open).transpose()?;
+        let threads = config.threads.get();
+        let mut records = Self { access_log, spans: None, exporting: None };
+        let mut tracers = Vec::new();
+        if let Some(tracing) = &config.observe.tracing {
+            let (of_threads, spans, exporter) = trace::tracers(tracing, threads, instance);
+            tracers = of_threads;
+            records.spans = Some(spans);
+            records.exporting = Some(tokio::spawn(exporter));
+        }
+        let recorders = (0..threads).map(|_| Recorders {
+            access_log: records.access_log.as_ref().map(AccessLog::sender),
+            tracer: tracers.pop(),
+        });
+        let recorders = recorders.collect();
+        Ok((records, recorders))
+    }
+
+    /// What they count.
+    pub(crate) fn counts(&self) -> Recorded {
+        let access_log = self.access_log.as_ref().map(AccessLog::written);
+        Recorded { access_log, spans: self.spans.clone() }
+    }
+
+    /// Opens their files anew at every SIGHUP.
+    pub(crate) fn reopen_on_hangup(&self, tasks: &mut JoinSet<()>) {
+        if let Some(log) = &self.access_log {
+            tasks.spawn(log.reopen_on_hangup());
+        }
+    }
+
+    /// Nobody writes any more: waits for what is under way, for a bounded time.
+    pub(crate) async fn finish(self) {
+        if let Some(exporting) = self.exporting {
+            // Longer than that only for a collector that takes nothing: it must not keep us.
+            let _ = timeout(LAST_EXPORT_TIMEOUT, exporting).await;
+        }
+    }
+}
