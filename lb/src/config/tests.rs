@@ -56,3 +56,50 @@ fn what_cannot_be_balanced_is_refused_with_one_line() {
     check("--pool a=h:1 --pool-policy b", "write --pool-policy NAME=POLICY");
     check("--pool a=h:1 --max-streams 0", "--max-streams must be between 1 and 100000");
 }
+
+#[test]
+fn flags_win_over_the_file_and_add_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.toml");
+    let text = r#"
+        policy = "round_robin"
+        [[pool]]
+        name = "a"
+        servers = ["h:1"]
+        [[pool]]
+        name = "b"
+        servers = ["h:2"]
+        policy = "least_load"
+    "#;
+    std::fs::write(&path, text).unwrap();
+    let check = |flags: &str, expected: &[(&str, &str, &str)]| {
+        let config = config(&format!("--config {} {flags}", path.display())).unwrap();
+        let pool =
+            |&(name, server, policy): &(&str, &str, &str)| PoolConfig::of(name, &[server], policy);
+        assert_eq!(config.pools, expected.iter().map(pool).collect::<Vec<_>>(), "{flags}");
+        assert_eq!(config.again().unwrap().pools, config.pools);
+    };
+    check("", &[("a", "h:1", "round_robin"), ("b", "h:2", "least_load")]);
+    check("--policy pick_first", &[("a", "h:1", "pick_first"), ("b", "h:2", "least_load")]);
+    check(
+        "--pool b=h:3 --pool c=h:4 --pool-policy a=pick_first",
+        &[("a", "h:1", "pick_first"), ("b", "h:3", "least_load"), ("c", "h:4", "round_robin")],
+    );
+    let twice = config(&format!("--config {} --pool c=h:1 --pool c=h:2", path.display()));
+    assert!(twice.unwrap_err().contains("pool `c` is named twice"));
+}
+
+#[test]
+fn times_of_membership_have_a_range() {
+    let check = |flags: &str, expected: &str| {
+        let error = config(&format!("--pool a=h:1 {flags}")).unwrap_err();
+        assert!(error.contains(expected), "{flags}: {error}");
+    };
+    check("--dns-interval 1ms", "--dns-interval must be between 50ms and 720h");
+    check("--registration-lease 1ms", "--registration-lease must be between 100ms and 720h");
+    check("--dns-server dns.example.com", "invalid value 'dns.example.com'");
+    let membership = config("--pool a=h:1 --dns-server 127.0.0.1:53").unwrap().membership;
+    assert_eq!(membership.registration_lease, std::time::Duration::from_secs(3));
+    assert_eq!(membership.dns_interval, std::time::Duration::from_secs(30));
+    assert_eq!(membership.dns_server, Some("127.0.0.1:53".parse().unwrap()));
+}

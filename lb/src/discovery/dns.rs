@@ -21,8 +21,9 @@ use crate::config::Membership;
 
 /// No answer is asked for again sooner, unless `--dns-interval` says so.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
-/// First and growth of the time between attempts that fail; the last is `--dns-interval`.
+/// First, last and growth of the time between attempts that fail; never more than `--dns-interval`.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_LAST: Duration = Duration::from_secs(30);
 const BACKOFF_GROWTH: u32 = 2;
 /// Targets of one service whose addresses are asked for at once.
 const LOOKUPS_AT_ONCE: usize = 16;
@@ -47,40 +48,38 @@ struct Answer {
     ttl: Duration,
 }
 
+impl Answer {
+    /// What was known stays.
+    fn nothing(problem: String) -> Self {
+        Self { servers: None, problem, ttl: Duration::ZERO }
+    }
+}
+
 /// Tells the pool which servers DNS names, as long as it is polled.
 pub(super) async fn resolve(question: Question, membership: Membership, feed: Feed) {
     let interval = membership.dns_interval;
-    let mut known = HashMap::new();
-    let mut backoff = BACKOFF_FIRST.min(interval);
-    let mut resolver = None;
+    let (backoff_first, backoff_last) = (BACKOFF_FIRST.min(interval), BACKOFF_LAST.min(interval));
+    let mut backoff = backoff_first;
+    let (mut known, mut resolver) = (HashMap::new(), None::<Resolver>);
     loop {
-        let asker = match resolver.take() {
-            Some(resolver) => Ok(resolver),
-            None => Resolver::open(membership.dns_server),
+        let opened = resolver.take().map_or_else(|| Resolver::open(membership.dns_server), Ok);
+        let answer = match &opened {
+            Ok(resolver) => question.ask(resolver, &mut known).await,
+            Err(why) => Answer::nothing(why.clone()),
         };
-        let (pause, is_well) = match asker {
-            Ok(asker) => {
-                let answer = question.ask(&asker, &mut known).await;
-                let is_well = answer.problem.is_empty();
-                resolver = is_well.then_some(asker);
-                let ttl = answer.ttl.clamp(LEAST_INTERVAL.min(interval), interval);
-                tell(answer, &feed).await;
-                (ttl, is_well)
-            }
-            Err(why) => {
-                feed.keeps(why);
-                (interval, false)
-            }
-        };
-        if is_well {
-            backoff = BACKOFF_FIRST.min(interval);
-            tokio::time::sleep(pause).await;
-        } else {
-            // The system's configuration is read again: it may name another server by now.
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * BACKOFF_GROWTH).min(interval);
-        }
+        let is_well = answer.problem.is_empty();
+        let pause = if is_well { good_for(answer.ttl, interval) } else { backoff };
+        backoff =
+            if is_well { backoff_first } else { (backoff * BACKOFF_GROWTH).min(backoff_last) };
+        // After a failure the system's configuration is read again: it may name another server by now.
+        resolver = opened.ok().filter(|_| is_well);
+        tell(answer, &feed).await;
+        tokio::time::sleep(pause).await;
     }
+}
+
+fn good_for(ttl: Duration, interval: Duration) -> Duration {
+    ttl.clamp(LEAST_INTERVAL.min(interval), interval)
 }
 
 async fn tell(answer: Answer, feed: &Feed) {
@@ -116,11 +115,11 @@ async fn ask_service(
     resolver: &Resolver,
     known: &mut HashMap<String, Families>,
 ) -> Answer {
-    let keeps = |problem| Answer { servers: None, problem, ttl: Duration::ZERO };
+    const NONE: &str = "DNS names no server";
     let (services, mut ttl) = match resolver.services(name).await {
         Lookup::Found(services, ttl) => (services, ttl),
-        Lookup::Nothing => return keeps("DNS names no server".to_owned()),
-        Lookup::Failed(why) => return keeps(why),
+        Lookup::Nothing => return Answer::nothing(NONE.to_owned()),
+        Lookup::Failed(why) => return Answer::nothing(why),
     };
     let targets = lowest(services);
     let asked: Vec<_> = stream::iter(hosts(&targets))
@@ -143,8 +142,7 @@ async fn ask_service(
         .flatten()
         .collect();
     if servers.is_empty() {
-        let problem = if problem.is_empty() { "DNS names no server".to_owned() } else { problem };
-        return keeps(problem);
+        return Answer::nothing(if problem.is_empty() { NONE.to_owned() } else { problem });
     }
     Answer { servers: Some(servers), problem, ttl }
 }
@@ -156,4 +154,28 @@ fn hosts(targets: &[Target]) -> Vec<String> {
     hosts.dedup();
     hosts.truncate(MAX_TARGETS);
     hosts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_good_for_its_ttl_within_bounds() {
+        let check = |ttl_ms, interval_ms, expected_ms| {
+            let [ttl, interval, expected] =
+                [ttl_ms, interval_ms, expected_ms].map(Duration::from_millis);
+            assert_eq!(good_for(ttl, interval), expected);
+        };
+        check(5_000, 30_000, 5_000);
+        check(0, 30_000, 1_000);
+        check(86_400_000, 30_000, 30_000);
+        check(0, 100, 100);
+    }
+
+    #[test]
+    fn a_host_is_asked_for_once_however_many_ports_it_has() {
+        let target = |host: &str, port| Target { host: host.to_owned(), port };
+        assert_eq!(hosts(&[target("a.", 1), target("b.", 1), target("a.", 2)]), ["a.", "b."]);
+    }
 }

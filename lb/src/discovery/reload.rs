@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::Sources;
@@ -18,26 +18,18 @@ use crate::{
 /// The pools as they are configured now.
 pub(crate) type Configured = Arc<ArcSwap<Vec<PoolConfig>>>;
 
-/// Reads the file again on every SIGHUP, as long as it is polled. `sources`, `writers`: one per pool,
-/// in the order of the configuration.
+/// Reads the file again on every SIGHUP. `sources`, `writers`: one per pool, in the order of the
+/// configuration. The sources end with this, which never ends by itself.
 pub(crate) async fn reload_on_hangup(
     config: Config,
     configured: Configured,
     mut sources: Vec<Sources>,
     writers: Vec<Writer>,
 ) {
-    let mut hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) if config.has_file() => hangups,
-        Ok(_) => return std::future::pending().await,
-        Err(error) => {
-            warn!(%error, "SIGHUP does not reload the configuration");
-            return std::future::pending().await;
-        }
-    };
-    loop {
-        if hangups.recv().await.is_none() {
-            return std::future::pending().await;
-        }
+    let mut hangups = if config.has_file() { hangups() } else { None };
+    while let Some(hangups) = &mut hangups
+        && hangups.recv().await.is_some()
+    {
         match config.again() {
             Ok(new) => {
                 let mut pools = configured.load_full().to_vec();
@@ -52,6 +44,13 @@ pub(crate) async fn reload_on_hangup(
             Err(error) => warn!(%error, "the configuration stays as it was"),
         }
     }
+    std::future::pending().await
+}
+
+fn hangups() -> Option<Signal> {
+    let hangups = signal(SignalKind::hangup());
+    let unheard = |error: &_| warn!(%error, "SIGHUP does not reload the configuration");
+    hangups.inspect_err(unheard).ok()
 }
 
 async fn apply(

@@ -8,7 +8,7 @@ use crate::{config::SourceConfig, membership::Writer};
 
 /// A source, and what it last said.
 pub(crate) struct SourceStatus {
-    /// As in `--pool`.
+    /// As in `--pool`; `static` for addresses.
     pub(crate) name: String,
     /// Its servers stand in the configuration.
     pub(crate) is_static: bool,
@@ -41,8 +41,9 @@ impl SourceStatus {
         let problem = if is_known { String::new() } else { "no answer yet".to_owned() };
         let named = Arc::default();
         let said = Said { is_asked: is_known, is_known, servers: 0, named, problem };
-        let (name, said) = (config.to_string(), watch::Sender::new(said));
         let is_static = matches!(config, SourceConfig::Static(_));
+        let name = if is_static { "static".to_owned() } else { config.to_string() };
+        let said = watch::Sender::new(said);
         Arc::new(Self { name, is_static, number, said, turn: Turn::new(()) })
     }
 
