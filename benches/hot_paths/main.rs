@@ -1,9 +1,11 @@
 //! The hot paths, each alone: a pick, a ledger command, a message's encoding, the HTTP/2 core, calls
-//! through the frame switch, one call with and without the balancer.
+//! through the frame switch, one call with and without the balancer, one through the client-side
+//! channel.
 //!
 //! `cargo bench` measures; `cargo bench -- --quick` takes a minute and is only roughly right.
 
 mod call;
+mod channel;
 mod codec;
 mod ledger;
 mod picks;
@@ -20,6 +22,6 @@ criterion_group! {
     // Numbers on the terminal; criterion's own charts would need a font of the system.
     config = Criterion::default().without_plots();
     targets = picks::bench, ledger::bench, codec::bench, wire::bench, switch::bench,
-        call::bench
+        call::bench, channel::bench
 }
 criterion_main!(benches);
