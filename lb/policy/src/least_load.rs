@@ -5,106 +5,145 @@
 //! (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001; Dahlin,
 //! "Interpreting Stale Load Information", 2000).
 //!
-//! [`estimate`] says what a call costs at an endpoint; this file draws, compares and keeps the
-//! pool's means, toward which old knowledge is discounted.
+//! [`estimate`] says what a call costs at an endpoint, [`means`] what is usual in the pool, toward
+//! which old knowledge is discounted; [`digest`] keeps an estimate for as long as it is good.
 
+mod digest;
 mod estimate;
-mod mean;
+mod means;
 
 use std::{sync::Arc, time::Duration};
 
-use rand::{RngExt, rngs::SmallRng};
+use serde::Deserialize;
+use serde_json::Value;
 
 use self::{
-    estimate::{Means, Reading},
-    mean::Mean,
+    digest::Digest,
+    estimate::{Estimate, Trust},
+    means::Means,
 };
-use crate::{Endpoints, Pick, PickContext, PickInfo, Picker, Policy, Regime, next_allowed};
+use crate::{
+    EndpointLoad, Endpoints, Figure, Pick, PickContext, PickInfo, Picker, Policy, PolicyKind,
+    Regime,
+    draw::{Candidate, Contest, next_allowed, two_of},
+    explain::{Choose, Witness},
+};
 
-pub(crate) const NAME: &str = "least_load";
+/// How often the pool's means are taken anew: they move slowly.
+const REFRESH_EVERY: Duration = Duration::from_millis(250);
 
-/// One pick in this many updates the pool's means, so that threads seldom write what all read.
-const SAMPLE_EVERY: u32 = 8;
+pub(crate) const KIND: PolicyKind = PolicyKind {
+    name: "least_load",
+    summary: "of two random endpoints, the one where a call is expected to be over first, by what \
+              servers report and what was sent since",
+    parameters: &[],
+    make: |_| Box::new(LeastLoad),
+};
 
 /// The default policy.
-#[derive(Debug, Default)]
-pub struct LeastLoad {
-    means: Arc<PoolMeans>,
-}
-
-#[derive(Debug, Default)]
-struct PoolMeans {
-    strangers: Mean,
-    service_time_us: Mean,
-}
+#[derive(Debug)]
+struct LeastLoad;
 
 struct LeastLoaded {
     endpoints: Endpoints,
-    means: Arc<PoolMeans>,
+    members: Box<[Member]>,
+    means: Means,
+}
+
+/// What a pick reads of an endpoint beside its calls in flight, in one cache line.
+#[repr(align(64))]
+struct Member {
+    load: Arc<EndpointLoad>,
+    digest: Digest,
 }
 
 impl Policy for LeastLoad {
     fn name(&self) -> &'static str {
-        NAME
+        KIND.name
     }
 
-    fn picker(&self, endpoints: Endpoints, _: Duration) -> Box<dyn Picker> {
-        Box::new(LeastLoaded { endpoints, means: self.means.clone() })
+    fn picker(&self, endpoints: Endpoints, now: Duration) -> Box<dyn Picker> {
+        let means = Means::over(&endpoints, now);
+        Box::new(LeastLoaded::new(endpoints, means))
+    }
+
+    fn recalled(
+        &self,
+        endpoints: Endpoints,
+        _: Duration,
+        memory: &Value,
+    ) -> Result<Box<dyn Picker>, serde_json::Error> {
+        Ok(Box::new(LeastLoaded::new(endpoints, Means::deserialize(memory)?)))
+    }
+
+    fn refresh_every(&self) -> Option<Duration> {
+        Some(REFRESH_EVERY)
     }
 }
 
-impl Picker for LeastLoaded {
-    fn pick(&self, info: PickInfo<'_>, context: &mut PickContext) -> Option<Pick> {
-        let endpoints = &self.endpoints;
-        let candidates = two_of(endpoints.len(), &mut context.rng)?;
-        let candidates = candidates
-            .map(|index| next_allowed(index, endpoints.len(), info.avoid).unwrap_or(index));
-        let now = context.now;
-        let readings = candidates.map(|index| Reading::of(&endpoints[index], now));
-        let means = self.means.of(&readings, &mut context.rng);
-        let (regime, costs) = if readings.iter().all(Reading::is_trusted) {
-            let fresh = readings.iter().all(Reading::is_fresh);
-            let regime = if fresh { Regime::Fresh } else { Regime::Decayed };
-            (regime, readings.map(|reading| reading.expected_time(&means)))
-        } else {
-            (Regime::InFlight, readings.map(|reading| reading.in_flight_cost()))
+impl LeastLoaded {
+    fn new(endpoints: Endpoints, means: Means) -> Self {
+        let member =
+            |load: &Arc<EndpointLoad>| Member { load: load.clone(), digest: Digest::default() };
+        Self { members: endpoints.iter().map(member).collect(), endpoints, means }
+    }
+}
+
+impl Choose for LeastLoaded {
+    fn choose(
+        &self,
+        info: PickInfo<'_>,
+        context: &mut PickContext,
+        witness: &mut impl Witness,
+    ) -> Option<Pick> {
+        witness.remembers(|| self.means);
+        let (count, now) = (self.members.len(), context.now);
+        let [one, other] = two_of(count, &mut context.rng)?;
+        let indices = [next_allowed(one, count, info)?, next_allowed(other, count, info)?];
+        let members = indices.map(|index| &self.members[index]);
+        let known = members.map(|member| member.load.known_calls(now) as f32);
+        let estimates = members.map(|member| member.estimate(now, &self.means, witness));
+        let trust = estimates[0].trust.min(estimates[1].trust);
+        let costs = match trust {
+            Trust::None => [0, 1].map(|one| estimates[one].in_flight_cost(known[one])),
+            _ => [0, 1].map(|one| estimates[one].expected_time_us(known[one])),
         };
-        // The candidates come in random order, so equal costs are split evenly.
-        let mut chosen = usize::from(costs[1] < costs[0]);
-        let share = readings[chosen].ramp / readings[1 - chosen].ramp;
-        if share < 1.0 && context.rng.random::<f64>() >= share {
-            chosen = 1 - chosen;
-        }
-        Some(Pick { index: candidates[chosen], regime })
+        let [one, other] = [0, 1].map(|one| {
+            let (index, cost) = (indices[one], f64::from(costs[one]));
+            witness.saw(index, trust.figure(cost));
+            Candidate { index, cost, ramp: f64::from(estimates[one].ramp) }
+        });
+        let index = Contest::between(one, other).winner(&mut context.rng, witness);
+        Some(Pick { index, regime: trust.regime() })
+    }
+
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 }
 
-impl PoolMeans {
-    /// Random candidates are a fair sample of the pool, so their average is the pool's mean, at no
-    /// cost in the size of the pool.
-    fn of(&self, readings: &[Reading; 2], rng: &mut SmallRng) -> Means {
-        if !self.strangers.is_known() || rng.random_ratio(1, SAMPLE_EVERY) {
-            for reading in readings.iter().filter(|reading| reading.is_fresh()) {
-                self.strangers.add(reading.strangers);
-                if let Some(service_time_us) = reading.healthy_service_time_us() {
-                    self.service_time_us.add(service_time_us);
-                }
-            }
+impl Member {
+    #[inline]
+    fn estimate<W: Witness>(&self, now: Duration, means: &Means, _: &W) -> Estimate {
+        if W::WATCHES {
+            return self.digest.renewed(&self.load, now, means);
         }
-        Means { strangers: self.strangers.get(), service_time_us: self.service_time_us.get() }
+        let kept = self.digest.kept(&self.load, now);
+        kept.unwrap_or_else(|| self.digest.renewed(&self.load, now, means))
     }
 }
 
-/// Two different indices below `count`; the same one twice if there is only one.
-fn two_of(count: usize, rng: &mut SmallRng) -> Option<[usize; 2]> {
-    match count {
-        0 => None,
-        1 => Some([0, 0]),
-        _ => {
-            let first = rng.random_range(0..count);
-            let second = rng.random_range(0..count - 1);
-            Some([first, second + usize::from(second >= first)])
+impl Trust {
+    fn regime(self) -> Regime {
+        match self {
+            Self::None => Regime::InFlight,
+            Self::Decayed => Regime::Decayed,
+            Self::Full => Regime::Fresh,
         }
+    }
+
+    fn figure(self, cost: f64) -> Figure {
+        if self == Self::None { Figure::Calls(cost) } else { Figure::ExpectedTimeUs(cost) }
     }
 }
 

@@ -5,41 +5,57 @@
 //! and receives reports, and read here; it is atomics only, so a pick takes no lock and allocates
 //! nothing. A new policy is one new file and one line in [`POLICIES`].
 
-mod least_load;
+mod draw;
+mod explain;
+mod kind;
 mod load;
+mod trace;
+
+mod least_load;
+mod least_request;
+mod peak_ewma;
 mod pick_first;
+mod prequal;
+mod random;
+mod ring_hash;
 mod round_robin;
+mod weighted_round_robin;
 
 use std::{sync::Arc, time::Duration};
 
 use rand::rngs::SmallRng;
-use thiserror::Error;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use crate::{
-    least_load::LeastLoad,
+    explain::{Candidate, Exclusion, Explanation, Figure},
+    kind::{Domain, InvalidPolicy, Parameter, PolicyKind, by_spec, parameters_help},
     load::{
-        EndpointLoad, InvalidReport, LastReport, Outcome, Ramp, Report, Reported,
+        EndpointLoad, EndpointState, InvalidReport, LastOrca, LastReport, Orca, Outcome, Ramp,
+        Report, Reported,
         leases::LEASE,
         reports::{DEFAULT_REPORT_INTERVAL, TRUSTED_INTERVALS},
     },
-    pick_first::PickFirst,
-    round_robin::RoundRobin,
+    prequal::MOST_PROBES_AT_ONCE,
+    ring_hash::hash,
+    trace::{InvalidTrace, MOST_TRACED_ENDPOINTS, Origin, PickTrace, replay},
 };
 
-/// What a server says of itself in ORCA's terms (gRFC A51); 0: it does not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Orca {
-    /// 1.0 is all that the server may use; above it if it may burst.
-    pub cpu_utilization: f64,
-    /// 0 to 1.
-    pub mem_utilization: f64,
-    /// As the application measures it; goes before `cpu_utilization`.
-    pub application_utilization: f64,
-    /// Calls a second (`rps_fractional`).
-    pub rps: f64,
-    /// Errors a second.
-    pub eps: f64,
-}
+/// Every policy.
+pub const POLICIES: &[PolicyKind] = &[
+    pick_first::KIND,
+    round_robin::KIND,
+    random::KIND,
+    least_request::KIND,
+    least_load::KIND,
+    weighted_round_robin::KIND,
+    peak_ewma::KIND,
+    prequal::KIND,
+    ring_hash::KIND,
+];
+
+/// The policy a balancer uses when it is told none.
+pub const DEFAULT_POLICY: &str = least_load::KIND.name;
 
 /// Endpoints to choose among: those that take calls, in the pool's order.
 pub type Endpoints = Arc<[Arc<EndpointLoad>]>;
@@ -54,6 +70,18 @@ pub trait Policy: Send + Sync {
     /// and every [`Policy::refresh_every`].
     fn picker(&self, endpoints: Endpoints, now: Duration) -> Box<dyn Picker>;
 
+    /// The picker as it was when it remembered this ([`Explanation::memory`]). An error: no picker
+    /// of this policy remembers such a thing.
+    fn recalled(
+        &self,
+        endpoints: Endpoints,
+        now: Duration,
+        memory: &Value,
+    ) -> Result<Box<dyn Picker>, serde_json::Error> {
+        let _ = memory;
+        Ok(self.picker(endpoints, now))
+    }
+
     /// How often the picker is to be made anew though no endpoint came or went; `None`: never.
     fn refresh_every(&self) -> Option<Duration> {
         None
@@ -63,6 +91,11 @@ pub trait Policy: Send + Sync {
     fn hashed_header(&self) -> Option<&str> {
         None
     }
+
+    /// Whether a pick depends on the addresses of all endpoints, not only of those it looks at.
+    fn needs_all_endpoints(&self) -> bool {
+        false
+    }
 }
 
 /// Chooses an endpoint for each call among those it was made for. Used by many threads at once; a
@@ -70,12 +103,38 @@ pub trait Policy: Send + Sync {
 pub trait Picker: Send + Sync {
     /// The endpoint the next call goes to; `None` if and only if there is none.
     fn pick(&self, info: PickInfo<'_>, context: &mut PickContext) -> Option<Pick>;
+
+    /// A pick like any other, written down. Allocates.
+    fn explain(
+        &self,
+        info: PickInfo<'_>,
+        context: &mut PickContext,
+        explanation: &mut Explanation,
+    ) -> Option<Pick>;
+
+    /// Those it was made for.
+    fn endpoints(&self) -> &Endpoints;
+
+    /// Who is to be asked for probes, and told what they say; `None`: the policy needs none.
+    fn prober(&self) -> Option<&dyn Prober>;
+}
+
+/// The side of a picker that asks servers how they are (`strife.lb.v1.ServerLoad/Probe`), for one
+/// task beside the picks.
+pub trait Prober: Send + Sync {
+    /// Adds the endpoints to ask now, by index, at most [`MOST_PROBES_AT_ONCE`]; the same one
+    /// at most once. To be called every few milliseconds. Also forgets what has grown too old.
+    fn due(&self, context: &mut PickContext, ask: &mut Vec<usize>);
+
+    /// An endpoint that was to be asked has answered: its calls in flight, and how long calls lately
+    /// took with that many (0: not known).
+    fn answered(&self, now: Duration, index: usize, in_flight: u32, latency_us: u32);
 }
 
 /// What is known of the call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PickInfo<'a> {
-    /// Of the header that [`Policy::hashed_header`] names; `None`: the call has none.
+    /// Of the header that [`Policy::hashed_header`] names, by [`hash`]; `None`: the call has none.
     pub hash: Option<u64>,
     /// Endpoints, by index, to pass over while there are others: the call was there already.
     pub avoid: &'a [usize],
@@ -91,7 +150,7 @@ pub struct PickContext {
 }
 
 /// A policy's choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pick {
     /// Into the slice the policy was given.
     pub index: usize,
@@ -100,7 +159,8 @@ pub struct Pick {
 }
 
 /// Which of a policy's rules decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Regime {
     /// The policy has one rule only.
     Only,
@@ -108,71 +168,61 @@ pub enum Regime {
     Fresh,
     /// Older load reports, discounted toward the pool's mean.
     Decayed,
-    /// No load report that can be trusted: our own calls in flight.
+    /// Our own calls in flight, for want of anything better or by design.
     InFlight,
+    /// How long calls took.
+    Latency,
+    /// The lowest latency among probes of endpoints that have few calls in flight.
+    Cold,
+    /// The fewest calls in flight among probes, for all have many.
+    Hot,
+    /// Turns by weight.
+    Weighted,
+    /// Turns of equal weight: too few weights are known.
+    Unweighted,
+    /// The hash of a header.
+    Hashed,
+    /// Chance, for the call has no header to hash.
+    Unhashed,
 }
 
 impl Regime {
-    /// As on the wire: `fresh`, `decayed`, `in_flight`, or empty for [`Regime::Only`].
-    pub fn as_str(self) -> &'static str {
+    /// All of them; each at its [`Regime::index`].
+    pub const ALL: [Self; 11] = [
+        Self::Only,
+        Self::Fresh,
+        Self::Decayed,
+        Self::InFlight,
+        Self::Latency,
+        Self::Cold,
+        Self::Hot,
+        Self::Weighted,
+        Self::Unweighted,
+        Self::Hashed,
+        Self::Unhashed,
+    ];
+
+    /// Into [`Regime::ALL`], for counters.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// As on the wire: `fresh`, `in_flight`; empty for [`Regime::Only`].
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Only => "",
             Self::Fresh => "fresh",
             Self::Decayed => "decayed",
             Self::InFlight => "in_flight",
+            Self::Latency => "latency",
+            Self::Cold => "cold",
+            Self::Hot => "hot",
+            Self::Weighted => "weighted",
+            Self::Unweighted => "unweighted",
+            Self::Hashed => "hashed",
+            Self::Unhashed => "unhashed",
         }
     }
-}
-
-type Make = fn() -> Box<dyn Policy>;
-
-/// Every policy: its name and how to make one.
-pub const POLICIES: &[(&str, Make)] = &[
-    (pick_first::NAME, || Box::new(PickFirst::default())),
-    (round_robin::NAME, || Box::new(RoundRobin::default())),
-    (least_load::NAME, || Box::new(LeastLoad::default())),
-];
-
-/// The policy a balancer uses when it is told none.
-pub const DEFAULT_POLICY: &str = least_load::NAME;
-
-/// Why there is no policy as it was asked for.
-#[derive(Debug, Clone, Error, PartialEq, Eq)]
-pub enum InvalidPolicy {
-    /// No policy has this name.
-    #[error("there is no policy `{name}`; choose one of {}", known_names())]
-    Unknown {
-        /// What was asked for.
-        name: String,
-    },
-}
-
-fn known_names() -> String {
-    let names: Vec<_> = POLICIES.iter().map(|(name, _)| *name).collect();
-    names.join(", ")
-}
-
-/// A new policy as it was asked for, with no memory of any call.
-pub fn by_spec(spec: &str) -> Result<Box<dyn Policy>, InvalidPolicy> {
-    let known = POLICIES.iter().find(|(known, _)| *known == spec);
-    known.map(|(_, make)| make()).ok_or_else(|| InvalidPolicy::Unknown { name: spec.to_owned() })
-}
-
-/// Of a header's value, the same in every process (FNV-1a, 64 bits).
-pub fn hash(value: &[u8]) -> u64 {
-    value.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
-}
-
-/// The first index from this one on, around the end, that is not to be avoided; this one if all are.
-/// `None` if there is none at all.
-fn next_allowed(index: usize, count: usize, avoid: &[usize]) -> Option<usize> {
-    if avoid.is_empty() {
-        return (index < count).then_some(index);
-    }
-    let allowed = (0..count).map(|step| (index + step) % count).find(|one| !avoid.contains(one));
-    allowed.or((index < count).then_some(index))
 }
 
 #[cfg(test)]
@@ -181,18 +231,16 @@ mod tests {
 
     #[test]
     fn every_policy_is_found_by_its_own_name() {
-        for (name, _) in POLICIES {
-            assert_eq!(by_spec(name).unwrap().name(), *name);
+        for kind in POLICIES {
+            assert_eq!(by_spec(kind.name).unwrap().name(), kind.name);
         }
         assert!(by_spec(DEFAULT_POLICY).is_ok());
     }
 
     #[test]
-    fn an_unknown_policy_is_told_the_known_ones() {
-        let error = by_spec("best").err().unwrap().to_string();
-        assert_eq!(
-            error,
-            "there is no policy `best`; choose one of pick_first, round_robin, least_load"
-        );
+    fn every_regime_stands_at_its_index() {
+        for (index, regime) in Regime::ALL.into_iter().enumerate() {
+            assert_eq!(regime.index(), index);
+        }
     }
 }

@@ -1,27 +1,38 @@
 //! What is known of one endpoint's load: what we sent it, and what it says itself.
 //!
-//! Written from many threads, read at every pick, so it is atomics only. Every figure is an
-//! estimate read without a lock: two figures of one read may be a call apart, never more.
+//! Written from many threads, read at every pick, so it is atomics only, and what every pick reads
+//! shares one cache line. Every figure is an estimate read without a lock: two figures of one read
+//! may be a call apart, never more.
 
 mod failures;
+mod latency;
 pub(crate) mod leases;
+mod orca;
 pub(crate) mod reports;
+mod state;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Orca;
+use self::{
+    failures::Failures, latency::PeakEwma, leases::Leases, orca::OrcaReports, reports::Reports,
+};
 
-use self::{failures::Failures, leases::Leases, reports::Reports};
+use crate::peak_ewma::DEFAULT_DECAY;
 
-pub use self::reports::{LastReport, Reported};
+pub use self::{
+    orca::{LastOrca, Orca},
+    reports::{LastReport, Reported},
+    state::EndpointState,
+};
 
 /// How an endpoint that became READY is ramped up: slow start.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Ramp {
     /// How long; zero: not at all. Envoy leaves it to the operator; five seconds fill caches and
     /// connection pools without starving the others.
@@ -38,19 +49,29 @@ impl Default for Ramp {
 
 /// One endpoint's load.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub struct EndpointLoad {
-    address: String,
-    ramp: Ramp,
+    // What a pick reads: one cache line.
     in_flight: AtomicU64,
+    /// Rises whenever something is learned that does not change with every call.
+    changes: AtomicU64,
+    ramped_at_ns: AtomicU64,
+    failures: Failures,
+    latency: PeakEwma,
+    leases: Leases,
+    // The rest.
     sent: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
+    timed_out: AtomicU64,
     /// When a call last ended well or badly, and when the endpoint became READY.
     finished_at_ns: AtomicU64,
     joined_at_ns: AtomicU64,
-    failures: Failures,
     reports: Reports,
-    leases: Leases,
+    orca: OrcaReports,
+    latency_decay_ns: AtomicU64,
+    address: String,
+    ramp: Ramp,
 }
 
 /// How a call ended, as far as the endpoint is to blame.
@@ -60,6 +81,9 @@ pub enum Outcome {
     Succeeded,
     /// A transport error or a server error.
     Failed,
+    /// Its deadline passed while it was at the endpoint. Half a failure: the endpoint may be frozen,
+    /// or the caller in too much of a hurry; and the time it took is no less than the deadline.
+    TimedOut,
     /// Given up by the caller: says nothing about the endpoint.
     Cancelled,
 }
@@ -75,7 +99,8 @@ pub struct Report {
     pub slots: u32,
     /// Mean time to serve a call that did not wait; 0: unknown.
     pub service_time_us: u32,
-    /// Median time that a call takes which comes at the present load, microseconds; 0: unknown.
+    /// Median time that calls lately took which found about as many calls there as there are now; 0:
+    /// unknown.
     pub latency_us: u32,
     /// 1.0 is one core.
     pub cpu_utilization: f64,
@@ -88,12 +113,21 @@ pub struct Report {
     pub epoch: u64,
 }
 
-/// A report that no honest server would send.
+/// A report that no honest server would send: a figure that is negative, infinite or not a number.
 #[derive(Debug, Clone, Error, PartialEq)]
-pub enum InvalidReport {
-    /// Negative, infinite or not a number.
-    #[error("cpu_utilization is {0}; it must be a finite number of at least 0")]
-    CpuUtilization(f64),
+#[error("{figure} is {value}; it must be a finite number of at least 0")]
+pub struct InvalidReport {
+    /// As the report's field is called.
+    pub figure: &'static str,
+    /// What it was.
+    pub value: f64,
+}
+
+impl InvalidReport {
+    fn unless_sound(figure: &'static str, value: f64) -> Result<(), Self> {
+        let sound = value.is_finite() && value >= 0.0;
+        if sound { Ok(()) } else { Err(Self { figure, value }) }
+    }
 }
 
 impl EndpointLoad {
@@ -110,6 +144,9 @@ impl EndpointLoad {
     /// It became READY: its ramp starts.
     pub fn joined(&self, now: Duration) {
         self.joined_at_ns.store(nanoseconds(now), Relaxed);
+        self.ramped_at_ns.store(nanoseconds(now + self.ramp.window), Relaxed);
+        self.orca.start_anew();
+        self.changed();
     }
 
     /// A call was sent.
@@ -118,37 +155,40 @@ impl EndpointLoad {
         self.sent.fetch_add(1, Relaxed);
     }
 
-    /// A call that was [`sent`](Self::sent) ended, `latency` after it was sent.
-    pub fn finished(&self, now: Duration, outcome: Outcome, _latency: Duration) {
+    /// A call that was [`sent`](Self::sent) ended, `latency` after it was sent; zero: not known.
+    pub fn finished(&self, now: Duration, outcome: Outcome, latency: Duration) {
         self.in_flight.fetch_sub(1, Relaxed);
-        let ended = match outcome {
-            Outcome::Succeeded => &self.succeeded,
-            Outcome::Failed => &self.failed,
+        let (ended, failure) = match outcome {
+            Outcome::Succeeded => (&self.succeeded, 0.0),
+            Outcome::Failed => (&self.failed, 1.0),
+            Outcome::TimedOut => (&self.timed_out, failures::TIMEOUT),
             Outcome::Cancelled => return,
         };
         ended.fetch_add(1, Relaxed);
         self.finished_at_ns.store(nanoseconds(now), Relaxed);
-        self.failures.record(now, outcome == Outcome::Failed);
+        if self.failures.record(now, failure) {
+            self.changed();
+        }
+        if latency > Duration::ZERO {
+            self.latency.record(now, latency, outcome == Outcome::Failed, self.latency_decay());
+        }
     }
 
     /// A report arrived. One that is older than what is known changes nothing while that is trusted.
     pub fn report(&self, now: Duration, report: &Report) -> Result<Reported, InvalidReport> {
-        let cpu = report.cpu_utilization;
-        if !cpu.is_finite() || cpu < 0.0 {
-            return Err(InvalidReport::CpuUtilization(cpu));
-        }
+        InvalidReport::unless_sound("cpu_utilization", report.cpu_utilization)?;
         let (own, sent) = (self.in_flight(), self.sent.load(Relaxed));
         let (reported, seen) = self.reports.record(now, report, own, sent);
         self.leases.settle(now, seen);
+        self.changed();
         Ok(reported)
     }
 
-    /// An ORCA report arrived.
-    pub fn orca(&self, _now: Duration, report: &Orca) -> Result<(), InvalidReport> {
-        let cpu = report.cpu_utilization;
-        if !cpu.is_finite() || cpu < 0.0 {
-            return Err(InvalidReport::CpuUtilization(cpu));
-        }
+    /// An ORCA report arrived, in a call's trailers or out of band.
+    pub fn orca(&self, now: Duration, report: &Orca) -> Result<(), InvalidReport> {
+        report.check()?;
+        self.orca.record(now, report, self.in_flight());
+        self.changed();
         Ok(())
     }
 
@@ -182,9 +222,26 @@ impl EndpointLoad {
         self.failed.load(Relaxed)
     }
 
+    /// Of those, how many were at the endpoint when their deadline passed.
+    pub fn timed_out(&self) -> u64 {
+        self.timed_out.load(Relaxed)
+    }
+
     /// The last report that was accepted.
     pub fn last_report(&self) -> Option<LastReport> {
         self.reports.last()
+    }
+
+    /// The last ORCA report.
+    pub fn last_orca(&self) -> Option<LastOrca> {
+        self.orca.last()
+    }
+
+    /// Peak-sensitive moving average of how long calls took, as `peak_ewma` sees it; `None`: no call
+    /// ended yet.
+    pub fn latency(&self, now: Duration) -> Option<Duration> {
+        let decayed_ns = self.latency.decayed_ns(now, self.latency_decay());
+        (decayed_ns > 0.0).then(|| Duration::from_nanos(decayed_ns as u64))
     }
 
     /// Share of the latest calls that failed, 0 to 1, fading while no call ends.
@@ -192,19 +249,75 @@ impl EndpointLoad {
         self.failures.ratio(now)
     }
 
+    /// Share of its normal traffic the endpoint should get, [`Ramp::floor`] to 1.
+    #[inline]
+    pub fn ramp(&self, now: Duration) -> f64 {
+        if nanoseconds(now) >= self.ramped_at_ns.load(Relaxed) {
+            return 1.0;
+        }
+        let joined = Duration::from_nanos(self.joined_at_ns.load(Relaxed));
+        let (age, Ramp { window, floor }) = (now.saturating_sub(joined), self.ramp);
+        floor.max(age.as_secs_f64() / window.as_secs_f64()).min(1.0)
+    }
+
+    /// Our own calls and look-aside picks: what is there whatever reports say.
+    #[inline]
+    pub(crate) fn known_calls(&self, now: Duration) -> f64 {
+        (self.in_flight() + self.leased(now)) as f64
+    }
+
+    /// What failures multiply the cost of a call by, at least 1.
+    #[inline]
+    pub(crate) fn failure_cost(&self, now: Duration) -> f64 {
+        self.failures.cost(now)
+    }
+
+    /// Nanoseconds; 0 while no call ended.
+    #[inline]
+    pub(crate) fn latency_ns(&self, now: Duration, decay: Duration) -> f64 {
+        self.latency.decayed_ns(now, decay)
+    }
+
+    /// `peak_ewma` forgets peaks in this time.
+    pub(crate) fn forget_latency_in(&self, decay: Duration) {
+        self.latency_decay_ns.store(nanoseconds(decay), Relaxed);
+    }
+
+    fn latency_decay(&self) -> Duration {
+        match self.latency_decay_ns.load(Relaxed) {
+            0 => DEFAULT_DECAY,
+            decay_ns => Duration::from_nanos(decay_ns),
+        }
+    }
+
+    /// Its weight is unknown again: the blackout of `weighted_round_robin` starts with the next report.
+    pub(crate) fn forget_weight(&self) {
+        self.orca.start_anew();
+    }
+
+    /// Changes whenever a report, a failure or a start is known.
+    #[inline]
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Relaxed)
+    }
+
+    /// When it last became READY, if it ever did.
+    pub(crate) fn joined_at(&self) -> Option<Duration> {
+        let has_joined = self.ramped_at_ns.load(Relaxed) > 0;
+        has_joined.then(|| Duration::from_nanos(self.joined_at_ns.load(Relaxed)))
+    }
+
     /// Time since a call last ended.
     pub(crate) fn quiet_for(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_nanos(self.finished_at_ns.load(Relaxed)))
     }
 
-    /// Share of its normal traffic the endpoint should get, [`Ramp::floor`] to 1.
-    pub(crate) fn ramp(&self, now: Duration) -> f64 {
-        let joined = Duration::from_nanos(self.joined_at_ns.load(Relaxed));
-        let (age, Ramp { window, floor }) = (now.saturating_sub(joined), self.ramp);
-        if age >= window { 1.0 } else { floor.max(age.as_secs_f64() / window.as_secs_f64()) }
+    fn changed(&self) {
+        self.changes.fetch_add(1, Relaxed);
     }
 }
 
+#[inline]
 fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }

@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use crate::EndpointLoad;
+use super::means::{Means, SPREAD};
+use crate::{EndpointLoad, LastReport};
 
 /// What others sent is believed by half after this many times the time in which a server is through
 /// with the calls it has: by then it has other calls. A report taken for the present for a whole
@@ -17,107 +18,134 @@ const RELAXATION: f64 = 1.0;
 /// How much each call already there costs even while slots are free: it says how likely a slot is
 /// to be free when the call arrives. Without it, noise in the service times alone decides among
 /// endpoints with free slots (0, 1/4, 1/2 and 1 compared in the simulator).
-const CROWDING: f64 = 1.0;
-/// An endpoint whose calls all fail costs this many times more, and proportionally below.
-const FAILURE_COST: f64 = 100.0;
+const CROWDING: f32 = 1.0;
 /// An endpoint that ended no call for this long may have changed: what it reported of its service
 /// time is then discounted toward the pool's mean, entirely so after [`SERVICE_TIME_FORGOTTEN`].
 const SERVICE_TIME_KEPT: Duration = Duration::from_secs(1);
 const SERVICE_TIME_FORGOTTEN: Duration = Duration::from_secs(5);
 
-/// Means over the pool; 0 while unknown.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Means {
-    pub(crate) strangers: f64,
-    pub(crate) service_time_us: f64,
+/// How far an endpoint's report is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trust {
+    /// Not at all, or there is none.
+    None,
+    /// It is older than one interval.
+    Decayed,
+    /// It is the latest there can be.
+    Full,
 }
 
-/// One endpoint at one moment.
+/// What a report says at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
-    /// How far the report is believed, 0 (or there is none) to 1.
+    /// 0 to 1.
     trust: f64,
-    /// Our own calls and look-aside picks: what is there whatever reports say.
-    known: f64,
     /// Calls that others had sent when the report was made.
     pub(crate) strangers: f64,
-    /// How far they are believed to be there still, 0 to 1.
-    strangers_trust: f64,
-    slots: f64,
-    service_time_us: f64,
-    /// How far the service time is believed, 0 to 1.
-    service_trust: f64,
-    failure_ratio: f64,
+    /// The time in which they are believed by half.
+    pub(crate) relaxation: Duration,
+    age: Duration,
+    pub(crate) slots: f64,
+    /// 0: not known.
+    pub(crate) service_time_us: f64,
+    pub(crate) fails: bool,
+}
+
+/// All that a cost needs beside the calls that we know are there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Estimate {
+    pub(crate) trust: Trust,
+    /// Calls that others have sent.
+    pub(crate) strangers: f32,
+    pub(crate) inverse_slots: f32,
+    pub(crate) service_time_us: f32,
+    /// What failures multiply the cost by.
+    pub(crate) failure_cost: f32,
     /// Share of its normal traffic it should get.
-    pub(crate) ramp: f64,
+    pub(crate) ramp: f32,
 }
 
 impl Reading {
-    pub(crate) fn of(endpoint: &EndpointLoad, now: Duration) -> Self {
-        let known = (endpoint.in_flight() + endpoint.leased(now)) as f64;
-        let mut reading = Self {
-            trust: 0.0,
-            known,
-            strangers: 0.0,
-            strangers_trust: 0.0,
-            slots: 1.0,
-            service_time_us: 0.0,
-            service_trust: service_trust(endpoint.quiet_for(now)),
-            failure_ratio: endpoint.failure_ratio(now),
-            ramp: endpoint.ramp(now),
-        };
-        if let Some(report) = endpoint.last_report() {
-            reading.trust = report.trust(now);
-            reading.slots = f64::from(report.slots.max(1));
-            reading.service_time_us = f64::from(report.service_time_us);
-            let strangers = f64::from(report.in_flight) - report.own_in_flight as f64;
-            reading.strangers = strangers.max(0.0);
-            let turns = (f64::from(report.in_flight) / reading.slots).max(1.0);
-            let passed_us = reading.service_time_us.max(1.0) * turns * RELAXATION;
-            let age_us = now.saturating_sub(report.received_at).as_secs_f64() * 1e6;
-            reading.strangers_trust = reading.trust / (1.0 + age_us / passed_us);
-        }
-        reading
-    }
-
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.trust > 0.0
+    /// Of a server's own report, or else of what its ORCA reports let one conclude. `None`: neither
+    /// can be trusted.
+    pub(crate) fn of(load: &EndpointLoad, now: Duration) -> Option<Self> {
+        let trusted = |report: &LastReport| report.trust(now) > 0.0;
+        let orca = || load.last_orca().and_then(|orca| orca.as_report()).filter(trusted);
+        let report = load.last_report().filter(trusted).or_else(orca)?;
+        let slots = f64::from(report.slots.max(1));
+        let service_time_us = f64::from(report.service_time_us);
+        let turns = (f64::from(report.in_flight) / slots).max(1.0);
+        let strangers = f64::from(report.in_flight) - report.own_in_flight as f64;
+        Some(Self {
+            trust: report.trust(now),
+            strangers: strangers.max(0.0),
+            relaxation: Duration::from_secs_f64(
+                service_time_us.max(1.0) * turns * RELAXATION / 1e6,
+            ),
+            age: now.saturating_sub(report.received_at),
+            slots,
+            service_time_us,
+            fails: load.failure_ratio(now) > 0.0,
+        })
     }
 
     pub(crate) fn is_fresh(&self) -> bool {
         self.trust >= 1.0
     }
 
-    /// Fit to stand for the pool: calls that fail take no time worth knowing.
-    pub(crate) fn healthy_service_time_us(&self) -> Option<f64> {
-        let healthy = self.failure_ratio == 0.0 && self.service_time_us > 0.0;
-        healthy.then_some(self.service_time_us)
+    fn believed_strangers(&self, means: &Means) -> f64 {
+        let ages = self.age.as_secs_f64() / self.relaxation.as_secs_f64();
+        blend(self.trust / (1.0 + ages), self.strangers, means.strangers)
     }
 
-    /// When a call sent now is expected to be over, in microseconds, failures priced in.
-    pub(crate) fn expected_time(&self, means: &Means) -> f64 {
-        let strangers = blend(self.strangers_trust, self.strangers, means.strangers);
-        let utilization = (self.known + strangers + 1.0) / self.slots;
+    fn believed_slots(&self, means: &Means) -> f64 {
+        if means.slots > 0.0 { self.slots.min(means.slots * SPREAD) } else { self.slots }
+    }
+
+    fn believed_service_time_us(&self, means: &Means, quiet_for: Duration) -> f64 {
+        let (own, mean) = (self.service_time_us, means.service_time_us);
+        if own == 0.0 || mean == 0.0 {
+            return own.max(mean).max(1.0);
+        }
+        let believed = blend(self.trust * service_trust(quiet_for), own, mean);
+        believed.max(if self.fails { mean } else { mean / SPREAD })
+    }
+}
+
+impl Estimate {
+    pub(crate) fn of(load: &EndpointLoad, now: Duration, means: &Means) -> Self {
+        let nothing_reported = Self {
+            trust: Trust::None,
+            strangers: 0.0,
+            inverse_slots: 1.0,
+            service_time_us: 1.0,
+            failure_cost: load.failure_cost(now) as f32,
+            ramp: load.ramp(now) as f32,
+        };
+        let Some(reading) = Reading::of(load, now) else { return nothing_reported };
+        let service_time_us = reading.believed_service_time_us(means, load.quiet_for(now));
+        Self {
+            trust: if reading.is_fresh() { Trust::Full } else { Trust::Decayed },
+            strangers: reading.believed_strangers(means) as f32,
+            inverse_slots: 1.0 / reading.believed_slots(means) as f32,
+            service_time_us: service_time_us as f32,
+            ..nothing_reported
+        }
+    }
+
+    /// When a call sent now is expected to be over, failures priced in, if `known` calls of ours are
+    /// there.
+    #[inline]
+    pub(crate) fn expected_time_us(&self, known: f32) -> f32 {
+        let utilization = (known + self.strangers + 1.0) * self.inverse_slots;
         let turns = utilization.max(1.0) + CROWDING * utilization;
-        self.believed_service_time_us(means) * turns * self.failure_cost()
+        self.service_time_us * turns * self.failure_cost
     }
 
     /// Calls there if this one is sent too, failures priced in.
-    pub(crate) fn in_flight_cost(&self) -> f64 {
-        (self.known + 1.0) * self.failure_cost()
-    }
-
-    fn believed_service_time_us(&self, means: &Means) -> f64 {
-        let mean = if means.service_time_us > 0.0 { means.service_time_us } else { 1.0 };
-        if self.service_time_us == 0.0 {
-            return mean;
-        }
-        let believed = blend(self.trust * self.service_trust, self.service_time_us, mean);
-        if self.failure_ratio > 0.0 { believed.max(mean) } else { believed }
-    }
-
-    fn failure_cost(&self) -> f64 {
-        1.0 + FAILURE_COST * self.failure_ratio
+    #[inline]
+    pub(crate) fn in_flight_cost(&self, known: f32) -> f32 {
+        (known + 1.0) * self.failure_cost
     }
 }
 

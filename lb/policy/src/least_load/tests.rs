@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rand::SeedableRng;
+use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
-use crate::{Outcome, Report};
+use crate::{Outcome, Ramp, Report};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -16,7 +16,7 @@ const fn ms(ms: u64) -> Duration {
 const START: Duration = Duration::from_secs(60);
 
 fn endpoints(count: usize) -> Vec<Arc<EndpointLoad>> {
-    (0..count).map(|_| Arc::new(EndpointLoad::new())).collect()
+    (0..count).map(|_| Arc::new(EndpointLoad::new("server:1", Ramp::default()))).collect()
 }
 
 fn report(load: &EndpointLoad, at: Duration, in_flight: u32, service_time_us: u32) {
@@ -28,12 +28,12 @@ fn report(load: &EndpointLoad, at: Duration, in_flight: u32, service_time_us: u3
 
 /// How often each endpoint is picked in `picks` picks at `at`, and the last regime.
 fn shares(endpoints: &[Arc<EndpointLoad>], at: Duration, picks: usize) -> (Vec<f64>, Regime) {
-    let policy = LeastLoad::default();
+    let picker = LeastLoad.picker(endpoints.into(), at);
     let mut context = PickContext { now: at, rng: SmallRng::seed_from_u64(7) };
     let mut counts = vec![0; endpoints.len()];
     let mut regime = Regime::Only;
     for _ in 0..picks {
-        let pick = policy.pick(endpoints, &mut context).unwrap();
+        let pick = picker.pick(PickInfo::default(), &mut context).unwrap();
         counts[pick.index] += 1;
         regime = pick.regime;
     }
@@ -90,7 +90,7 @@ fn a_slow_endpoint_that_was_left_alone_is_tried_again() {
     let last_call = START;
     for (load, service_time_us) in pool.iter().zip([5_000, 15_000]) {
         load.sent();
-        load.finished(last_call, Outcome::Succeeded);
+        load.finished(last_call, Outcome::Succeeded, ms(5));
         report(load, last_call, 0, service_time_us);
     }
     assert_eq!(shares(&pool, last_call, 100).0, [1.0, 0.0]);
@@ -98,7 +98,7 @@ fn a_slow_endpoint_that_was_left_alone_is_tried_again() {
     // the slow one would still be no better.
     let later = last_call + Duration::from_secs(6);
     pool[0].sent();
-    pool[0].finished(later, Outcome::Succeeded);
+    pool[0].finished(later, Outcome::Succeeded, ms(5));
     report(&pool[0], later, 6, 5_000);
     report(&pool[1], later, 0, 15_000);
     assert_eq!(shares(&pool, later, 100).0, [0.0, 1.0]);
@@ -122,40 +122,106 @@ fn a_new_endpoint_gets_a_floor_of_traffic_and_then_more() {
 fn failures_cost_more_than_load() {
     let pool = endpoints(2);
     pool[0].sent();
-    pool[0].finished(START, Outcome::Failed);
+    pool[0].finished(START, Outcome::Failed, ms(1));
     for _ in 0..10 {
         pool[1].sent();
     }
     assert_eq!(shares(&pool, START, 100).0, [0.0, 1.0]);
 }
 
+#[test]
+fn a_server_that_sends_orca_alone_is_judged_by_its_capacity() {
+    let pool = endpoints(2);
+    for (load, rps) in pool.iter().zip([100.0, 300.0]) {
+        let orca = crate::Orca { cpu_utilization: 0.5, rps, ..crate::Orca::default() };
+        load.sent();
+        load.finished(START, Outcome::Succeeded, ms(5));
+        load.orca(START, &orca).unwrap();
+    }
+    let (share, regime) = shares(&pool, START, 100);
+    assert_eq!((share, regime), (vec![0.0, 1.0], Regime::Fresh));
+    // Three times the capacity, so two calls of three less still go there.
+    (0..2).for_each(|_| pool[1].sent());
+    assert_eq!(shares(&pool, START, 100).0, [0.0, 1.0]);
+    (0..8).for_each(|_| pool[1].sent());
+    assert_eq!(shares(&pool, START, 100).0, [1.0, 0.0]);
+}
+
+#[test]
+fn a_figure_that_is_made_up_draws_few_calls() {
+    let sane =
+        Report { in_flight: 2, slots: 4, service_time_us: 5000, sequence: 1, ..Report::default() };
+    for absurd in [
+        Report { service_time_us: 1, ..sane },
+        Report { slots: u32::MAX, ..sane },
+        Report { slots: u32::MAX, service_time_us: 1, in_flight: 0, ..sane },
+        Report { slots: 0, service_time_us: 0, in_flight: 0, ..sane },
+    ] {
+        let pool = endpoints(4);
+        for load in &pool[1..] {
+            load.report(START, &sane).unwrap();
+        }
+        pool[0].report(START, &absurd).unwrap();
+        let picker = LeastLoad.picker(pool.clone().into(), START);
+        let mut context = PickContext { now: START, rng: SmallRng::seed_from_u64(1) };
+        // Nobody answers, so what is sent there piles up.
+        for _ in 0..20_000 {
+            let pick = picker.pick(PickInfo::default(), &mut context).unwrap();
+            pool[pick.index].sent();
+        }
+        // It is in every second pair of candidates; the others have the rest.
+        assert!(pool[0].in_flight() <= 10_500, "{absurd:?}: {}", pool[0].in_flight());
+        let least = pool[1..].iter().map(|load| load.in_flight()).min().unwrap();
+        assert!(least > 3000, "{absurd:?}: {least}");
+    }
+}
+
 proptest! {
-    /// Whatever the figures, a pick is in range, and its cost is a number.
+    /// Whatever servers report, every cost is a number and every pick in range.
     #[test]
-    fn any_state_has_a_sane_pick(
-        count in 0_usize..6,
-        reports in prop::collection::vec((any::<u32>(), any::<u32>(), any::<u32>(), 0_u64..2000), 6),
+    fn any_report_has_a_sane_cost(
+        reports in prop::collection::vec(
+            (any::<u32>(), any::<u32>(), any::<u32>(), 0_u64..2000, 0.0..f64::MAX, 0.0..f64::MAX), 0..6),
+        failures in 0_usize..3,
         seed: u64,
     ) {
-        let pool = endpoints(count);
-        for (load, (in_flight, slots, service_time_us, at)) in pool.iter().zip(reports) {
+        let pool = endpoints(reports.len());
+        for (load, (in_flight, slots, service_time_us, at, utilization, rps)) in pool.iter().zip(reports) {
             let report = Report { in_flight, slots, service_time_us, ..Report::default() };
             load.report(ms(at), &report).unwrap();
-            let cost = Reading::of(load, ms(2000)).expected_time(&Means { strangers: 0.0, service_time_us: 0.0 });
-            prop_assert!(cost.is_finite() && cost > 0.0);
+            let orca = crate::Orca { cpu_utilization: utilization, rps, ..crate::Orca::default() };
+            load.orca(ms(2000), &orca).unwrap();
+            (0..failures).for_each(|_| load.sent());
+            (0..failures).for_each(|_| load.finished(ms(2000), Outcome::Failed, ms(1)));
+        }
+        let pool: Endpoints = pool.into();
+        let means = Means::over(&pool, ms(2000));
+        for load in pool.iter() {
+            let estimate = Estimate::of(load, ms(2000), &means);
+            for known in [0.0, 1.0, u32::MAX as f32] {
+                let costs = [estimate.expected_time_us(known), estimate.in_flight_cost(known)];
+                prop_assert!(costs.iter().all(|cost| cost.is_finite() && *cost > 0.0), "{estimate:?}");
+            }
         }
         let mut context = PickContext { now: ms(2000), rng: SmallRng::seed_from_u64(seed) };
-        match LeastLoad::default().pick(&pool, &mut context) {
-            None => prop_assert_eq!(count, 0),
-            Some(pick) => prop_assert!(pick.index < count),
+        match LeastLoad.picker(pool.clone(), ms(2000)).pick(PickInfo::default(), &mut context) {
+            None => prop_assert_eq!(pool.len(), 0),
+            Some(pick) => prop_assert!(pick.index < pool.len()),
         }
     }
 
-    /// Candidates are two different endpoints, each pair as likely as any other.
+    /// An estimate that is kept is the one that was made.
     #[test]
-    fn candidates_differ(count in 2_usize..50, seed: u64) {
-        let mut rng = SmallRng::seed_from_u64(seed);
-        let [first, second] = two_of(count, &mut rng).unwrap();
-        prop_assert!(first != second && first < count && second < count);
+    fn a_kept_estimate_is_the_one_that_was_made(in_flight: u32, slots: u32, service_time_us: u32) {
+        let load = &endpoints(1)[0];
+        let report = Report { in_flight, slots, service_time_us, ..Report::default() };
+        load.report(START, &report).unwrap();
+        let digest = Digest::default();
+        prop_assert_eq!(digest.kept(load, START), None);
+        let made = digest.renewed(load, START, &Means::default());
+        if let Some(kept) = digest.kept(load, START) {
+            prop_assert_eq!(kept, made);
+        }
+        prop_assert_eq!(digest.kept(load, START + ms(1)), None);
     }
 }

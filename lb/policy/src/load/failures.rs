@@ -1,4 +1,4 @@
-//! The share of an endpoint's latest calls that failed, fading with time.
+//! The share of an endpoint's latest calls that failed, fading with time, and its price.
 //!
 //! It fades so that an endpoint which was avoided for its failures is tried again.
 
@@ -9,6 +9,11 @@ use std::{
 
 use super::nanoseconds;
 
+/// What a call counts whose deadline passed at the endpoint.
+pub(crate) const TIMEOUT: f64 = 0.5;
+/// An endpoint whose calls all fail costs this many times more, and proportionally below: one that
+/// fails fast is no sinkhole.
+const COST: f64 = 100.0;
 /// Weight of the newest call: five failures in a row make a ratio of three quarters, and one
 /// failure in a hundred calls hardly shows.
 const WEIGHT: f64 = 0.25;
@@ -19,6 +24,7 @@ const NEGLIGIBLE: f64 = 1e-3;
 
 /// An exponentially weighted ratio. Two calls that end at once may lose one of their samples.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Failures {
     /// An `f64` as bits.
     ratio: AtomicU64,
@@ -26,16 +32,22 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    pub(crate) fn record(&self, now: Duration, failed: bool) {
+    /// A call ended that counts as this much of a failure, 0 to 1. Whether the ratio moved.
+    pub(crate) fn record(&self, now: Duration, failure: f64) -> bool {
         let ratio = self.ratio(now);
-        if ratio == 0.0 && !failed {
-            return;
+        if ratio == 0.0 && failure == 0.0 {
+            return false;
         }
-        let sample = if failed { 1.0 } else { 0.0 };
-        self.ratio.store((ratio + WEIGHT * (sample - ratio)).to_bits(), Relaxed);
+        self.set(now, ratio + WEIGHT * (failure - ratio));
+        true
+    }
+
+    pub(crate) fn set(&self, now: Duration, ratio: f64) {
+        self.ratio.store(ratio.to_bits(), Relaxed);
         self.updated_at_ns.store(nanoseconds(now), Relaxed);
     }
 
+    #[inline]
     pub(crate) fn ratio(&self, now: Duration) -> f64 {
         let ratio = f64::from_bits(self.ratio.load(Relaxed));
         if ratio == 0.0 {
@@ -44,5 +56,11 @@ impl Failures {
         let age = nanoseconds(now).saturating_sub(self.updated_at_ns.load(Relaxed));
         let faded = ratio * (-(age as f64) / HALF_LIFE.as_nanos() as f64).exp2();
         if faded < NEGLIGIBLE { 0.0 } else { faded }
+    }
+
+    /// What it multiplies the cost of a call by.
+    #[inline]
+    pub(crate) fn cost(&self, now: Duration) -> f64 {
+        1.0 + COST * self.ratio(now)
     }
 }

@@ -21,10 +21,12 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
 /// Leases of one endpoint, by when they were granted.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Leases {
-    ring: [AtomicU64; SLOTS as usize],
-    /// When the youngest lease ends; nothing is live after that.
+    /// When the youngest lease ends; nothing is live after that. First, for it is all that most picks
+    /// read.
     ends_at_ns: AtomicU64,
+    ring: [AtomicU64; SLOTS as usize],
 }
 
 impl Leases {
@@ -38,6 +40,7 @@ impl Leases {
         self.ends_at_ns.fetch_max(now_ns + LEASE.as_nanos() as u64, Relaxed);
     }
 
+    #[inline]
     pub(crate) fn live(&self, now: Duration) -> u64 {
         let now_ns = nanoseconds(now);
         if now_ns >= self.ends_at_ns.load(Relaxed) {

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Report, nanoseconds};
 
 /// Time between reports until two have arrived.
@@ -35,7 +37,7 @@ pub enum Reported {
 }
 
 /// The last accepted report.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LastReport {
     /// When it arrived, since the balancer started.
     pub received_at: Duration,
@@ -49,6 +51,10 @@ pub struct LastReport {
     pub slots: u32,
     /// Microseconds; 0: unknown.
     pub service_time_us: u32,
+    /// Microseconds, at as many calls in flight; 0: unknown.
+    pub latency_us: u32,
+    /// As the server counts its reports.
+    pub sequence: u64,
     /// Our own calls in flight when it arrived.
     pub own_in_flight: u64,
 }
@@ -58,6 +64,8 @@ pub(crate) struct Reports {
     /// Held while a report is written; reports of one endpoint hardly ever meet.
     writing: AtomicBool,
     known: AtomicBool,
+    /// The interval is: two reports have arrived.
+    measured: AtomicBool,
     epoch: AtomicU64,
     sequence: AtomicU64,
     /// Calls that had reached the server, and how many of them we had sent.
@@ -70,6 +78,7 @@ pub(crate) struct Reports {
     queued: AtomicU32,
     slots: AtomicU32,
     service_time_us: AtomicU32,
+    latency_us: AtomicU32,
 }
 
 impl Reports {
@@ -109,17 +118,33 @@ impl Reports {
             strangers = all.saturating_sub(sent.saturating_sub(self.sent.load(Relaxed)));
         }
         self.epoch.store(report.epoch, Relaxed);
-        self.sequence.store(report.sequence, Relaxed);
         self.arrived.store(arrived, Relaxed);
         self.sent.store(sent, Relaxed);
-        self.in_flight.store(report.in_flight, Relaxed);
-        self.own_in_flight.store(own_in_flight, Relaxed);
-        self.queued.store(report.queued, Relaxed);
-        self.slots.store(report.slots, Relaxed);
-        self.service_time_us.store(report.service_time_us, Relaxed);
-        self.received_at_ns.store(nanoseconds(now), Relaxed);
-        self.known.store(true, Release);
+        self.set(&LastReport {
+            received_at: now,
+            interval: self.interval(),
+            in_flight: report.in_flight,
+            queued: report.queued,
+            slots: report.slots,
+            service_time_us: report.service_time_us,
+            latency_us: report.latency_us,
+            sequence: report.sequence,
+            own_in_flight,
+        });
         (Reported::Accepted, strangers)
+    }
+
+    pub(crate) fn set(&self, last: &LastReport) {
+        self.received_at_ns.store(nanoseconds(last.received_at), Relaxed);
+        self.interval_ns.store(nanoseconds(last.interval), Relaxed);
+        self.in_flight.store(last.in_flight, Relaxed);
+        self.queued.store(last.queued, Relaxed);
+        self.slots.store(last.slots, Relaxed);
+        self.service_time_us.store(last.service_time_us, Relaxed);
+        self.latency_us.store(last.latency_us, Relaxed);
+        self.sequence.store(last.sequence, Relaxed);
+        self.own_in_flight.store(last.own_in_flight, Relaxed);
+        self.known.store(true, Release);
     }
 
     /// A server that restarts after its clock was set back has a lower epoch than before. It is
@@ -134,27 +159,35 @@ impl Reports {
         let gap = nanoseconds(now).saturating_sub(self.received_at_ns.load(Relaxed));
         let sample =
             (gap as f64 / reports as f64).clamp(INTERVAL_BOUNDS_NS.0, INTERVAL_BOUNDS_NS.1);
-        let measured = self.interval_ns.load(Relaxed) as f64;
-        let next =
-            if measured == 0.0 { sample } else { measured + INTERVAL_WEIGHT * (sample - measured) };
+        let next = if self.measured.swap(true, Relaxed) {
+            let measured = self.interval_ns.load(Relaxed) as f64;
+            measured + INTERVAL_WEIGHT * (sample - measured)
+        } else {
+            sample
+        };
         self.interval_ns.store(next as u64, Relaxed);
+    }
+
+    fn interval(&self) -> Duration {
+        match self.interval_ns.load(Relaxed) {
+            0 => DEFAULT_REPORT_INTERVAL,
+            measured => Duration::from_nanos(measured),
+        }
     }
 
     pub(crate) fn last(&self) -> Option<LastReport> {
         if !self.known.load(Acquire) {
             return None;
         }
-        let interval = match self.interval_ns.load(Relaxed) {
-            0 => DEFAULT_REPORT_INTERVAL,
-            measured => Duration::from_nanos(measured),
-        };
         Some(LastReport {
             received_at: Duration::from_nanos(self.received_at_ns.load(Relaxed)),
-            interval,
+            interval: self.interval(),
             in_flight: self.in_flight.load(Relaxed),
             queued: self.queued.load(Relaxed),
             slots: self.slots.load(Relaxed),
             service_time_us: self.service_time_us.load(Relaxed),
+            latency_us: self.latency_us.load(Relaxed),
+            sequence: self.sequence.load(Relaxed),
             own_in_flight: self.own_in_flight.load(Relaxed),
         })
     }

@@ -8,13 +8,17 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+fn endpoint() -> EndpointLoad {
+    EndpointLoad::new("server:1", Ramp::default())
+}
+
 fn report(epoch: u64, sequence: u64) -> Report {
     Report { in_flight: sequence as u32, epoch, sequence, ..Report::default() }
 }
 
 #[test]
 fn an_older_report_changes_nothing() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     let check = |epoch, sequence, expected, known: u32| {
         assert_eq!(load.report(ms(1), &report(epoch, sequence)), Ok(expected));
         assert_eq!(load.last_report().unwrap().in_flight, known);
@@ -30,7 +34,7 @@ fn an_older_report_changes_nothing() {
 
 #[test]
 fn after_a_clock_step_back_a_restarted_server_is_believed_again() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     let check = |now, epoch, sequence, expected| {
         assert_eq!(load.report(now, &report(epoch, sequence)), Ok(expected));
     };
@@ -46,7 +50,7 @@ fn after_a_clock_step_back_a_restarted_server_is_believed_again() {
 
 #[test]
 fn numbers_that_are_none_are_refused() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     for cpu_utilization in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.01] {
         let invalid = Report { cpu_utilization, ..report(1, 1) };
         assert!(load.report(ms(0), &invalid).is_err(), "{cpu_utilization}");
@@ -56,7 +60,7 @@ fn numbers_that_are_none_are_refused() {
 
 #[test]
 fn the_interval_is_measured_and_lost_reports_do_not_stretch_it() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     load.report(ms(0), &report(1, 1)).unwrap();
     assert_eq!(load.last_report().unwrap().interval, DEFAULT);
     load.report(ms(250), &report(1, 2)).unwrap();
@@ -69,7 +73,7 @@ const DEFAULT: Duration = reports::DEFAULT_REPORT_INTERVAL;
 
 #[test]
 fn trust_lasts_one_interval_and_ends_after_five() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     load.report(ms(0), &report(1, 1)).unwrap();
     let last = load.last_report().unwrap();
     assert_eq!(last.trust(ms(100)), 1.0);
@@ -80,9 +84,9 @@ fn trust_lasts_one_interval_and_ends_after_five() {
 
 #[test]
 fn a_cancelled_call_is_neither_success_nor_failure() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     load.sent();
-    load.finished(ms(1), Outcome::Cancelled);
+    load.finished(ms(1), Outcome::Cancelled, ms(1));
     assert_eq!((load.in_flight(), load.succeeded(), load.failed()), (0, 0, 0));
     assert_eq!(load.calls(), 1);
     assert_eq!(load.failure_ratio(ms(1)), 0.0);
@@ -90,10 +94,10 @@ fn a_cancelled_call_is_neither_success_nor_failure() {
 
 #[test]
 fn failures_weigh_and_fade() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     for _ in 0..5 {
         load.sent();
-        load.finished(ms(1), Outcome::Failed);
+        load.finished(ms(1), Outcome::Failed, ms(1));
     }
     let fresh = load.failure_ratio(ms(1));
     assert!(fresh > 0.7, "{fresh}");
@@ -104,7 +108,7 @@ fn failures_weigh_and_fade() {
 
 #[test]
 fn a_lease_counts_until_it_ends_or_a_report_shows_the_call() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     load.report(ms(0), &Report { completed: 10, ..report(1, 1) }).unwrap();
     for _ in 0..3 {
         load.lease(ms(10));
@@ -120,18 +124,120 @@ fn a_lease_counts_until_it_ends_or_a_report_shows_the_call() {
 
 #[test]
 fn an_endpoint_ramps_from_the_floor_to_its_full_share() {
-    let load = EndpointLoad::new();
+    let load = endpoint();
     load.joined(ms(10_000));
-    assert_eq!(load.ramp(ms(10_000)), RAMP_FLOOR);
+    assert_eq!(load.ramp(ms(10_000)), Ramp::default().floor);
     assert_eq!(load.ramp(ms(12_500)), 0.5);
     assert_eq!(load.ramp(ms(15_000)), 1.0);
 }
 
+#[test]
+fn a_timeout_is_half_a_failure_and_counted_apart() {
+    let load = endpoint();
+    for _ in 0..30 {
+        load.sent();
+        load.finished(ms(1), Outcome::TimedOut, ms(1000));
+    }
+    assert_eq!((load.failed(), load.timed_out(), load.in_flight()), (0, 30, 0));
+    let ratio = load.failure_ratio(ms(1));
+    assert!((ratio - 0.5).abs() < 0.01, "{ratio}");
+    assert_eq!(load.latency(ms(1)), Some(ms(1000)));
+}
+
+#[test]
+fn a_slow_call_is_believed_at_once_and_forgotten_slowly() {
+    let load = endpoint();
+    let ends = |at, latency| {
+        load.sent();
+        load.finished(at, Outcome::Succeeded, latency);
+    };
+    assert_eq!(load.latency(ms(0)), None);
+    ends(ms(0), ms(10));
+    ends(ms(0), ms(200));
+    assert_eq!(load.latency(ms(0)), Some(ms(200)));
+    ends(ms(1), ms(10));
+    assert!(load.latency(ms(1)).unwrap() > ms(199));
+    // A call that fails at once is no sign of speed.
+    load.sent();
+    load.finished(ms(60_000), Outcome::Failed, ms(1));
+    let faded = load.latency(ms(1) + crate::peak_ewma::DEFAULT_DECAY).unwrap();
+    assert!((72..75).contains(&faded.as_millis()), "{faded:?}");
+}
+
+#[test]
+fn an_orca_report_that_is_none_is_refused_by_name() {
+    let load = endpoint();
+    let check = |figure, report: Orca| {
+        let error = load.orca(ms(1), &report).unwrap_err();
+        assert_eq!(error.figure, figure);
+    };
+    for value in [f64::NAN, f64::INFINITY, -1.0] {
+        check("cpu_utilization", Orca { cpu_utilization: value, ..Orca::default() });
+        check("mem_utilization", Orca { mem_utilization: value, ..Orca::default() });
+        check(
+            "application_utilization",
+            Orca { application_utilization: value, ..Orca::default() },
+        );
+        check("rps_fractional", Orca { rps: value, ..Orca::default() });
+        check("eps", Orca { eps: value, ..Orca::default() });
+    }
+    assert_eq!(load.last_orca(), None);
+}
+
+#[test]
+fn a_weight_is_calls_at_full_utilization_and_errors_cost() {
+    let load = endpoint();
+    let weight = |report: Orca| {
+        load.orca(ms(1), &report).unwrap();
+        load.last_orca().unwrap().weight(1.0)
+    };
+    let report = Orca { cpu_utilization: 0.25, rps: 100.0, ..Orca::default() };
+    assert_eq!(weight(report), 400.0);
+    assert_eq!(weight(Orca { application_utilization: 0.5, ..report }), 200.0);
+    assert_eq!(weight(Orca { eps: 25.0, ..report }), 200.0);
+    // Reports that say too little leave what is known.
+    assert_eq!(weight(Orca::default()), 200.0);
+}
+
 proptest! {
+    /// What is written down and built anew is the same to a policy.
+    #[test]
+    fn a_state_is_the_same_after_a_round_trip(
+        at in 0_u64..20_000,
+        sent in 0_usize..20,
+        failed in 0_usize..5,
+        leased in 0_usize..5,
+        joined: Option<u16>,
+        reported: bool,
+        orca: bool,
+    ) {
+        let load = endpoint();
+        if let Some(joined) = joined {
+            load.joined(ms(u64::from(joined)));
+        }
+        (0..sent + failed).for_each(|_| load.sent());
+        (0..failed).for_each(|_| load.finished(ms(at / 2), Outcome::Failed, ms(3)));
+        (0..leased).for_each(|_| load.lease(ms(at)));
+        if reported {
+            load.report(ms(at / 3), &report(1, 1)).unwrap();
+        }
+        if orca {
+            let utilized = Orca { cpu_utilization: 0.1 + 0.2, rps: 1.0 / 3.0, ..Orca::default() };
+            load.orca(ms(at / 3), &utilized).unwrap();
+        }
+        let state = load.state(ms(at));
+        let read = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+        prop_assert_eq!(&state, &read);
+        let anew = EndpointLoad::of_state(&read, ms(at));
+        prop_assert_eq!(anew.state(ms(at)), state);
+        prop_assert_eq!(anew.ramp(ms(at)), load.ramp(ms(at)));
+        prop_assert_eq!(anew.failure_cost(ms(at)), load.failure_cost(ms(at)));
+    }
+
     /// Leases never count more than were granted within the lease, nor after it.
     #[test]
     fn leases_are_never_invented(grants in prop::collection::vec(0_u64..3000, 0..200), at in 0_u64..4000) {
-        let load = EndpointLoad::new();
+        let load = endpoint();
         let mut grants = grants;
         grants.sort_unstable();
         for grant in grants.iter().filter(|grant| **grant <= at) {
@@ -146,7 +252,7 @@ proptest! {
     /// Whatever order reports arrive in, the newest is what is known.
     #[test]
     fn the_newest_report_wins(order in Just((0_u64..20).collect::<Vec<_>>()).prop_shuffle()) {
-        let load = EndpointLoad::new();
+        let load = endpoint();
         for number in order {
             load.report(ms(1), &report(number / 5, number % 5)).unwrap();
         }

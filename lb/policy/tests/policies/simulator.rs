@@ -1,15 +1,39 @@
-//! A fleet in virtual time: Poisson calls, balancers, servers with slots and a queue, load reports
-//! that take a while to arrive. Just enough to see what a policy does to it.
+//! A fleet in virtual time: Poisson calls, balancers, servers with slots and a queue, reports, probes
+//! and deadlines. Just enough to see what a policy does to it.
+
+mod server;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeMap, BinaryHeap},
     sync::Arc,
     time::Duration,
 };
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
-use strife_policy::{EndpointLoad, Outcome, PickContext, Policy, Regime, Report, by_spec};
+use strife_policy::{
+    EndpointLoad, Endpoints, Orca, Outcome, PickContext, PickInfo, Picker, Policy, Ramp, Regime,
+    Report, by_spec,
+};
+
+use self::server::Running;
+
+/// What happens to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fate {
+    /// It does nothing any more, and answers nobody (SIGSTOP).
+    Freezes,
+    /// It goes on where it stopped (SIGCONT).
+    Thaws,
+    /// It is gone: what it had fails, and it is no endpoint any more.
+    Dies,
+    /// It is an endpoint, new and empty.
+    Joins,
+    /// From now on it fails every call after a millisecond.
+    Fails,
+    /// It serves again.
+    Recovers,
+}
 
 /// One server of the fleet.
 #[derive(Debug, Clone)]
@@ -17,14 +41,29 @@ pub(crate) struct Server {
     pub(crate) slots: u32,
     /// Multiplies the service time.
     pub(crate) slowness: f64,
-    /// Fails every call after this time, whatever its load.
-    pub(crate) fails_in: Option<Duration>,
+    /// What happens to it, and when.
+    pub(crate) fates: Vec<(Duration, Fate)>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { slots: 4, slowness: 1.0, fails_in: None }
+        Self { slots: 4, slowness: 1.0, fates: Vec::new() }
     }
+}
+
+impl Server {
+    pub(crate) fn with(fates: &[(u64, Fate)]) -> Self {
+        let fates = fates.iter().map(|(ms, fate)| (Duration::from_millis(*ms), *fate)).collect();
+        Self { fates, ..Self::default() }
+    }
+}
+
+/// What servers say of themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Says {
+    Nothing,
+    Reports,
+    Orca,
 }
 
 /// What is simulated.
@@ -33,11 +72,13 @@ pub(crate) struct Fleet {
     pub(crate) servers: Vec<Server>,
     /// Balancers that do not know of each other; calls are dealt to them at random.
     pub(crate) balancers: usize,
+    pub(crate) says: Says,
     pub(crate) report_interval: Duration,
     pub(crate) service_time: Duration,
-    /// Of the capacity of servers that are neither slow nor failing.
+    pub(crate) deadline: Duration,
+    /// Of the capacity of the servers that nothing happens to.
     pub(crate) utilization: f64,
-    pub(crate) calls: usize,
+    pub(crate) duration: Duration,
     pub(crate) seed: u64,
 }
 
@@ -46,64 +87,99 @@ impl Default for Fleet {
         Self {
             servers: Vec::new(),
             balancers: 1,
+            says: Says::Reports,
             report_interval: Duration::from_millis(100),
             service_time: Duration::from_millis(5),
+            deadline: Duration::from_secs(1),
             utilization: 0.6,
-            calls: 60_000,
+            duration: Duration::from_secs(10),
             seed: 1,
         }
     }
 }
 
-/// What came of it, the first tenth of the calls aside.
+/// A call, after the fact.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    balancer: usize,
+    pub(crate) server: usize,
+    pub(crate) sent_at: Duration,
+    service_time: Duration,
+    /// Calls it found at the server.
+    found: usize,
+    pub(crate) regime: Regime,
+    pub(crate) ended: Option<(Duration, Outcome)>,
+}
+
+/// What came of it: all calls, by when they were sent since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
-    pub(crate) shares: Vec<f64>,
-    pub(crate) regimes: HashMap<Regime, usize>,
-    latencies: Vec<Duration>,
+    pub(crate) calls: Vec<Call>,
+    servers: usize,
 }
 
 impl Measured {
-    pub(crate) fn max_share(&self) -> f64 {
-        self.shares.iter().copied().fold(0.0, f64::max)
+    /// Of the calls sent between these times, in milliseconds.
+    pub(crate) fn between(&self, from_ms: u64, until_ms: u64) -> Self {
+        let window = Duration::from_millis(from_ms)..Duration::from_millis(until_ms);
+        let calls = self.calls.iter().filter(|call| window.contains(&call.sent_at)).copied();
+        Self { calls: calls.collect(), servers: self.servers }
     }
 
+    /// Of the calls, what each server got.
+    pub(crate) fn shares(&self) -> Vec<f64> {
+        let mut counts = vec![0.0; self.servers];
+        self.calls.iter().for_each(|call| counts[call.server] += 1.0);
+        counts.iter().map(|count| count / self.calls.len() as f64).collect()
+    }
+
+    pub(crate) fn max_share(&self) -> f64 {
+        self.shares().into_iter().fold(0.0, f64::max)
+    }
+
+    /// Of the calls that did not fail; one whose deadline passed took until then.
     pub(crate) fn p99(&self) -> Duration {
-        let mut sorted = self.latencies.clone();
+        let latency = |call: &Call| match call.ended {
+            Some((at, Outcome::Succeeded | Outcome::TimedOut)) => Some(at - call.sent_at),
+            _ => None,
+        };
+        let mut sorted: Vec<_> = self.calls.iter().filter_map(latency).collect();
         sorted.sort_unstable();
         sorted[sorted.len() * 99 / 100]
     }
+
+    pub(crate) fn regimes(&self) -> BTreeMap<Regime, usize> {
+        let mut regimes = BTreeMap::new();
+        self.calls.iter().for_each(|call| *regimes.entry(call.regime).or_default() += 1);
+        regimes
+    }
 }
 
-/// How long a report travels.
+/// How long a report travels, and a probe there and back.
 const REPORT_DELAY: Duration = Duration::from_micros(200);
+/// How often the balancer asks whom to probe.
+const PROBING_ROUND: Duration = Duration::from_millis(2);
+const FAILS_IN: Duration = Duration::from_millis(1);
 /// The simulation starts when every ramp is over.
 const START: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrival,
-    Finish { server: usize, call: usize },
+    Finish { server: usize, call: usize, start: u64 },
+    Deadline { call: usize },
     Report { server: usize },
-    Deliver { server: usize, in_flight: u32, queued: u32, service_time_us: u32, sequence: u64 },
-}
-
-struct Call {
-    balancer: usize,
-    sent_at: Duration,
-    service_time: Duration,
-}
-
-#[derive(Default)]
-struct Running {
-    busy: u32,
-    queue: VecDeque<usize>,
-    reports: u64,
-    mean_service_us: f64,
+    Round { balancer: usize },
+    Probed { balancer: usize, server: usize },
+    Refresh { balancer: usize },
+    Fate { server: usize, fate: Fate },
 }
 
 struct Balancer {
     policy: Box<dyn Policy>,
+    picker: Box<dyn Picker>,
+    /// Servers by their index in the picker, and what is known of each.
+    members: Vec<usize>,
     loads: Vec<Arc<EndpointLoad>>,
     rng: SmallRng,
 }
@@ -117,173 +193,182 @@ struct Simulation<'a> {
     balancers: Vec<Balancer>,
     servers: Vec<Running>,
     calls: Vec<Call>,
-    picked: Vec<usize>,
-    measured: Measured,
 }
 
-/// Runs `fleet` under the policy of this name.
+/// Runs `fleet` under this policy.
 pub(crate) fn simulate(policy: &str, fleet: &Fleet) -> Measured {
-    let balancer = |number: usize| Balancer {
-        policy: by_spec(policy).expect("a known policy"),
-        loads: fleet.servers.iter().map(|_| Arc::default()).collect(),
-        rng: SmallRng::seed_from_u64(fleet.seed * 1000 + number as u64),
-    };
-    let mut simulation = Simulation {
-        fleet,
-        now: START,
-        rng: SmallRng::seed_from_u64(fleet.seed),
-        events: BinaryHeap::new(),
-        pushed: 0,
-        balancers: (0..fleet.balancers).map(balancer).collect(),
-        servers: fleet.servers.iter().map(|_| Running::default()).collect(),
-        calls: Vec::new(),
-        picked: vec![0; fleet.servers.len()],
-        measured: Measured::default(),
-    };
+    let mut simulation = Simulation::new(policy, fleet);
     simulation.run();
-    let counted = simulation.picked.iter().sum::<usize>() as f64;
-    simulation.measured.shares =
-        simulation.picked.iter().map(|count| *count as f64 / counted).collect();
-    simulation.measured
+    let mut calls = simulation.calls;
+    calls.iter_mut().for_each(|call| {
+        call.sent_at -= START;
+        call.ended = call.ended.map(|(at, outcome)| (at - START, outcome));
+    });
+    Measured { calls, servers: fleet.servers.len() }
 }
 
-impl Simulation<'_> {
+impl Balancer {
+    fn new(policy: &str, servers: usize, seed: u64) -> Self {
+        let policy = by_spec(policy).expect("a known policy");
+        let load =
+            |server| Arc::new(EndpointLoad::new(&format!("server-{server}:1"), Ramp::default()));
+        let picker = policy.picker(Vec::new().into(), START);
+        let loads = (0..servers).map(load).collect();
+        Self { policy, picker, members: Vec::new(), loads, rng: SmallRng::seed_from_u64(seed) }
+    }
+
+    fn with_context<T>(
+        &mut self,
+        now: Duration,
+        act: impl FnOnce(&dyn Picker, &mut PickContext) -> T,
+    ) -> T {
+        let mut context = PickContext { now, rng: self.rng.clone() };
+        let result = act(&*self.picker, &mut context);
+        self.rng = context.rng;
+        result
+    }
+
+    fn refresh(&mut self, now: Duration) {
+        let endpoints: Endpoints =
+            self.members.iter().map(|one| self.loads[*one].clone()).collect();
+        self.picker = self.policy.picker(endpoints, now);
+    }
+}
+
+impl<'a> Simulation<'a> {
+    fn new(policy: &str, fleet: &'a Fleet) -> Self {
+        let seed = |balancer: usize| fleet.seed * 1000 + balancer as u64;
+        let servers = fleet.servers.len();
+        let balancer = |number| Balancer::new(policy, servers, seed(number));
+        Self {
+            fleet,
+            now: START,
+            rng: SmallRng::seed_from_u64(fleet.seed),
+            events: BinaryHeap::new(),
+            pushed: 0,
+            balancers: (0..fleet.balancers).map(balancer).collect(),
+            servers: fleet.servers.iter().map(|_| Running::default()).collect(),
+            calls: Vec::new(),
+        }
+    }
+
     fn run(&mut self) {
         for server in 0..self.servers.len() {
+            for (at, fate) in self.fleet.servers[server].fates.clone() {
+                self.push(at, Event::Fate { server, fate });
+            }
+            // One that joins first of all is not there at the start.
+            let first = self.fleet.servers[server].fates.first();
+            self.servers[server].present = first.is_none_or(|(_, fate)| *fate != Fate::Joins);
             // Servers do not report in step.
             let first = self.fleet.report_interval.mul_f64(self.rng.random::<f64>());
             self.push(first, Event::Report { server });
         }
+        self.members_changed();
+        for balancer in 0..self.balancers.len() {
+            self.push(Duration::ZERO, Event::Round { balancer });
+            self.push(Duration::ZERO, Event::Refresh { balancer });
+        }
         self.push(Duration::ZERO, Event::Arrival);
-        let mut finished = 0;
-        while finished < self.fleet.calls {
-            let Reverse((at, _, event)) = self.events.pop().expect("calls are under way");
+        while let Some(Reverse((at, _, event))) = self.events.pop() {
             self.now = at;
-            match event {
-                Event::Arrival => self.arrive(),
-                Event::Finish { server, call } => {
-                    finished += 1;
-                    self.finish(server, call);
-                }
-                Event::Report { server } => self.report(server),
-                Event::Deliver { server, in_flight, queued, service_time_us, sequence } => {
-                    let slots = self.fleet.servers[server].slots;
-                    let report = Report {
-                        in_flight,
-                        queued,
-                        slots,
-                        service_time_us,
-                        sequence,
-                        epoch: 1,
-                        ..Report::default()
-                    };
-                    for balancer in &self.balancers {
-                        balancer.loads[server].report(self.now, &report).expect("a valid report");
-                    }
-                }
-            }
+            self.happens(event);
         }
     }
 
-    fn push(&mut self, after: Duration, event: Event) {
-        self.pushed += 1;
-        self.events.push(Reverse((self.now + after, self.pushed, event)));
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Arrival => self.arrive(),
+            Event::Finish { server, call, start } => self.finish(server, call, start),
+            Event::Deadline { call } => self.end(call, Outcome::TimedOut),
+            Event::Report { server } => self.report(server),
+            Event::Round { balancer } => self.probing_round(balancer),
+            Event::Probed { balancer, server } => self.probed(balancer, server),
+            Event::Refresh { balancer } => {
+                self.balancers[balancer].refresh(self.now);
+                if let Some(every) = self.balancers[balancer].policy.refresh_every() {
+                    self.push(every, Event::Refresh { balancer });
+                }
+            }
+            Event::Fate { server, fate } => self.befalls(server, fate),
+        }
     }
 
-    fn is_warm(&self, call: usize) -> bool {
-        call >= self.fleet.calls / 10
+    fn is_over(&self) -> bool {
+        self.now >= START + self.fleet.duration
+    }
+
+    /// What happens after the end is only what began before it.
+    fn push(&mut self, after: Duration, event: Event) {
+        let goes_on = matches!(event, Event::Finish { .. } | Event::Deadline { .. });
+        if goes_on || !self.is_over() {
+            self.pushed += 1;
+            self.events.push(Reverse((self.now + after, self.pushed, event)));
+        }
+    }
+
+    fn members_changed(&mut self) {
+        let members: Vec<_> =
+            (0..self.servers.len()).filter(|server| self.servers[*server].present).collect();
+        for balancer in &mut self.balancers {
+            balancer.members.clone_from(&members);
+            balancer.refresh(self.now);
+        }
     }
 
     fn arrive(&mut self) {
-        let call = self.calls.len();
         let number = self.rng.random_range(0..self.balancers.len());
+        let now = self.now;
         let balancer = &mut self.balancers[number];
-        let mut context = PickContext { now: self.now, rng: balancer.rng.clone() };
-        let pick = balancer.policy.pick(&balancer.loads, &mut context).expect("there are servers");
-        balancer.rng = context.rng;
-        balancer.loads[pick.index].sent();
-        if self.is_warm(call) {
-            self.picked[pick.index] += 1;
-            *self.measured.regimes.entry(pick.regime).or_default() += 1;
-        }
-        let service_time = self.service_time(pick.index);
-        self.calls.push(Call { balancer: number, sent_at: self.now, service_time });
-        self.serve(pick.index, call);
-        if self.calls.len() < self.fleet.calls {
-            let gap = self.exponential(1.0 / self.rate());
-            self.push(Duration::from_secs_f64(gap), Event::Arrival);
-        }
+        let hash = Some(self.rng.random());
+        let pick = balancer
+            .with_context(now, |picker, context| {
+                picker.pick(PickInfo { hash, avoid: &[] }, context)
+            })
+            .expect("there are servers");
+        let server = balancer.members[pick.index];
+        balancer.loads[server].sent();
+        let mean = self.fleet.service_time.as_secs_f64() * self.fleet.servers[server].slowness;
+        // Exponential: harder than the lognormal of the virtual servers.
+        let service_time = Duration::from_secs_f64(self.exponential(mean));
+        let (call, regime, ended) = (self.calls.len(), pick.regime, None);
+        let found = self.servers[server].in_flight() as usize;
+        self.calls.push(Call {
+            balancer: number,
+            server,
+            sent_at: now,
+            service_time,
+            found,
+            regime,
+            ended,
+        });
+        self.push(self.fleet.deadline, Event::Deadline { call });
+        self.serve(server, call);
+        let gap = self.exponential(1.0 / self.rate());
+        self.push(Duration::from_secs_f64(gap), Event::Arrival);
     }
 
-    /// Calls a second that make the fleet's sound servers as busy as asked for.
+    /// Calls a second that make the fleet as busy as asked for.
     fn rate(&self) -> f64 {
-        let sound = |server: &&Server| server.fails_in.is_none();
-        let slots: f64 = self
-            .fleet
-            .servers
-            .iter()
-            .filter(sound)
-            .map(|server| f64::from(server.slots) / server.slowness)
-            .sum();
+        let sound = |server: &&Server| server.fates.is_empty();
+        let there = self.fleet.servers.iter().filter(sound);
+        let slots: f64 = there.map(|server| f64::from(server.slots) / server.slowness).sum();
         self.fleet.utilization * slots / self.fleet.service_time.as_secs_f64()
     }
 
-    fn serve(&mut self, server: usize, call: usize) {
-        let running = &mut self.servers[server];
-        if let Some(time) = self.fleet.servers[server].fails_in {
-            running.busy += 1;
-            self.push(time, Event::Finish { server, call });
-        } else if running.busy < self.fleet.servers[server].slots {
-            running.busy += 1;
-            self.push(self.calls[call].service_time, Event::Finish { server, call });
-        } else {
-            running.queue.push_back(call);
+    /// The call is over for the balancer.
+    fn end(&mut self, call: usize, outcome: Outcome) {
+        let Call { balancer, server, sent_at, ended, .. } = self.calls[call];
+        if ended.is_some() {
+            return;
         }
-    }
-
-    fn finish(&mut self, server: usize, call: usize) {
-        let failed = self.fleet.servers[server].fails_in.is_some();
-        let Call { balancer, sent_at, service_time } = self.calls[call];
-        let outcome = if failed { Outcome::Failed } else { Outcome::Succeeded };
-        self.balancers[balancer].loads[server].finished(self.now, outcome);
-        if self.is_warm(call) && !failed {
-            self.measured.latencies.push(self.now - sent_at);
+        self.calls[call].ended = Some((self.now, outcome));
+        let load = &self.balancers[balancer].loads[server];
+        load.finished(self.now, outcome, self.now - sent_at);
+        if outcome != Outcome::TimedOut && self.fleet.says == Says::Orca {
+            let report = self.servers[server].orca(self.now, self.fleet.servers[server].slots);
+            self.balancers[balancer].loads[server].orca(self.now, &report).expect("a valid report");
         }
-        let running = &mut self.servers[server];
-        let sample = service_time.as_secs_f64() * 1e6;
-        // As the servers' own moving average.
-        running.mean_service_us += if running.mean_service_us == 0.0 {
-            sample
-        } else {
-            0.05 * (sample - running.mean_service_us)
-        };
-        running.busy -= 1;
-        if let Some(next) = running.queue.pop_front() {
-            self.serve(server, next);
-        }
-    }
-
-    fn report(&mut self, server: usize) {
-        let running = &mut self.servers[server];
-        running.reports += 1;
-        let queued = running.queue.len() as u32;
-        let deliver = Event::Deliver {
-            server,
-            in_flight: running.busy + queued,
-            queued,
-            service_time_us: running.mean_service_us as u32,
-            sequence: running.reports,
-        };
-        self.push(REPORT_DELAY, deliver);
-        self.push(self.fleet.report_interval, Event::Report { server });
-    }
-
-    /// Exponential: harder than the lognormal of the virtual servers.
-    fn service_time(&mut self, server: usize) -> Duration {
-        let server = &self.fleet.servers[server];
-        let mean = self.fleet.service_time.as_secs_f64() * server.slowness;
-        let failing = server.fails_in;
-        failing.unwrap_or_else(|| Duration::from_secs_f64(self.exponential(mean)))
     }
 
     fn exponential(&mut self, mean: f64) -> f64 {

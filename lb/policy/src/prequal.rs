@@ -1,0 +1,216 @@
+//! `prequal`: the best of a pool of probes, by calls in flight and latency.
+//!
+//! Wydrowski, Kleinberg, Rumble and Archer, "Load is not what you should balance: Introducing
+//! Prequal" (NSDI 2024). Servers are asked all the time, at random, how many calls they have in flight
+//! (RIF) and how long a call takes with that many; a pick chooses among the latest answers by the
+//! hot-cold lexicographic rule: an answer is hot if its RIF is above the `q_rif` quantile of recent
+//! answers; among the cold ones the least latency wins; if all are hot, the least RIF does.
+//!
+//! [`pool`] holds the answers, [`prober`] keeps it filled. With fewer than two answers to choose from
+//! it is `least_request`. Failures multiply latency and calls in flight: to fail fast is not to be fast.
+
+mod pool;
+mod prober;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::{
+    pool::{Probe, ProbePool},
+    prober::Asking,
+};
+use crate::{
+    Domain, Endpoints, Exclusion, Parameter, Pick, PickContext, PickInfo, Picker, Policy,
+    PolicyKind, Prober, Regime,
+    explain::{Choose, Witness},
+    least_request::FewestCalls,
+};
+
+pub use self::prober::MOST_PROBES_AT_ONCE;
+
+/// With fewer probes the choice is no choice (the paper's threshold).
+const FEWEST_PROBES: usize = 2;
+
+pub(crate) const KIND: PolicyKind = PolicyKind {
+    name: "prequal",
+    summary: "the best of a pool of probes by calls in flight and latency; servers must answer \
+              strife.lb.v1.ServerLoad/Probe",
+    parameters: &[
+        Parameter {
+            name: "pool_size",
+            meaning: "probes kept to choose from; of half of the servers at most",
+            domain: Domain::Integer { default: 16, least: 2, most: 64 },
+        },
+        Parameter {
+            name: "q_rif",
+            meaning: "quantile of calls in flight above which an endpoint is hot",
+            domain: Domain::Number { default: 0.84, least: 0.0, most: 1.0 },
+        },
+        Parameter {
+            name: "r_probe",
+            meaning: "probes asked for each pick",
+            domain: Domain::Number { default: 3.0, least: 0.01, most: 100.0 },
+        },
+        Parameter {
+            name: "r_remove",
+            meaning: "probes removed for each pick, the worst and the oldest in turn",
+            domain: Domain::Number { default: 1.0, least: 0.0, most: 100.0 },
+        },
+        Parameter {
+            name: "delta",
+            meaning: "how fast the pool is to fill beyond what is removed; more reuses probes more",
+            domain: Domain::Number { default: 1.0, least: 0.01, most: 100.0 },
+        },
+        Parameter {
+            name: "max_age",
+            meaning: "how long a probe may be used",
+            domain: Domain::Time {
+                default: Duration::from_secs(1),
+                least: Duration::from_millis(10),
+                most: Duration::from_secs(60),
+            },
+        },
+    ],
+    make: |arguments| {
+        let parameters = Parameters {
+            pool_size: arguments.integer("pool_size") as usize,
+            q_rif: arguments.number("q_rif"),
+            r_probe: arguments.number("r_probe"),
+            r_remove: arguments.number("r_remove"),
+            delta: arguments.number("delta"),
+            max_age: arguments.time("max_age"),
+        };
+        Box::new(Prequal { parameters, last: Mutex::default() })
+    },
+};
+
+#[derive(Debug, Clone, Copy)]
+struct Parameters {
+    pool_size: usize,
+    q_rif: f64,
+    r_probe: f64,
+    r_remove: f64,
+    delta: f64,
+    max_age: Duration,
+}
+
+#[derive(Debug)]
+struct Prequal {
+    parameters: Parameters,
+    /// What the last picker knew, for the next one.
+    last: Mutex<Option<(Endpoints, Arc<ProbePool>)>>,
+}
+
+struct BestProbed {
+    parameters: Parameters,
+    endpoints: Endpoints,
+    /// For want of probes.
+    fewest_calls: FewestCalls,
+    probes: Arc<ProbePool>,
+    asking: Mutex<Asking>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Memory {
+    hot_above: u32,
+    probes: Vec<Probe>,
+}
+
+impl Policy for Prequal {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn picker(&self, endpoints: Endpoints, now: Duration) -> Box<dyn Picker> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (hot_above, probes) = match &*last {
+            None => (u32::MAX, Vec::new()),
+            Some((known, probes)) => {
+                let place = |index: usize| {
+                    endpoints.iter().position(|load| Arc::ptr_eq(load, &known[index]))
+                };
+                let moved = |probe: Probe| Some(Probe { index: place(probe.index)?, ..probe });
+                let probes_left = probes.usable(now).filter_map(|held| moved(held.probe));
+                (probes.hot_above.load(Relaxed), probes_left.collect())
+            }
+        };
+        let picker = BestProbed::new(self.parameters, endpoints.clone(), hot_above, &probes);
+        *last = Some((endpoints, picker.probes.clone()));
+        Box::new(picker)
+    }
+
+    fn recalled(
+        &self,
+        endpoints: Endpoints,
+        _: Duration,
+        memory: &Value,
+    ) -> Result<Box<dyn Picker>, serde_json::Error> {
+        let Memory { hot_above, mut probes } = Memory::deserialize(memory)?;
+        probes.retain(|probe| probe.index < endpoints.len());
+        Ok(Box::new(BestProbed::new(self.parameters, endpoints, hot_above, &probes)))
+    }
+}
+
+impl BestProbed {
+    fn new(parameters: Parameters, endpoints: Endpoints, hot_above: u32, probes: &[Probe]) -> Self {
+        let pool = ProbePool::new(parameters.kept_of(endpoints.len()), hot_above);
+        probes.iter().for_each(|probe| pool.put(*probe));
+        Self {
+            parameters,
+            fewest_calls: FewestCalls::of_two(endpoints.clone()),
+            endpoints,
+            probes: Arc::new(pool),
+            asking: Mutex::default(),
+        }
+    }
+}
+
+impl Choose for BestProbed {
+    fn choose(
+        &self,
+        info: PickInfo<'_>,
+        context: &mut PickContext,
+        witness: &mut impl Witness,
+    ) -> Option<Pick> {
+        let (endpoints, now) = (&self.endpoints, context.now);
+        witness.remembers(|| Memory {
+            hot_above: self.probes.hot_above.load(Relaxed),
+            probes: self.probes.usable(now).map(|held| held.probe).collect(),
+        });
+        self.probes.picked();
+        let best = self.probes.best(now, |probe| !info.avoid.contains(&probe.index), witness);
+        let Some(best) = best.filter(|best| best.among >= FEWEST_PROBES.min(endpoints.len()))
+        else {
+            return self.fewest_calls.choose(info, context, witness);
+        };
+        let mut chosen = best.held;
+        let ramp = endpoints[chosen.probe.index].ramp(now);
+        if ramp < 1.0 && context.rng.random::<f64>() >= ramp {
+            let others = |probe: &Probe| {
+                probe.index != chosen.probe.index && !info.avoid.contains(&probe.index)
+            };
+            if let Some(other) = self.probes.best(now, others, &mut ()) {
+                witness.excluded(chosen.probe.index, Exclusion::Ramping);
+                chosen = other.held;
+            }
+        }
+        let hot = self.probes.is_hot(&chosen.probe);
+        self.probes.used(&chosen);
+        let regime = if hot { Regime::Hot } else { Regime::Cold };
+        Some(Pick { index: chosen.probe.index, regime })
+    }
+
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    fn prober(&self) -> Option<&dyn Prober> {
+        Some(self)
+    }
+}
