@@ -1,47 +1,80 @@
-//! A pick of every policy at 3, 15, 100 and 10,000 endpoints, with load on all of them.
+//! A pick of every policy at 3, 15, 100 and 10,000 endpoints, with load on all of them; and what it
+//! costs to write one down.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{BenchmarkId, Criterion};
-use rand::{SeedableRng, rngs::SmallRng};
-use strife_policy::{EndpointLoad, Endpoints, POLICIES, PickContext, PickInfo, Ramp, Report};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use strife_policy::{
+    EndpointLoad, Endpoints, Explanation, Orca, Outcome, POLICIES, PickContext, PickInfo, Picker,
+    Ramp, Report, by_spec,
+};
 
 const ENDPOINTS: [usize; 4] = [3, 15, 100, 10_000];
+const NOW: Duration = Duration::from_secs(60);
 
-/// Endpoints with calls under way and a report a moment old.
+/// Endpoints with calls under way and behind them, and reports a moment old.
 fn loaded(count: usize) -> Endpoints {
     let endpoint = |index: usize| {
-        let load = Arc::new(EndpointLoad::new("", Ramp::default()));
+        let load = EndpointLoad::new(&format!("10.0.0.1:{index}"), Ramp::default());
         load.joined(Duration::ZERO);
+        load.sent();
+        load.finished(NOW, Outcome::Succeeded, Duration::from_micros(5000 + index as u64 % 13));
         (0..index % 5).for_each(|_| load.sent());
         let report = Report {
             in_flight: (index % 7) as u32,
-            queued: 0,
             slots: 4,
             service_time_us: 5000 + (index % 11) as u32 * 100,
-            latency_us: 0,
             cpu_utilization: 0.1,
             completed: 100,
             sequence: 1,
             epoch: 1,
+            ..Report::default()
         };
-        load.report(Duration::from_secs(60), &report).expect("the report is sound");
-        load
+        load.report(NOW, &report).expect("the report is sound");
+        let cpu_utilization = 0.5 + (index % 11) as f64 * 0.02;
+        let orca = Orca { cpu_utilization, rps: 100.0, ..Orca::default() };
+        load.orca(NOW, &orca).expect("the report is sound");
+        Arc::new(load)
     };
     (0..count).map(endpoint).collect()
 }
 
+/// As it is after a while: weights count, probes have come in.
+fn settled(name: &str, count: usize) -> (Box<dyn Picker>, PickContext) {
+    let endpoints = loaded(count);
+    let now = NOW + Duration::from_secs(if name == "weighted_round_robin" { 20 } else { 0 });
+    let picker = by_spec(name).expect("a known policy").picker(endpoints, now);
+    if let Some(prober) = picker.prober() {
+        (0..count.min(64)).for_each(|index| prober.answered(now, index, 3, 5000));
+    }
+    (picker, PickContext { now, rng: SmallRng::seed_from_u64(1) })
+}
+
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick");
-    for (name, make) in POLICIES {
+    for kind in POLICIES {
         for count in ENDPOINTS {
-            let picker = make().picker(loaded(count), Duration::from_secs(60));
-            let rng = SmallRng::seed_from_u64(1);
-            let mut context = PickContext { now: Duration::from_millis(60_050), rng };
-            group.bench_function(BenchmarkId::new(*name, count), |bencher| {
-                bencher.iter(|| black_box(&picker).pick(PickInfo::default(), &mut context));
+            let (picker, mut context) = settled(kind.name, count);
+            let mut hashes = SmallRng::seed_from_u64(2);
+            group.bench_function(BenchmarkId::new(kind.name, count), |bencher| {
+                bencher.iter(|| {
+                    let info = PickInfo { hash: Some(hashes.next_u64()), avoid: &[] };
+                    black_box(&picker).pick(info, &mut context)
+                });
             });
         }
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("explain");
+    for kind in POLICIES {
+        let (picker, mut context) = settled(kind.name, 15);
+        group.bench_function(BenchmarkId::new(kind.name, 15), |bencher| {
+            bencher.iter(|| {
+                let mut explanation = Explanation::default();
+                picker.explain(PickInfo::default(), &mut context, &mut explanation)
+            });
+        });
     }
     group.finish();
 }

@@ -152,7 +152,7 @@ impl Pool {
 /// The policy that this text asks for.
 pub(crate) fn chosen(spec: &str) -> Result<ChosenPolicy, InvalidPolicy> {
     let policy: Arc<dyn Policy> = by_spec(spec)?.into();
-    let place = POLICIES.iter().position(|(name, _)| *name == policy.name());
+    let place = POLICIES.iter().position(|kind| kind.name == policy.name());
     let place = place.expect("a policy that can be asked for is one of the policies");
     Ok(ChosenPolicy { spec: spec.to_owned(), policy, place })
 }

@@ -156,22 +156,14 @@ impl CallCode {
 }
 
 impl Label for Regime {
-    const ALL: &'static [Self] = &[Self::Only, Self::Fresh, Self::Decayed, Self::InFlight];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn index(self) -> usize {
-        match self {
-            Self::Only => 0,
-            Self::Fresh => 1,
-            Self::Decayed => 2,
-            Self::InFlight => 3,
-        }
+        Self::index(self)
     }
 
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Only => "only",
-            Self::Fresh | Self::Decayed | Self::InFlight => Self::as_str(self),
-        }
+        if self == Self::Only { "only" } else { Self::as_str(self) }
     }
 }
 

@@ -168,7 +168,7 @@ fn the_page_shows_what_policies_go_by() {
 fn picks_are_counted_by_policy_and_regime_and_summed_over_threads() {
     let balancer = balancer();
     let pool = &balancer.pools[0].metrics;
-    let place = |name| POLICIES.iter().position(|(one, _)| *one == name).unwrap();
+    let place = |name| POLICIES.iter().position(|kind| kind.name == name).unwrap();
     let count = |policy, regime, picks: u64| {
         let thread = pool.of_thread();
         (0..picks).for_each(|_| thread.count(place(policy), Pick { index: 0, regime }));

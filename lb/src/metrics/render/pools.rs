@@ -52,13 +52,13 @@ fn picks(balancer: &Balancer, page: &mut Exposition) {
         "Endpoints picked, by policy and by the rule of it that decided.",
     );
     for pool in &balancer.pools {
-        for (place, (policy, _)) in POLICIES.iter().enumerate() {
-            for &regime in Regime::ALL {
+        for (place, policy) in POLICIES.iter().enumerate() {
+            for regime in Regime::ALL {
                 let picks = pool.metrics.picks(place, regime);
                 if picks > 0 {
                     let labels = [
                         ("pool", &*pool.name),
-                        ("policy", policy),
+                        ("policy", policy.name),
                         ("regime", Label::as_str(regime)),
                     ];
                     page.sample(&labels, picks);
