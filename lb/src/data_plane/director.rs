@@ -135,7 +135,7 @@ impl Director for PoolDirector {
             snapshot.picker.pick(PickInfo { hash, avoid: &avoid }, &mut self.context)?
         };
         view.metrics.count(snapshot.policy.place, pick);
-        self.last_pick = (POLICIES[snapshot.policy.place].0, pick.regime);
+        self.last_pick = (POLICIES[snapshot.policy.place].name, pick.regime);
         let number = view.numbers[pick.index].unwrap_or_else(|| {
             let endpoint = view.ready[pick.index].clone();
             *self.numbers.entry(endpoint.id).or_insert_with(|| self.endpoints.insert(endpoint))
