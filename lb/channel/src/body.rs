@@ -14,10 +14,7 @@ use tokio::{
 };
 use tonic::{Status, body::Body};
 
-use crate::{
-    call,
-    in_flight::{InFlight, TIMED_OUT},
-};
+use crate::{call, in_flight::InFlight};
 
 /// The answer's body, and the call.
 pub(crate) struct Counted {
@@ -45,7 +42,7 @@ impl http_body::Body for Counted {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
             let Some(deadline) = &mut self.deadline else { return Poll::Pending };
             std::task::ready!(deadline.as_mut().poll(context));
-            self.in_flight.end(TIMED_OUT);
+            self.in_flight.end(Outcome::TimedOut);
             return Poll::Ready(Some(Err(call::deadline_exceeded())));
         };
         Poll::Ready(match frame {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
+use strife_policy::Ramp;
 use tokio::{runtime::Handle, sync::watch};
 use tonic::transport::{self, Endpoint};
 
@@ -32,6 +33,7 @@ pub struct Builder {
     servers: Option<Source>,
     policy: String,
     hash_header: Option<String>,
+    ramp: Ramp,
     ready_timeout: Duration,
     connect_timeout: Duration,
     max_calls: usize,
@@ -49,6 +51,8 @@ impl Default for Builder {
             servers: None,
             policy: strife_policy::DEFAULT_POLICY.to_owned(),
             hash_header: None,
+            // A new connection does not mean a new server.
+            ramp: Ramp { window: Duration::ZERO, ..Ramp::default() },
             ready_timeout: READY_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             max_calls: MAX_CALLS,
@@ -81,7 +85,8 @@ impl Builder {
         Self { servers: Some(Source::Asked(balancer)), ..self }
     }
 
-    /// As the balancer's `--policy`, parameters included; `least_load` if not given.
+    /// As the balancer's `--policy`, parameters included; `least_load` if not given. `prequal` is
+    /// `least_request` here: the channel does not probe.
     pub fn policy(self, policy: impl Into<String>) -> Self {
         Self { policy: policy.into(), ..self }
     }
@@ -90,6 +95,12 @@ impl Builder {
     /// With [`Builder::look_aside`] the balancer is told its hash.
     pub fn hash_by(self, header: impl Into<String>) -> Self {
         Self { hash_header: Some(header.into()), ..self }
+    }
+
+    /// Slow start: a server that was connected, anew too, gets its full share of calls only in so
+    /// long. Not at all if not given: what is new to the channel need not be new.
+    pub fn slow_start(self, window: Duration) -> Self {
+        Self { ramp: Ramp { window, ..self.ramp }, ..self }
     }
 
     /// How long a call waits for a connected server; 1 s if not given.
@@ -154,7 +165,7 @@ impl Builder {
             }
         };
         let dial = Dial { endpoint: self.endpoint, timeout: self.connect_timeout };
-        let snapshots = Servers::start(policy, dial, clock, list);
+        let snapshots = Servers::start(policy, self.ramp, dial, clock, list);
         let picks = Picks::new(snapshots, hashed, clock, self.ready_timeout);
         Ok(Channel { shared: Arc::new(Shared::new(picks, look_aside, self.max_calls)) })
     }

@@ -13,7 +13,7 @@ use tower::{BoxError, Service};
 
 use crate::{
     body::Counted,
-    in_flight::{InFlight, TIMED_OUT},
+    in_flight::InFlight,
     look_aside::LookAside,
     pick::Picks,
     retry::{Kept, causes},
@@ -167,7 +167,7 @@ fn counted(
 /// What to tell of a call that was sent and got no answer, or not all of it.
 pub(crate) fn failed(in_flight: &mut InFlight, error: BoxError) -> Status {
     if in_flight.is_late() {
-        in_flight.end(TIMED_OUT);
+        in_flight.end(Outcome::TimedOut);
         return deadline_exceeded();
     }
     in_flight.end(Outcome::Failed);

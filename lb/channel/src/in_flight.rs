@@ -12,8 +12,6 @@ use crate::{Clock, orca};
 /// INTERNAL, UNAVAILABLE, DATA_LOSS.
 const SERVER_ERRORS: [&[u8]; 5] = [b"2", b"8", b"13", b"14", b"15"];
 const DEADLINE_EXCEEDED: &[u8] = b"4";
-/// What a passed deadline says of the server.
-pub(crate) const TIMED_OUT: Outcome = Outcome::Cancelled;
 
 /// Dropped before its end, the call was given up, or its deadline has passed.
 pub(crate) struct InFlight {
@@ -55,7 +53,7 @@ impl InFlight {
         orca::record(&self.load, self.clock.now(), headers);
         let Some(status) = headers.get("grpc-status") else { return false };
         let outcome = match status.as_bytes() {
-            DEADLINE_EXCEEDED => TIMED_OUT,
+            DEADLINE_EXCEEDED => Outcome::TimedOut,
             status if SERVER_ERRORS.contains(&status) => Outcome::Failed,
             _ => Outcome::Succeeded,
         };
@@ -75,6 +73,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.end(if self.is_late() { TIMED_OUT } else { Outcome::Cancelled });
+        self.end(if self.is_late() { Outcome::TimedOut } else { Outcome::Cancelled });
     }
 }

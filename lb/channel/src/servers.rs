@@ -87,6 +87,7 @@ struct Finding {
 /// The writer.
 pub(crate) struct Servers {
     policy: Box<dyn Policy>,
+    ramp: Ramp,
     dial: Dial,
     clock: Clock,
     members: Vec<Member>,
@@ -98,6 +99,7 @@ impl Servers {
     /// Runs until nobody reads its snapshots any more.
     pub(crate) fn start(
         policy: Box<dyn Policy>,
+        ramp: Ramp,
         dial: Dial,
         clock: Clock,
         mut list: watch::Receiver<Vec<String>>,
@@ -106,7 +108,7 @@ impl Servers {
         let nothing = Snapshot { members: Vec::new(), ready: Vec::new(), picker };
         let (snapshots, read) = watch::channel(Arc::new(nothing));
         let (tell, findings) = mpsc::channel(QUEUE);
-        let mut servers = Self { policy, dial, clock, members: Vec::new(), tell, snapshots };
+        let mut servers = Self { policy, ramp, dial, clock, members: Vec::new(), tell, snapshots };
         servers.list(&list.borrow_and_update().clone());
         servers.publish();
         tokio::spawn(servers.run(list, findings));
@@ -158,7 +160,7 @@ impl Servers {
     }
 
     fn member(&self, address: &str) -> Member {
-        let load = Arc::new(EndpointLoad::new(address, Ramp::default()));
+        let load = Arc::new(EndpointLoad::new(address, self.ramp));
         let keeper = keep(load.clone(), self.dial.clone(), self.tell.clone());
         let keeper = tokio::spawn(keeper).abort_handle();
         Member { load, state: Connectivity::Connecting, ready: None, keeper }
