@@ -31,3 +31,38 @@ pub(crate) fn record(load: &EndpointLoad, now: Duration, headers: &HeaderMap) {
         },
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use strife_policy::Ramp;
+    use tonic::metadata::BinaryMetadataValue;
+
+    use super::*;
+
+    /// The utilization that is known after these bytes came.
+    fn utilization(report: &[u8]) -> Option<f64> {
+        let load = EndpointLoad::new("127.0.0.1:1", Ramp::default());
+        let mut trailers = MetadataMap::new();
+        trailers.insert_bin(HEADER, BinaryMetadataValue::from_bytes(report));
+        record(&load, Duration::from_secs(1), &trailers.into_headers());
+        load.last_orca().map(|report| report.utilization)
+    }
+
+    #[test]
+    fn a_sound_report_is_taken_and_no_other() {
+        let report = |cpu_utilization| {
+            OrcaLoadReport { cpu_utilization, ..OrcaLoadReport::default() }.encode_to_vec()
+        };
+        assert_eq!(utilization(&report(0.5)), Some(0.5));
+        for lie in [f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!(utilization(&report(lie)), None, "{lie}");
+        }
+        assert_eq!(utilization(&[0xff; 3]), None);
+        let long = OrcaLoadReport {
+            cpu_utilization: 0.5,
+            utilization: (0..1000).map(|name| (name.to_string(), 0.5)).collect(),
+            ..OrcaLoadReport::default()
+        };
+        assert_eq!(utilization(&long.encode_to_vec()), None, "too long to be looked at");
+    }
+}

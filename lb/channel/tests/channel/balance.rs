@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use strife_channel::{Channel, ChannelError};
+use tonic::Request;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::server::{
-    Server, Setup, addresses, check, free_port, servers, until, until_idle, until_ready,
-};
+use crate::server::{Server, Setup, addresses, check, servers, until, until_idle, until_ready};
 
 #[tokio::test]
 async fn round_robin_is_exact() {
@@ -44,12 +44,23 @@ async fn least_load_avoids_a_slow_server() {
 }
 
 #[tokio::test]
-async fn a_hashed_header_keeps_calls_together_only_if_the_policy_does() {
-    let builder = Channel::builder().servers([free_port()]).hash_by("no header\n");
-    let error = builder.build().unwrap_err();
-    assert!(matches!(&error, ChannelError::InvalidHeader(_)), "{error}");
-    let builder = Channel::builder().servers([free_port()]).hash_by("x-user");
-    assert!(builder.build().is_ok());
+async fn ring_hash_keeps_the_calls_of_a_user_together() {
+    let servers = servers(4);
+    let builder = Channel::builder().servers(addresses(&servers)).policy("ring_hash");
+    let channel = builder.hash_by("x-user").build().unwrap();
+    until_ready(&channel, 4).await;
+    let counts = || servers.iter().map(Server::calls).collect::<Vec<_>>();
+    for user in 0..40 {
+        let before = counts();
+        for _ in 0..5 {
+            let mut request = Request::new(HealthCheckRequest::default());
+            request.metadata_mut().insert("x-user", user.into());
+            HealthClient::new(channel.clone()).check(request).await.unwrap();
+        }
+        let after = counts();
+        assert!((0..4).any(|one| after[one] == before[one] + 5), "{before:?} {after:?}");
+    }
+    assert!(counts().iter().filter(|calls| **calls > 0).count() > 1, "{:?}", counts());
 }
 
 #[test]
@@ -64,6 +75,8 @@ fn what_cannot_work_is_refused_by_name() {
     assert_eq!(error, ChannelError::NoServers);
     let error = Channel::builder().servers(["a:1"]).policy("best").build().unwrap_err();
     assert!(error.to_string().contains("there is no policy `best`"), "{error}");
+    let error = Channel::builder().servers(["a:1"]).hash_by("no header\n").build().unwrap_err();
+    assert!(matches!(error, ChannelError::InvalidHeader(_)), "{error}");
     let error = Channel::builder().servers(["a:1"]).max_calls(0).build().unwrap_err();
     assert_eq!(error, ChannelError::NoCalls);
 }
