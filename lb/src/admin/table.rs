@@ -27,7 +27,7 @@ pub(super) fn status(status: &StatusResponse) -> String {
         text.push('\n');
         for source in pool.sources.iter().filter(|source| !source.problem.is_empty()) {
             let SourceStatus { source, servers, problem } = source;
-            let _ = writeln!(text, "  {source} ({servers} servers): {problem}");
+            let _ = writeln!(text, "  {source}: {problem} (servers it named: {servers})");
         }
         let rows = std::iter::once(HEADINGS.map(str::to_owned));
         text.push_str(&align(&rows.chain(pool.endpoints.iter().map(row)).collect::<Vec<_>>()));
@@ -112,7 +112,7 @@ mod tests {
         };
         let expected = "\
 pool default: least_load, 2 calls found no server ready
-  dns:b:1 (3 servers): DNS names no address
+  dns:b:1: DNS names no address (servers it named: 3)
   SERVER         STATE              IN FLIGHT   CALLS  OK  FAILED  REPORT AGE  SERVICE TIME  WHY NOT READY
   a:1            READY                      0       7   0       0       40 ms        5.2 ms
   10.0.0.1:9102  READY                      0  123456   0       0           -             -

@@ -122,7 +122,8 @@ impl Fleet {
             let is_ready = |one: &EndpointStatus| one.state() == EndpointState::Ready;
             let mut found: Vec<_> = pool.endpoints.iter().map(|one| one.address.as_str()).collect();
             let mut wanted = addresses.to_vec();
-            (found.sort_unstable(), wanted.sort_unstable());
+            found.sort_unstable();
+            wanted.sort_unstable();
             found == wanted && pool.endpoints.iter().all(is_ready)
         })
         .await;
