@@ -2,6 +2,7 @@
 //! ([`SourceConfig`]), which policies, which bounds ([`limits`]).
 
 mod file;
+mod health;
 pub mod limits;
 mod membership;
 pub mod observe;
@@ -10,12 +11,13 @@ mod source;
 use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use clap::Args;
-use strife_policy::{DEFAULT_POLICY, Ramp, by_spec};
+use strife_policy::{DEFAULT_POLICY, by_spec};
 use strife_runtime::{TlsArgs, parse};
 
 use self::file::FileConfig;
 pub(crate) use self::source::is_address;
 pub use self::{
+    health::{EjectionConfig, HealthArgs, HealthConfig},
     limits::{LimitArgs, Limits},
     membership::{Membership, MembershipArgs},
     observe::{Observe, ObserveArgs},
@@ -86,6 +88,9 @@ pub struct LbArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub health: HealthArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub observe: ObserveArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -119,6 +124,8 @@ pub struct Config {
     pub observe: Observe,
     /// What this was made from, to be made again when the file changed.
     pub(crate) flags: LbArgs,
+    /// What is made of servers that fail.
+    pub health: HealthConfig,
 }
 
 /// One pool.
@@ -130,14 +137,12 @@ pub struct PoolConfig {
     pub sources: Vec<SourceConfig>,
     /// A policy that exists, with its parameters.
     pub policy: String,
-    /// Slow start of servers that become ready.
-    pub ramp: Ramp,
 }
 
 impl PoolConfig {
     /// All else as by default.
     fn new(name: String, sources: Vec<SourceConfig>, policy: &str) -> Self {
-        Self { name, sources, policy: policy.to_owned(), ramp: Ramp::default() }
+        Self { name, sources, policy: policy.to_owned() }
     }
 
     /// Whether a pool that was `old` is as this says once its sources and its policy are.
@@ -184,6 +189,7 @@ impl LbArgs {
             limits: self.limits.limits()?,
             observe: self.observe.observe(),
             flags: self.clone(),
+            health: self.health.health()?,
         })
     }
 

@@ -17,7 +17,8 @@ use tonic::transport::Channel;
 
 use crate::{
     error::LbError,
-    metrics::{EndpointMetrics, Label, ReportChannel},
+    health::FailureRun,
+    metrics::{CounterPer, EjectionCause, EndpointMetrics, Label, ReportChannel},
     reports::{ServerReport, Unreadable},
 };
 
@@ -38,6 +39,10 @@ pub(crate) struct Endpoint {
     reports: [ReportCounts; ReportChannel::COUNT],
     /// The connection that its health is watched by, while it is well.
     channel: ArcSwapOption<Channel>,
+    /// Calls that failed in a row.
+    pub(crate) failures: FailureRun,
+    /// Written by the writer of its pool.
+    pub(crate) ejections: CounterPer<EjectionCause, { EjectionCause::COUNT }>,
     suspected: Notify,
     draining: AtomicBool,
     gone: AtomicBool,
@@ -60,6 +65,7 @@ impl Endpoint {
         expected: Expected,
         ramp: Ramp,
         threads: NonZeroUsize,
+        failures: FailureRun,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
@@ -69,6 +75,8 @@ impl Endpoint {
             metrics: (0..threads.get()).map(|_| EndpointMetrics::default()).collect(),
             reports: Default::default(),
             channel: ArcSwapOption::empty(),
+            failures,
+            ejections: CounterPer::default(),
             suspected: Notify::new(),
             draining: AtomicBool::new(false),
             gone: AtomicBool::new(false),

@@ -6,6 +6,8 @@
 //! when it happens, not at the next check.
 
 mod link;
+mod outlier;
+mod passive;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -17,6 +19,7 @@ use tonic_health::pb::{
 };
 
 use self::link::Link;
+pub(crate) use self::passive::{FailureRun, Judgement, PassiveTask, Verdict};
 use crate::{
     clock::Clock,
     config::Limits,
@@ -43,6 +46,8 @@ pub(crate) struct HealthTask {
     /// How often the server is asked to report its load out of band; `None`: it is not.
     pub(crate) orca_interval: Option<Duration>,
     pub(crate) clock: Clock,
+    /// Whom it asks for; empty: the server as a whole.
+    pub(crate) service: String,
 }
 
 impl HealthTask {
@@ -105,7 +110,7 @@ impl HealthTask {
 
     async fn check(&self, link: &Link) -> Result<(), String> {
         let mut client = HealthClient::new(link.channel.clone());
-        let check = client.check(HealthCheckRequest { service: String::new() });
+        let check = client.check(HealthCheckRequest { service: self.service.clone() });
         match tokio::time::timeout(self.limits.health_timeout, check).await {
             Err(_) => {
                 Err(format!("no answer to a health check in {:?}", self.limits.health_timeout))

@@ -9,15 +9,17 @@ mod task;
 
 use std::{num::NonZeroUsize, pin::Pin, sync::Arc};
 
-use strife_policy::{InvalidPolicy, Ramp};
+use strife_policy::InvalidPolicy;
 use strife_runtime::tls::Expected;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::task::Task;
 use crate::{
     clock::Clock,
+    config::HealthConfig,
     endpoint::Endpoint,
     error::LbError,
+    health::Judgement,
     pool::{self, Pool},
     snapshot::{ChosenPolicy, State},
 };
@@ -57,6 +59,7 @@ pub(crate) struct Drain {
 
 enum Change {
     Found(Finding),
+    Judged(Judgement),
     Drain(Drain, oneshot::Sender<Result<bool, LbError>>),
     SetPolicy(ChosenPolicy, oneshot::Sender<()>),
     /// All servers that this source has now.
@@ -71,9 +74,11 @@ pub(crate) struct Writer(mpsc::Sender<Change>);
 
 /// What a pool's endpoints are made with.
 pub(crate) struct Making {
-    pub(crate) ramp: Ramp,
+    pub(crate) health: HealthConfig,
     /// How many carry calls.
     pub(crate) threads: NonZeroUsize,
+    /// Woken by servers whose calls fail in a row.
+    pub(crate) failures_told: Arc<Notify>,
     /// Watches a new endpoint for as long as it is polled.
     pub(crate) watch: Box<dyn Fn(Arc<Endpoint>, Writer) -> Watch + Send>,
 }
@@ -84,6 +89,10 @@ pub(crate) type Watch = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl Writer {
     pub(crate) async fn found(&self, finding: Finding) {
         self.send(Change::Found(finding)).await;
+    }
+
+    pub(crate) async fn judged(&self, judgement: Judgement) {
+        self.send(Change::Judged(judgement)).await;
     }
 
     /// Whether that changed anything, once the next pick knows of it.

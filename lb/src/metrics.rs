@@ -20,7 +20,7 @@ use strife_wire::{Code, Flood};
 pub(crate) use self::{
     counter::{Counter, CounterPer, Gauge},
     histogram::{Histogram, Latencies},
-    labels::{CallCode, CloseReason, Label, Refusal, ReportChannel, Retry},
+    labels::{CallCode, CloseReason, EjectionCause, Label, Refusal, ReportChannel, Retry},
     page::serve,
     pool::{PickMetrics, PoolMetrics},
 };

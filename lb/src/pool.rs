@@ -34,6 +34,7 @@ pub(crate) struct Pool {
     sources: ArcSwap<Vec<Arc<SourceStatus>>>,
     unavailable: AtomicU64,
     pub(crate) metrics: PoolMetrics,
+    panics: AtomicU64,
 }
 
 /// A reader's own view of the newest snapshot: almost free while there is no newer one.
@@ -42,7 +43,7 @@ pub(crate) type View = Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>;
 impl Pool {
     /// Without members: those come from its sources.
     pub(crate) fn new(config: &PoolConfig) -> Result<Self, InvalidPolicy> {
-        let snapshot = Snapshot::new(Arc::new([]), chosen(&config.policy)?, Duration::ZERO);
+        let snapshot = Snapshot::new(Arc::new([]), chosen(&config.policy)?, Duration::ZERO, 0);
         Ok(Self {
             name: config.name.clone(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -50,6 +51,7 @@ impl Pool {
             sources: ArcSwap::default(),
             unavailable: AtomicU64::new(0),
             metrics: PoolMetrics::default(),
+            panics: AtomicU64::new(0),
         })
     }
 
@@ -135,6 +137,15 @@ impl Pool {
         self.unavailable.fetch_add(1, Relaxed);
     }
 
+    /// So few endpoints are left that ejected ones are picked again.
+    pub(crate) fn count_panic(&self) {
+        self.panics.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Relaxed)
+    }
+
     pub(crate) fn unavailable(&self) -> u64 {
         self.unavailable.load(Relaxed)
     }
@@ -145,7 +156,7 @@ impl Pool {
     /// Publishes these members without a writer.
     pub(crate) fn publish_members(&self, members: Vec<Member>) {
         let policy = self.snapshot().policy.clone();
-        self.publish(Snapshot::new(members.into(), policy, Duration::ZERO), true);
+        self.publish(Snapshot::new(members.into(), policy, Duration::ZERO, 0), true);
     }
 }
 

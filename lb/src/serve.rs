@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use strife_runtime::{Failure, Role, Security, Server, Shutdown, executor, server};
 use tokio::{
     net::TcpListener,
+    sync::Notify,
     task::{AbortHandle, JoinSet},
 };
 
@@ -19,7 +20,7 @@ use crate::{
     config::{Config, LbArgs},
     data_plane::{self, DataPlane},
     discovery::{Configured, Registrations, Sources, reload_on_hangup},
-    health::HealthTask,
+    health::{HealthTask, PassiveTask},
     membership::{self, Making, Writer},
     metrics::{self, Metrics},
     records::Records,
@@ -210,16 +211,31 @@ async fn watch(balancer: &Balancer, security: &Security, config: &Config) -> Wat
     };
     for (pool, pool_config) in balancer.pools.iter().zip(&config.pools) {
         let (security, limits, clock) = (security.clone(), config.limits, balancer.clock);
-        let orca_interval = config.orca_interval;
+        let (orca_interval, service) = (config.orca_interval, config.health.service.clone());
         let watch = move |endpoint, writer| -> membership::Watch {
-            let security = security.clone();
-            let task = HealthTask { endpoint, writer, security, limits, orca_interval, clock };
+            let (security, service) = (security.clone(), service.clone());
+            let task =
+                HealthTask { endpoint, writer, security, limits, service, orca_interval, clock };
             Box::pin(task.run())
         };
-        let making =
-            Making { ramp: pool_config.ramp, threads: config.threads, watch: Box::new(watch) };
+        let (health, told) = (config.health.clone(), Arc::<Notify>::default());
+        let ejection = health.ejection;
+        let making = Making {
+            health,
+            threads: config.threads,
+            failures_told: told.clone(),
+            watch: Box::new(watch),
+        };
         let (writer, task) = membership::writer(pool.clone(), balancer.clock, making);
         watched.beside.spawn(task);
+        let passive = PassiveTask {
+            pool: pool.clone(),
+            writer: writer.clone(),
+            clock,
+            config: ejection,
+            told,
+        };
+        watched.beside.spawn(passive.run());
         let lease = config.membership.registration_lease;
         let registrations = Registrations::new(pool.clone(), writer.clone(), balancer.clock, lease);
         watched.beside.spawn(registrations.clone().expire());

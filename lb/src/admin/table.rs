@@ -24,6 +24,9 @@ pub(super) fn status(status: &StatusResponse) -> String {
         if pool.unavailable > 0 {
             let _ = write!(text, ", {} calls found no server ready", pool.unavailable);
         }
+        if pool.panics {
+            text.push_str(", so few servers are left that ejected ones take calls");
+        }
         text.push('\n');
         for source in pool.sources.iter().filter(|source| !source.problem.is_empty()) {
             let SourceStatus { source, servers, problem } = source;
@@ -109,6 +112,7 @@ mod tests {
             endpoints,
             unavailable: 2,
             sources: vec![source("file:a.txt", ""), source("dns:b:1", "DNS names no address")],
+            panics: false,
         };
         let expected = "\
 pool default: least_load, 2 calls found no server ready

@@ -165,6 +165,7 @@ impl Director for PoolDirector {
             Retry::Refused | Retry::GoAway | Retry::Unsent => Outcome::Cancelled,
         };
         self.endpoints[endpoint].load.finished(now, outcome, Duration::ZERO);
+        self.endpoints[endpoint].failures.record(outcome);
     }
 
     fn reported(&mut self, now: Duration, endpoint: usize, report: &TrailerReport) {
@@ -183,6 +184,7 @@ impl Director for PoolDirector {
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>) {
         if let Some(endpoint) = call.endpoint {
             self.endpoints[endpoint].load.finished(now, call.outcome, call.latency);
+            self.endpoints[endpoint].failures.record(call.outcome);
             let metrics = self.metrics(endpoint);
             metrics.calls_ended.increment(CallCode::of(call.grpc_status));
             metrics.request_bytes.add(call.request_bytes);

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     mem,
     sync::Arc,
+    time::Duration,
 };
 
 use strife_runtime::tls::Expected;
@@ -19,6 +20,8 @@ use crate::{
     clock::Clock,
     endpoint::Endpoint,
     error::LbError,
+    health::{FailureRun, Judgement, Verdict},
+    metrics::Label,
     pool::Pool,
     snapshot::{ChosenPolicy, Member, Snapshot, State},
 };
@@ -120,6 +123,7 @@ impl Task {
     fn fold(&mut self, change: Change) {
         match change {
             Change::Found(finding) => self.note(finding),
+            Change::Judged(judgement) => self.carry_out(judgement),
             Change::Drain(drain, answer) => {
                 let outcome = self.set_draining(&drain);
                 self.answers.push(Answer::Drained(answer, outcome));
@@ -151,7 +155,7 @@ impl Task {
         let now = self.clock.now();
         let snapshot = if mem::take(&mut self.is_changed) {
             let members = self.entries.iter().map(|entry| entry.member.clone()).collect();
-            Some((Snapshot::new(members, self.policy.clone(), now), true))
+            Some((self.snapshot(members, now), true))
         } else {
             let before = self.pool.snapshot();
             let is_same = Arc::ptr_eq(&before.policy.policy, &self.policy.policy);
@@ -169,6 +173,16 @@ impl Task {
         }
     }
 
+    fn snapshot(&self, members: Arc<[Member]>, now: Duration) -> Snapshot {
+        let panic_percent = self.making.health.panic_percent;
+        let snapshot = Snapshot::new(members, self.policy.clone(), now, panic_percent);
+        if snapshot.panics && !self.pool.snapshot().panics {
+            self.pool.count_panic();
+            warn!(pool = self.pool.name, "few endpoints left: ejected ones take calls, too");
+        }
+        snapshot
+    }
+
     fn note(&mut self, finding: Finding) {
         let Finding { id, state, why } = finding;
         // One that has left may still be heard of.
@@ -178,7 +192,8 @@ impl Task {
         if member.state != state {
             match state {
                 State::Ready => {
-                    member.endpoint.load.joined(self.clock.now());
+                    member.ready_since = self.clock.now();
+                    member.endpoint.load.joined(member.ready_since);
                     info!(pool, endpoint, "endpoint ready");
                 }
                 State::TransientFailure => warn!(pool, endpoint, why, "endpoint down"),
@@ -187,6 +202,35 @@ impl Task {
         }
         (member.state, member.why) = (state, why.into());
         self.is_changed = true;
+    }
+
+    fn carry_out(&mut self, Judgement { id, verdict }: Judgement) {
+        let Some(place) = self.by_id.get(&id) else { return };
+        let (now, pool) = (self.clock.now(), &self.pool.name);
+        let member = &mut self.entries[*place].member;
+        let endpoint = &member.endpoint;
+        match verdict {
+            Verdict::Eject(ejection) => {
+                let (cause, times) = (ejection.cause.as_str(), ejection.times);
+                let time = ejection.until.saturating_sub(now);
+                warn!(pool, endpoint = endpoint.address, cause, times, ?time, "endpoint ejected");
+                endpoint.ejections.increment(ejection.cause);
+                member.ejection = Some(ejection);
+                self.is_changed = true;
+            }
+            Verdict::Try => {
+                info!(pool, endpoint = endpoint.address, "endpoint on trial");
+                endpoint.failures.begin_anew(1);
+                endpoint.load.joined(now);
+                member.ejection = None;
+                self.is_changed = true;
+            }
+            Verdict::HoldBack => endpoint.load.joined(now),
+            Verdict::Trust => {
+                info!(pool, endpoint = endpoint.address, "endpoint trusted again");
+                endpoint.failures.begin_anew(self.making.health.ejection.consecutive_failures);
+            }
+        }
     }
 
     fn set_draining(&mut self, drain: &Drain) -> Result<bool, LbError> {
@@ -233,8 +277,11 @@ impl Task {
             }
             return;
         }
-        let Making { ramp, threads, watch } = &self.making;
-        let endpoint = Endpoint::new(address, self.expected.clone(), *ramp, *threads);
+        let Making { health, threads, failures_told, watch } = &self.making;
+        let limit = health.ejection.consecutive_failures;
+        let failures = FailureRun::new(limit, failures_told.clone());
+        let (expected, ramp) = (self.expected.clone(), health.ramp);
+        let endpoint = Endpoint::new(address, expected, ramp, *threads, failures);
         let Some(changes) = self.changes.upgrade() else { return };
         let watch = self.watches.spawn(watch(endpoint.clone(), Writer(changes)));
         info!(pool = self.pool.name, endpoint = address, "endpoint joins");

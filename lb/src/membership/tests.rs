@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::PoolConfig;
+use crate::{
+    config::PoolConfig,
+    health::Verdict,
+    snapshot::{Ejection, EjectionCause},
+};
 
 const FIRST: &str = "127.0.0.1:1";
 const SECOND: &str = "127.0.0.1:2";
@@ -13,7 +17,8 @@ async fn pool(addresses: &[&str]) -> (Arc<Pool>, Writer) {
     let config = PoolConfig::of("default", addresses, "pick_first");
     let pool = Arc::new(Pool::new(&config).unwrap());
     let making = Making {
-        ramp: Ramp::default(),
+        health: health(),
+        failures_told: Arc::default(),
         threads: NonZeroUsize::MIN,
         watch: Box::new(|_, _| Box::pin(std::future::pending())),
     };
@@ -21,6 +26,17 @@ async fn pool(addresses: &[&str]) -> (Arc<Pool>, Writer) {
     tokio::spawn(task);
     writer.set_servers(0, owned(addresses)).await;
     (pool, writer)
+}
+
+/// As without any flag.
+fn health() -> HealthConfig {
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: crate::config::LbArgs,
+    }
+    let command: Command = clap::Parser::parse_from(["lb", "--pool", "a=h:1"]);
+    command.args.config().unwrap().health
 }
 
 fn owned(addresses: &[&str]) -> Vec<String> {
@@ -135,7 +151,8 @@ async fn a_watch_ends_when_its_server_leaves() {
     let (ended, mut ends) = mpsc::channel::<()>(1);
     let pool = Arc::new(Pool::new(&PoolConfig::of("default", &[FIRST], "pick_first")).unwrap());
     let making = Making {
-        ramp: Ramp::default(),
+        health: health(),
+        failures_told: Arc::default(),
         threads: NonZeroUsize::MIN,
         watch: Box::new(move |_, _| {
             let ended = ended.clone();
@@ -152,4 +169,56 @@ async fn a_watch_ends_when_its_server_leaves() {
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     assert_eq!(ends.recv().await, None, "nobody holds it any more");
+}
+
+/// A server that was ejected, by its address.
+async fn eject(pool: &Pool, writer: &Writer, address: &str, verdict: Verdict) {
+    let id = pool.endpoint(address).unwrap().id;
+    writer.judged(Judgement { id, verdict }).await;
+    // Whatever is written after it is written with it.
+    let policy = pool.snapshot().policy.spec.clone();
+    writer.set_policy(&policy).await.unwrap();
+}
+
+const EJECTION: Verdict = Verdict::Eject(Ejection {
+    cause: EjectionCause::ConsecutiveFailures,
+    until: Duration::from_secs(3600),
+    times: 1,
+});
+
+#[tokio::test]
+async fn an_ejected_member_takes_no_calls_until_it_is_tried() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    for address in [FIRST, SECOND] {
+        writer.found(finding(&pool, address, State::Ready)).await;
+    }
+    eject(&pool, &writer, FIRST, EJECTION).await;
+    check_ready(&pool, &[SECOND]);
+    assert!(!pool.snapshot().panics);
+    assert_eq!(pool.endpoint(FIRST).unwrap().ejections.get(EjectionCause::ConsecutiveFailures), 1);
+    let last = Drain { address: SECOND.to_owned(), draining: true, force: false };
+    assert!(matches!(writer.drain(last).await, Err(LbError::LastServer { .. })));
+    eject(&pool, &writer, FIRST, Verdict::Try).await;
+    check_ready(&pool, &[FIRST, SECOND]);
+}
+
+#[tokio::test]
+async fn ejected_members_take_calls_when_too_few_others_do_and_only_if_they_are_ready() {
+    const THIRD: &str = "127.0.0.1:3";
+    let (pool, writer) = pool(&[FIRST, SECOND, THIRD]).await;
+    for address in [FIRST, SECOND, THIRD] {
+        writer.found(finding(&pool, address, State::Ready)).await;
+    }
+    eject(&pool, &writer, FIRST, EJECTION).await;
+    check_ready(&pool, &[SECOND, THIRD]);
+    writer.found(finding(&pool, SECOND, State::TransientFailure)).await;
+    eject(&pool, &writer, THIRD, Verdict::HoldBack).await;
+    check_ready(&pool, &[FIRST, THIRD]);
+    assert!(pool.snapshot().panics);
+    assert_eq!(pool.panics(), 1);
+    // One that an operator keeps calls from is no reason to panic, nor to be picked in one.
+    let drain = Drain { address: SECOND.to_owned(), draining: true, force: true };
+    writer.drain(drain).await.unwrap();
+    check_ready(&pool, &[THIRD]);
+    assert!(!pool.snapshot().panics);
 }

@@ -122,6 +122,20 @@ labels! {
 }
 
 labels! {
+    /// Why a server was ejected.
+    EjectionCause {
+        /// So many calls failed one after another.
+        ConsecutiveFailures => "consecutive_failures",
+        /// Far fewer of its calls succeeded than of the other servers'.
+        SuccessRate => "success_rate",
+        /// Almost all of its calls failed.
+        FailurePercentage => "failure_percentage",
+        /// A call failed while it was on trial after an ejection.
+        Trial => "trial",
+    }
+}
+
+labels! {
     /// A gRPC status code, by its name in the gRPC specification, or none.
     CallCode {
         Ok => "OK",

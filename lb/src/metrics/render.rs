@@ -4,6 +4,7 @@
 //! event. Only an endpoint's codes appear one by one, when they first occur: they are many.
 
 mod endpoints;
+mod health;
 mod legs;
 mod limits;
 mod pools;
@@ -28,6 +29,7 @@ impl Metrics {
         pools::render(balancer, &mut page);
         sources::render(balancer, &mut page);
         endpoints::render(balancer, &mut page);
+        health::render(balancer, &mut page);
         self.log(&mut page);
         self.spans(&mut page);
         limits::render(&self.limits, &mut page);

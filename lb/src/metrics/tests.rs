@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use strife_policy::{Outcome, POLICIES, Pick, Regime, Report};
+use strife_policy::{Outcome, POLICIES, Pick, Ramp, Regime, Report};
 use strife_runtime::tls::Expected;
 
 use super::{exposition::tests::parse, *};
@@ -15,6 +15,7 @@ use crate::{
     config::{LbArgs, PoolConfig, SourceConfig},
     discovery::SourceStatus,
     endpoint::Endpoint,
+    health::FailureRun,
     pool,
     snapshot::{Member, State},
 };
@@ -30,7 +31,7 @@ pub(super) fn balancer() -> Balancer {
     for (pool, config) in balancer.pools.iter().zip(&configs) {
         let endpoint = |address: &String| {
             let expected = Expected::of_pool(&config.name);
-            Endpoint::new(address, expected, config.ramp, THREADS)
+            Endpoint::new(address, expected, Ramp::default(), THREADS, FailureRun::default())
         };
         let [SourceConfig::Static(addresses)] = &config.sources[..] else { panic!("one source") };
         let members = addresses.iter().map(|address| Member::new(endpoint(address)));

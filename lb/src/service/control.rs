@@ -15,6 +15,7 @@ use crate::{
     discovery::{self, Said},
     error::LbError,
     membership::{Drain, Writer},
+    metrics::{EjectionCause, Label},
     pool::Pool,
     snapshot::{Member, State},
 };
@@ -141,6 +142,7 @@ fn pool_status(pool: &Pool, now: Duration) -> PoolStatus {
         endpoints: snapshot.members.iter().map(|member| endpoint_status(member, now)).collect(),
         unavailable: pool.unavailable(),
         sources: pool.sources().iter().map(|source| source_status(source)).collect(),
+        panics: snapshot.panics,
     }
 }
 
@@ -164,7 +166,21 @@ fn endpoint_status(member: &Member, now: Duration) -> EndpointStatus {
         report_age_ms: report.map(|report| age_ms(report.received_at)),
         reported_in_flight: report.map_or(0, |report| report.in_flight),
         reported_service_time_us: report.map_or(0, |report| report.service_time_us),
-        last_error: member.why.to_string(),
+        last_error: why(member, now),
+        ejected_for_ms: member.ejection.map(|one| one.until.saturating_sub(now).as_millis() as u64),
+        ejections: EjectionCause::ALL.iter().map(|one| member.endpoint.ejections.get(*one)).sum(),
+    }
+}
+
+fn why(member: &Member, now: Duration) -> String {
+    match &member.ejection {
+        Some(ejection) if member.state == State::Ready => {
+            let left =
+                Duration::from_secs_f64(ejection.until.saturating_sub(now).as_secs_f64().ceil());
+            let cause = ejection.cause.as_str();
+            format!("{cause}, ejection {}, tried again in {left:?}", ejection.times)
+        }
+        _ => member.why.to_string(),
     }
 }
 
@@ -173,6 +189,7 @@ fn state(member: &Member) -> EndpointState {
         _ if member.draining => EndpointState::Draining,
         State::Idle => EndpointState::Idle,
         State::Connecting => EndpointState::Connecting,
+        State::Ready if member.ejection.is_some() => EndpointState::Ejected,
         State::Ready => EndpointState::Ready,
         State::TransientFailure => EndpointState::TransientFailure,
     }

@@ -9,6 +9,7 @@ mod failures;
 mod files;
 mod fleet;
 mod handover;
+mod health;
 mod identity;
 mod lifecycle;
 mod load;

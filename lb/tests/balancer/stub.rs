@@ -1,7 +1,15 @@
 //! A gRPC server to stand behind the balancer: a thread and a runtime of its own, so that it can be
 //! killed as a process is.
 
-use std::{net::SocketAddr, pin::Pin, thread};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    thread,
+};
 
 use strife_proto::bank::v1::{
     AccountRecord, AccountRequest, AccountResponse, AccountState, BalanceRequest, BalanceResponse,
@@ -14,7 +22,7 @@ use strife_runtime::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::fleet::PATIENCE;
 
@@ -36,6 +44,7 @@ pub(crate) struct Stub {
     kill: Shutdown,
     thread: Option<thread::JoinHandle<()>>,
     events: mpsc::Receiver<Hanging>,
+    health: Arc<AtomicU8>,
 }
 
 impl Stub {
@@ -48,13 +57,16 @@ impl Stub {
         let (address, security) = (address.to_owned(), security.clone());
         let (kill, killed) = (Shutdown::manual(), Shutdown::manual());
         let kill_wish = kill.clone();
+        let health = Arc::<AtomicU8>::default();
+        let service_health = health.clone();
         let (bound, address_bound) = std::sync::mpsc::channel();
         let (tell, events) = mpsc::channel(16);
         let body = move || {
             let served = executor::block_on(1, async {
                 let server = Server::bind(&address, "--port", &security).await?;
                 bound.send(server.address()).expect("the test waits");
-                let stub = Service { address: server.address(), events: tell };
+                let stub =
+                    Service { address: server.address(), events: tell, health: service_health };
                 let services = Services::new(EVERYONE)
                     .add(
                         BankServiceServer::new(stub.clone()).max_decoding_message_size(MAX_MESSAGE),
@@ -69,7 +81,12 @@ impl Stub {
         };
         let thread = Some(thread::spawn(body));
         let address = address_bound.recv().expect("the stub binds");
-        Self { address, kill, thread, events }
+        Self { address, kill, thread, events, health }
+    }
+
+    /// Answers account validations with this status from now on; `Ok`: as it should.
+    pub(crate) fn answer_with(&self, code: Code) {
+        self.health.store(code as u8, Relaxed);
     }
 
     /// Every connection ends at once, whatever was under way.
@@ -102,12 +119,14 @@ impl Drop for Stub {
 pub(crate) struct Service {
     address: SocketAddr,
     events: mpsc::Sender<Hanging>,
+    /// A status code.
+    health: Arc<AtomicU8>,
 }
 
 impl Service {
     /// For a server that is not a [`Stub`].
     pub(crate) fn alone(address: SocketAddr) -> Self {
-        Self { address, events: mpsc::channel(1).0 }
+        Self { address, events: mpsc::channel(1).0, health: Arc::default() }
     }
 }
 
@@ -141,6 +160,10 @@ impl BankService for Service {
         &self,
         request: Request<AccountRequest>,
     ) -> Result<Response<AccountResponse>, Status> {
+        match Code::from(i32::from(self.health.load(Relaxed))) {
+            Code::Ok => {}
+            code => return Err(Status::new(code, "as told")),
+        }
         let caller = Caller::of(&request);
         let identity = caller.identity.map(|identity| identity.to_string()).unwrap_or_default();
         let raw = request.metadata().get(strife_runtime::calls::FORWARDED_IDENTITY);

@@ -8,6 +8,7 @@ use strife_runtime::tls::Expected;
 use super::*;
 use crate::{
     config::PoolConfig,
+    health::FailureRun,
     snapshot::{Member, State},
 };
 
@@ -39,7 +40,8 @@ fn publish(pool: &Pool, servers: &[&str]) {
     let member = |address: &&str| {
         // Long past its ramp.
         let ramp = Ramp { window: Duration::ZERO, ..Ramp::default() };
-        let endpoint = Endpoint::new(address, Expected::AnyServer, ramp, NonZeroUsize::MIN);
+        let (expected, run) = (Expected::AnyServer, FailureRun::default());
+        let endpoint = Endpoint::new(address, expected, ramp, NonZeroUsize::MIN, run);
         Member { state: State::Ready, ..Member::new(endpoint) }
     };
     pool.publish_members(servers.iter().map(member).collect());
