@@ -43,7 +43,7 @@ impl FailureRun {
                     self.failures.store(0, Relaxed);
                 }
             }
-            Outcome::Failed => {
+            Outcome::Failed | Outcome::TimedOut => {
                 let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
                 let limit = self.limit.load(Relaxed);
                 if limit > 0 && failures >= limit {
@@ -109,7 +109,7 @@ fn seen(member: &Member) -> Seen {
     let load = &member.endpoint.load;
     Seen {
         id: member.endpoint.id,
-        counts: Counts { succeeded: load.succeeded(), failed: load.failed() },
+        counts: Counts { succeeded: load.succeeded(), failed: load.failed() + load.timed_out() },
         failures_in_a_row: member.endpoint.failures.get(),
         is_candidate: member.state == State::Ready && !member.draining,
         ready_since: member.ready_since,

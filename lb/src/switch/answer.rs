@@ -30,14 +30,20 @@ const fn codes(refusal: Refusal) -> Codes {
 }
 
 impl<D: Director> Switch<D> {
-    /// The balancer has no way to serve a call; no endpoint is to blame.
+    /// The balancer has no way to serve a call; no endpoint is to blame but for a deadline.
     pub(super) fn refuse(&mut self, number: usize, refusal: Refusal, why: &str) {
         self.metrics.refused_calls.increment(refusal);
         let ended = match refusal {
             Refusal::DeadlineExceeded => Ended::DeadlineExceeded,
             other => Ended::Refused(other),
         };
-        self.answer(number, codes(refusal), why, ended, Outcome::Cancelled);
+        // The endpoint had the call and said nothing, or not all: who waited for it may be to blame, too.
+        let was_there = matches!(self.calls[number].stage, Stage::Sent | Stage::Answered);
+        let outcome = match refusal {
+            Refusal::DeadlineExceeded if was_there => Outcome::TimedOut,
+            _ => Outcome::Cancelled,
+        };
+        self.answer(number, codes(refusal), why, ended, outcome);
     }
 
     /// The endpoint failed a call, which may have run.

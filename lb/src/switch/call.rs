@@ -17,6 +17,9 @@ pub(super) const MAX_ALL_REPLAY_BYTES: usize = 4 << 20;
 /// and DATA_LOSS. Every other is an answer.
 const SERVER_ERRORS: [u32; 5] = [2, 8, 13, 14, 15];
 
+/// The gRPC status of a call whose deadline passed.
+const DEADLINE_EXCEEDED: u32 = 4;
+
 /// A stream on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Leg {
@@ -202,6 +205,7 @@ impl Call {
     /// What a whole answer says of the endpoint that gave it.
     pub(super) fn outcome(&self) -> Outcome {
         let failed = match self.grpc_status {
+            Some(DEADLINE_EXCEEDED) => return Outcome::TimedOut,
             Some(status) => SERVER_ERRORS.contains(&status),
             // A gRPC answer always has a status.
             None => self.answer_is_grpc || self.http_status >= 500,
