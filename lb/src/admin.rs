@@ -31,7 +31,7 @@ pub struct AdminArgs {
 enum Command {
     /// Switch the policy of a running balancer, or print it.
     Policy {
-        /// pick_first, round_robin or least_load; printed if not given.
+        /// As `strife lb --help` has it under --policy; printed if not given.
         policy: Option<String>,
         /// Only this pool; all if not given.
         #[arg(long, value_name = "NAME")]

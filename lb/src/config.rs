@@ -11,7 +11,7 @@ mod source;
 use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use clap::Args;
-use strife_policy::{DEFAULT_POLICY, by_spec};
+use strife_policy::{DEFAULT_POLICY, by_spec, parameters_help};
 use strife_runtime::{TlsArgs, parse};
 
 use self::file::FileConfig;
@@ -67,8 +67,8 @@ pub struct LbArgs {
     /// `default`, or the only pool, serves all others.
     #[arg(long = "pool", value_name = "NAME=SOURCE,SOURCE")]
     pub pools: Vec<String>,
-    /// How servers are chosen: pick_first, round_robin or least_load; the last is the default.
-    #[arg(long, value_name = "POLICY")]
+    /// How servers are chosen: NAME or NAME:PARAMETER=VALUE,PARAMETER=VALUE.
+    #[arg(long, value_name = "POLICY", long_help = policies_help())]
     pub policy: Option<String>,
     /// Another policy for one pool; repeatable.
     #[arg(long = "pool-policy", value_name = "NAME=POLICY")]
@@ -222,6 +222,15 @@ impl LbArgs {
         }
         Ok(pools)
     }
+}
+
+/// Every policy and what may be said of it, in `--help`.
+fn policies_help() -> String {
+    format!(
+        "How servers are chosen, {DEFAULT_POLICY} if not given: NAME or \
+         NAME:PARAMETER=VALUE,PARAMETER=VALUE, as in round_robin or least_request:choices=3.\n\n{}",
+        parameters_help()
+    )
 }
 
 fn pool(text: &str, policy: &str) -> Result<PoolConfig, LbError> {

@@ -50,7 +50,7 @@ fn what_cannot_be_balanced_is_refused_with_one_line() {
     check("--pool default=u@h:1", "`u@h:1` is not host:port");
     check("--pool default=h:1,h:1", "names h:1 twice");
     check("--pool a=h:1 --pool A=h:2", "pool `a` is named twice");
-    check("--pool a=h:1 --policy best", "choose one of pick_first, round_robin, least_load");
+    check("--pool a=h:1 --policy best", "choose one of pick_first, round_robin, random");
     check("--pool a=h:1 --pool-policy a=best", "there is no policy `best`");
     check("--pool a=h:1 --pool-policy b=pick_first", "there is no pool `b`; the pools are a");
     check("--pool a=h:1 --pool-policy b", "write --pool-policy NAME=POLICY");
@@ -102,4 +102,16 @@ fn times_of_membership_have_a_range() {
     assert_eq!(membership.registration_lease, std::time::Duration::from_secs(3));
     assert_eq!(membership.dns_interval, std::time::Duration::from_secs(30));
     assert_eq!(membership.dns_server, Some("127.0.0.1:53".parse().unwrap()));
+}
+
+#[test]
+fn help_names_every_policy_and_its_parameters() {
+    let help = <Command as clap::CommandFactory>::command().render_long_help().to_string();
+    for policy in strife_policy::POLICIES {
+        assert!(help.contains(policy.name), "{} is not in {help}", policy.name);
+        for parameter in policy.parameters {
+            let named = format!("{}=", parameter.name);
+            assert!(help.contains(&named), "{named} of {} is not in {help}", policy.name);
+        }
+    }
 }
