@@ -147,8 +147,10 @@ impl PoolConfig {
 
     /// Whether a pool that was `old` is as this says once its sources and its policy are.
     pub(crate) fn is_applied_to(&self, old: &Self) -> bool {
-        let (sources, policy) = (old.sources.clone(), old.policy.clone());
-        Self { sources, policy, ..self.clone() } == *old
+        let mut applied = old.clone();
+        applied.sources.clone_from(&self.sources);
+        applied.policy.clone_from(&self.policy);
+        applied == *self
     }
 
     /// A pool of these servers.
