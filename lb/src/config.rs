@@ -53,6 +53,11 @@ pub struct LbArgs {
     /// Where `GET /metrics` is answered, for Prometheus, and `GET /healthz`; nowhere if not given.
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
+    /// Where a browser finds the dashboard: every server over the last minutes, and buttons to
+    /// switch policies and drain. Nowhere if not given. On loopback open to whoever is on this
+    /// machine; elsewhere only with certificates, to operators.
+    #[arg(long, value_name = "ADDR")]
+    pub dashboard: Option<String>,
     /// A line of JSON for every call, appended to this file; `-` is standard error.
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<String>,
@@ -108,6 +113,8 @@ pub struct Config {
     pub handover: Option<PathBuf>,
     /// Where metrics are served.
     pub metrics: Option<String>,
+    /// Where the dashboard is served.
+    pub dashboard: Option<String>,
     /// Where calls are logged.
     pub access_log: Option<String>,
     /// At least one, names differing.
@@ -183,6 +190,7 @@ impl LbArgs {
             control: self.control.clone(),
             handover: self.handover.clone(),
             metrics: self.metrics.clone(),
+            dashboard: self.dashboard.clone(),
             access_log: self.access_log.clone(),
             pools,
             orca_interval: Some(self.orca_interval).filter(|interval| !interval.is_zero()),

@@ -18,6 +18,7 @@ use self::{inheritance::Inheritance, takeover::Takeover};
 use crate::{
     balancer::Balancer,
     config::{Config, LbArgs},
+    dashboard,
     data_plane::{self, DataPlane},
     discovery::{Configured, Registrations, Sources, reload_on_hangup},
     health::{HealthTask, PassiveTask},
@@ -42,7 +43,9 @@ pub fn run(args: LbArgs) -> Result<(), Failure> {
             .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let bound = Bound::bind(config, security).await?;
         let (listen, control) = (bound.listen_address(), bound.control_address());
-        let announce = || server::announce(listen, &[("control", control)]);
+        let mut others = vec![("control", control)];
+        others.extend(bound.dashboard_address().map(|dashboard| ("dashboard", dashboard)));
+        let announce = || server::announce(listen, &others);
         bound.serve(shutdown, announce).await
     })
 }
@@ -56,6 +59,7 @@ pub struct Bound {
     control: Server,
     /// Of the metrics page.
     page: Option<TcpListener>,
+    dashboard: Option<dashboard::Place>,
     takeover: Option<Takeover>,
 }
 
@@ -74,8 +78,15 @@ impl Bound {
             Some(address) => Some(listen(&mut takeover, address, "--metrics").await?),
             None => None,
         };
+        let dashboard = match &config.dashboard {
+            Some(address) => {
+                let listener = listen(&mut takeover, address, "--dashboard").await?;
+                Some(dashboard::Place::new(listener, &security)?)
+            }
+            None => None,
+        };
         let listen = listen_address.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Self { config, security, listener, listen, control, page, takeover })
+        Ok(Self { config, security, listener, listen, control, page, dashboard, takeover })
     }
 
     /// Where clients connect; the real port if 0 was asked for.
@@ -86,6 +97,11 @@ impl Bound {
     /// Where the control server listens.
     pub fn control_address(&self) -> SocketAddr {
         self.control.address()
+    }
+
+    /// Where the dashboard is, if there is one.
+    pub fn dashboard_address(&self) -> Option<SocketAddr> {
+        self.dashboard.as_ref().map(dashboard::Place::address)
     }
 
     /// Serves until shutdown or until a successor took over, then lets calls under way end, for a
@@ -115,12 +131,18 @@ impl Bound {
         let (threads, limits) = (self.config.threads, self.config.limits);
         let metrics = Metrics::new(threads, limits, records.counts());
         records.reopen_on_hangup(&mut beside);
-        let mut page_task = None;
+        let mut pages = Vec::new();
         if let Some(page) = self.page.take() {
             let page = metrics::serve(page, metrics.clone(), balancer.clone(), shutdown.clone());
-            page_task = Some(beside.spawn(page));
+            pages.push(beside.spawn(page));
         }
         let security = self.security;
+        if let Some(place) = self.dashboard.take() {
+            let (balancer, writers) = (balancer.clone(), writers.clone());
+            let shown =
+                dashboard::serve(place, security.clone(), balancer, writers, shutdown.clone());
+            pages.push(beside.spawn(shown));
+        }
         let data_plane = DataPlane { balancer: balancer.clone(), security, limits, metrics };
         let carried = data_plane::serve(self.listener, data_plane, recorders, shutdown.clone());
         let services = service::services(&balancer, writers, registrations);
@@ -131,7 +153,7 @@ impl Bound {
             Ok(())
         };
         let yielded = async {
-            yield_to_successor(self.takeover, &inheritance, &shutdown, page_task).await;
+            yield_to_successor(self.takeover, &inheritance, &shutdown, &pages).await;
             Ok(())
         };
         let served = async { tokio::try_join!(carried, controlled, announced, yielded) };
@@ -179,13 +201,13 @@ async fn yield_to_successor(
     takeover: Option<Takeover>,
     inheritance: &Inheritance,
     shutdown: &Shutdown,
-    page: Option<AbortHandle>,
+    pages: &[AbortHandle],
 ) {
     let Some(takeover) = takeover else { return };
     tokio::select! {
         () = takeover.taken_over(inheritance) => {
-            // What is asked of the page from now on is asked of the successor.
-            page.inspect(AbortHandle::abort);
+            // What is asked of the pages from now on is asked of the successor.
+            pages.iter().for_each(AbortHandle::abort);
             shutdown.request();
         }
         () = shutdown.requested() => {}

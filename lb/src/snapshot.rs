@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use strife_policy::{Picker, Policy};
 
-use crate::endpoint::Endpoint;
+use crate::{endpoint::Endpoint, metrics::Label};
 
 /// As gRPC's connectivity states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,17 @@ impl Member {
     /// Unless there is [panic](Snapshot::panics), when an ejection is no hindrance.
     pub(crate) fn takes_calls(&self) -> bool {
         self.could_take_calls() && self.ejection.is_none()
+    }
+
+    /// Why it gets no calls, in words; empty if it does, or an operator keeps them from it.
+    pub(crate) fn reason(&self, now: Duration) -> String {
+        match &self.ejection {
+            Some(Ejection { cause, until, times }) if self.state == State::Ready => {
+                let left = Duration::from_secs_f64(until.saturating_sub(now).as_secs_f64().ceil());
+                format!("{}, ejection {times}, tried again in {left:?}", cause.as_str())
+            }
+            _ => self.why.to_string(),
+        }
     }
 
     fn could_take_calls(&self) -> bool {

@@ -59,6 +59,34 @@ impl Latencies {
         self.sum_us += histogram.sum_us.get();
     }
 
+    /// Adds what `other` holds.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (sum, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *sum += more;
+        }
+        self.sum_us += other.sum_us;
+    }
+
+    /// What was recorded since `earlier`, which is of the same histograms.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let counted = |bucket: usize| self.buckets[bucket].saturating_sub(earlier.buckets[bucket]);
+        let sum_us = self.sum_us.saturating_sub(earlier.sum_us);
+        Self { buckets: std::array::from_fn(counted), sum_us }
+    }
+
+    /// The latency in microseconds that a share of `quantile` (0 to 1) was not above, too high by
+    /// an eighth at most; `None` if nothing was recorded. 2^26 stands for all that is longer.
+    pub(crate) fn quantile_us(&self, quantile: f64) -> Option<u64> {
+        let count = self.count();
+        let rank = ((quantile * count as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        let found = self.buckets.iter().position(|n| {
+            seen += n;
+            seen >= rank
+        });
+        found.filter(|_| count > 0).map(highest)
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
@@ -84,6 +112,16 @@ fn bucket(us: u64) -> usize {
     let shift = top_bit - STEP_BITS;
     // The bits below the top one say which of its steps it is.
     (shift as usize) * STEPS + (us >> shift) as usize
+}
+
+/// The highest value that belongs into a bucket.
+fn highest(bucket: usize) -> u64 {
+    if bucket == BUCKETS - 1 {
+        return 1 << TOP_BIT;
+    }
+    let shift = (bucket / STEPS).saturating_sub(1) as u32;
+    let step = (bucket - shift as usize * STEPS) as u64;
+    ((step + 1) << shift) - 1
 }
 
 #[cfg(test)]

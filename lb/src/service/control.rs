@@ -13,9 +13,9 @@ use tonic::{Request, Response, Status};
 use crate::{
     balancer::Balancer,
     discovery::{self, Said},
-    error::LbError,
     membership::{Drain, Writer},
     metrics::{EjectionCause, Label},
+    operator::{Drained, Operator},
     pool::Pool,
     snapshot::{Member, State},
 };
@@ -23,74 +23,13 @@ use crate::{
 /// The service.
 pub(crate) struct Control {
     balancer: Arc<Balancer>,
-    /// One per pool, in the balancer's order.
-    writers: Vec<Writer>,
-}
-
-/// A pool and who writes it.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    pool: &'a Arc<Pool>,
-    writer: &'a Writer,
+    operator: Operator,
 }
 
 impl Control {
+    /// `writers`: one per pool, in the balancer's order.
     pub(crate) fn new(balancer: Arc<Balancer>, writers: Vec<Writer>) -> Self {
-        Self { balancer, writers }
-    }
-
-    /// The pool of this name, or all if it is empty.
-    fn pools(&self, name: &str) -> Result<Vec<Place<'_>>, LbError> {
-        let asked = if name.is_empty() { None } else { Some(self.balancer.pool(name)?) };
-        let pools = self.balancer.pools.iter().zip(&self.writers);
-        Ok(pools
-            .filter(|(pool, _)| asked.is_none_or(|asked| Arc::ptr_eq(asked, pool)))
-            .map(|(pool, writer)| Place { pool, writer })
-            .collect())
-    }
-
-    /// Switches one pool, or all if `pool` is empty; returns which.
-    async fn set_policy(&self, pool: &str, spec: &str) -> Result<Vec<String>, LbError> {
-        let pools = self.pools(pool)?;
-        for place in &pools {
-            place.writer.set_policy(spec).await?;
-        }
-        Ok(pools.iter().map(|place| place.pool.name.clone()).collect())
-    }
-
-    /// Where a server stands: in one pool, or in all if `pool` is empty.
-    fn places(&self, pool: &str, address: &str) -> Result<Vec<Place<'_>>, LbError> {
-        let mut places = self.pools(pool)?;
-        places.retain(|place| place.pool.member(address).is_some());
-        if places.is_empty() {
-            return Err(LbError::NoServerToDrain(address.to_owned()));
-        }
-        Ok(places)
-    }
-
-    /// In all places or, if one refuses, in none.
-    async fn set_draining(
-        places: &[Place<'_>],
-        address: &str,
-        draining: bool,
-        force: bool,
-    ) -> Result<(), LbError> {
-        let drain = Drain { address: address.to_owned(), draining, force };
-        let undo = Drain { draining: !draining, force: true, ..drain.clone() };
-        let mut changed = Vec::new();
-        for place in places {
-            match place.writer.drain(drain.clone()).await {
-                Ok(true) => changed.push(place),
-                Ok(false) => {}
-                Err(refused) => {
-                    for place in changed {
-                        place.writer.drain(undo.clone()).await?;
-                    }
-                    return Err(refused);
-                }
-            }
-        }
-        Ok(())
+        Self { operator: Operator::new(balancer.clone(), writers), balancer }
     }
 }
 
@@ -102,7 +41,7 @@ impl LoadBalancerAdmin for Control {
     ) -> Result<Response<SetPolicyResponse>, Status> {
         let SetPolicyRequest { pool, policy } = request.get_ref();
         Caller::of(&request).note(|| format!("pool={pool} policy={policy}"));
-        let pools = self.set_policy(pool, policy).await?;
+        let pools = self.operator.set_policy(pool, policy).await?;
         Ok(Response::new(SetPolicyResponse { pools }))
     }
 
@@ -113,15 +52,9 @@ impl LoadBalancerAdmin for Control {
         let DrainServerRequest { pool, address, drain, force } = request.get_ref();
         Caller::of(&request)
             .note(|| format!("pool={pool} server={address} drain={drain} force={force}"));
-        let places = self.places(pool, address)?;
-        Self::set_draining(&places, address, *drain, *force).await?;
-        Ok(Response::new(DrainServerResponse {
-            pools: places.iter().map(|place| place.pool.name.clone()).collect(),
-            in_flight: places
-                .iter()
-                .filter_map(|place| Some(place.pool.endpoint(address)?.load.in_flight()))
-                .sum(),
-        }))
+        let drain = Drain { address: address.clone(), draining: *drain, force: *force };
+        let Drained { pools, in_flight } = self.operator.drain(pool, drain).await?;
+        Ok(Response::new(DrainServerResponse { pools, in_flight }))
     }
 
     async fn get_status(
@@ -166,21 +99,9 @@ fn endpoint_status(member: &Member, now: Duration) -> EndpointStatus {
         report_age_ms: report.map(|report| age_ms(report.received_at)),
         reported_in_flight: report.map_or(0, |report| report.in_flight),
         reported_service_time_us: report.map_or(0, |report| report.service_time_us),
-        last_error: why(member, now),
+        last_error: member.reason(now),
         ejected_for_ms: member.ejection.map(|one| one.until.saturating_sub(now).as_millis() as u64),
         ejections: EjectionCause::ALL.iter().map(|one| member.endpoint.ejections.get(*one)).sum(),
-    }
-}
-
-fn why(member: &Member, now: Duration) -> String {
-    match &member.ejection {
-        Some(ejection) if member.state == State::Ready => {
-            let left =
-                Duration::from_secs_f64(ejection.until.saturating_sub(now).as_secs_f64().ceil());
-            let cause = ejection.cause.as_str();
-            format!("{cause}, ejection {}, tried again in {left:?}", ejection.times)
-        }
-        _ => member.why.to_string(),
     }
 }
 

@@ -79,27 +79,12 @@ fn histograms_of_several_threads_add_up() {
     assert_eq!(latencies, of([10, 10, 5_000_000]));
 }
 
-impl Latencies {
-    /// The latency in microseconds that a share of `quantile` (0 to 1) was not above, too high by
-    /// an eighth at most; `None` if nothing was recorded. 2^26 stands for all that is longer.
-    fn quantile_us(&self, quantile: f64) -> Option<u64> {
-        let count = self.count();
-        let rank = ((quantile * count as f64).ceil() as u64).max(1);
-        let mut seen = 0;
-        let found = self.buckets.iter().position(|n| {
-            seen += n;
-            seen >= rank
-        });
-        found.filter(|_| count > 0).map(highest)
-    }
-}
-
-/// The highest value that belongs into a bucket.
-fn highest(bucket: usize) -> u64 {
-    if bucket == BUCKETS - 1 {
-        return 1 << TOP_BIT;
-    }
-    let shift = (bucket / STEPS).saturating_sub(1) as u32;
-    let step = (bucket - shift as usize * STEPS) as u64;
-    ((step + 1) << shift) - 1
+#[test]
+fn what_was_recorded_since_is_told_apart() {
+    let earlier = of([10, 5_000]);
+    let mut later = of([10, 5_000, 7, 7, 90_000]);
+    assert_eq!(later.since(&earlier), of([7, 7, 90_000]));
+    assert_eq!(later.since(&later), of([]));
+    later.merge(&earlier);
+    assert_eq!(later, of([10, 10, 5_000, 5_000, 7, 7, 90_000]));
 }

@@ -1,13 +1,21 @@
 //! The page over a real socket, as a scraper sees it.
 
-use std::{net::SocketAddr, num::NonZeroUsize};
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time,
+};
 
 use super::*;
-use crate::metrics::{
-    Recorded,
-    tests::{balancer, limits},
+use crate::{
+    http::{MAX_CONNECTIONS, MAX_HEADER_BYTES},
+    metrics::{
+        Recorded,
+        tests::{balancer, limits},
+    },
 };
 
 /// No answer takes longer unless something is broken.

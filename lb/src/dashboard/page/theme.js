@@ -1,0 +1,3 @@
+// The theme that was chosen here before, set before anything is drawn.
+const chosen = localStorage.getItem("theme");
+if (chosen) document.documentElement.dataset.theme = chosen;
