@@ -130,7 +130,7 @@ async fn look_aside_picks_name_servers_of_the_pool() {
     let (control, security) = (booted.fleet.control(), booted.fleet.security());
     let channel = connect::direct(control, Expected::LB, security).unwrap();
     let mut balancer = LoadBalancerClient::new(channel);
-    let request = ServerRequest { pool: "bank.icici".to_owned() };
+    let request = ServerRequest { pool: "bank.icici".to_owned(), ..ServerRequest::default() };
     let mut picked = Vec::new();
     for _ in 0..4 {
         let answer = balancer.get_best_server(request.clone()).await.unwrap().into_inner();
@@ -142,7 +142,9 @@ async fn look_aside_picks_name_servers_of_the_pool() {
         names.iter().map(|name| booted.fleet.address(name).unwrap().to_owned()).collect();
     known.sort();
     assert_eq!(picked, known, "round robin names each once");
-    let status =
-        balancer.get_best_server(ServerRequest { pool: "nowhere".to_owned() }).await.unwrap_err();
+    let status = balancer
+        .get_best_server(ServerRequest { pool: "nowhere".to_owned(), ..ServerRequest::default() })
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), tonic::Code::NotFound);
 }

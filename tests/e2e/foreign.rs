@@ -3,6 +3,7 @@
 
 mod negative;
 mod node;
+mod orca;
 mod pairs;
 pub(crate) mod python;
 mod rolling;

@@ -11,5 +11,6 @@ mod interop;
 mod logs;
 mod money;
 mod python;
+mod registration;
 mod support;
 mod sweep;

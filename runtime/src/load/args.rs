@@ -91,6 +91,12 @@ impl LoadArgs {
                 "--register needs the balancer's control address; add {balancer_flag} HOST:PORT"
             )));
         }
+        if self.register && self.advertise.is_none() && listens.ip().is_unspecified() {
+            return Err(Failure::usage(format!(
+                "--register needs an address of this server that the balancer reaches, and {listens} is \
+                 any; add --advertise HOST:PORT"
+            )));
+        }
         let address = self.advertise.clone().unwrap_or_else(|| listens.to_string());
         let at = balancer.map(|balancer| (balancer.to_owned(), pool.to_owned(), address));
         let registration = at.clone().filter(|_| self.register);

@@ -157,15 +157,19 @@ impl Registration {
         let Self { balancer, pool, address } = self;
         let advice = match status.code() {
             Code::PermissionDenied | Code::Unauthenticated => {
-                "name a pool with --pool that this server's certificate may join"
+                "name a pool that this server's certificate may join".to_owned()
             }
             Code::Unimplemented => {
-                "give the balancer's control address, not the one its clients call"
+                "give the balancer's control address, not the one its clients call".to_owned()
             }
-            _ => {
-                "start the balancer with a pool that servers may register with, or list this server in \
-                  its --pool and leave --register out"
+            Code::InvalidArgument => {
+                "name the address where the balancer reaches it with --advertise HOST:PORT"
+                    .to_owned()
             }
+            _ => format!(
+                "start the balancer with --pool {pool}=register:, or with this server among the \
+                 servers of --pool {pool}=... and this server without --register"
+            ),
         };
         let why = status.message();
         Failure::new(format!(

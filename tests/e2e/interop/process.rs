@@ -62,6 +62,11 @@ impl Process {
         kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
+    /// Ends it on the spot, as a crash would.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Waits until it has ended by itself, and well.
     pub(crate) async fn ended(mut self) {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;

@@ -42,18 +42,26 @@ fn an_interval_is_at_least_a_millisecond() {
     assert!(parsed("--report-interval 0s").is_err());
 }
 
-#[tokio::test]
-async fn registering_needs_a_balancer() {
-    let place = Place {
-        balancer: None,
-        balancer_flag: "--control",
-        pool: "gateway",
-        listens: "127.0.0.1:1".parse().unwrap(),
-    };
-    let args = parsed("--register").unwrap();
+/// What stands in the way of a server with `flags`, if anything.
+fn refusal(flags: &str, balancer: Option<&str>, listens: &str) -> Option<String> {
+    let listens = listens.parse().unwrap();
+    let place = Place { balancer, balancer_flag: "--control", pool: "gateway", listens };
+    let args = parsed(flags).unwrap();
     let stopping = args.stopping(Shutdown::manual());
     let made = args.balanced(place, LoadTracker::new(0), &Security::Plaintext, stopping);
-    assert!(made.err().unwrap().to_string().ends_with("add --control HOST:PORT"));
+    made.err().map(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn registering_needs_a_balancer_and_an_address_it_reaches() {
+    let balancer = Some("127.0.0.1:7001");
+    let said = refusal("--register", None, "127.0.0.1:1").unwrap();
+    assert!(said.ends_with("add --control HOST:PORT"), "{said}");
+    let said = refusal("--register", balancer, "0.0.0.0:1").unwrap();
+    assert!(said.ends_with("add --advertise HOST:PORT"), "{said}");
+    assert_eq!(refusal("--register --advertise me:1", balancer, "0.0.0.0:1"), None);
+    assert_eq!(refusal("--register", balancer, "127.0.0.1:1"), None);
+    assert_eq!(refusal("", None, "0.0.0.0:1"), None);
 }
 
 /// A server that was started with `flags`, and serves health only; its calls are counted.

@@ -146,10 +146,11 @@ async fn a_member_renews_its_lease_and_leaves_before_it_stops() {
 #[tokio::test]
 async fn a_refusal_is_an_error_that_says_what_to_do() {
     for (status, advice) in [
-        (Status::failed_precondition("not open"), "its --pool and leave --register out"),
-        (Status::not_found("no such pool"), "start the balancer with a pool"),
-        (Status::permission_denied("not yours"), "--pool that this server's certificate may join"),
+        (Status::failed_precondition("not open"), "--pool bank.icici=register:"),
+        (Status::not_found("no such pool"), "start the balancer with --pool"),
+        (Status::permission_denied("not yours"), "certificate may join"),
         (Status::unimplemented("what?"), "control address"),
+        (Status::invalid_argument("no port"), "--advertise HOST:PORT"),
     ] {
         let mut scene = scene(Some(status.clone())).await;
         scene.joins().await;
