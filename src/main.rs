@@ -43,6 +43,7 @@ enum Command {
     Certs(certs::CertsArgs),
     Accounts(strife_bank::AccountsArgs),
     Admin(strife_lb::AdminArgs),
+    Replay(strife_lb::ReplayArgs),
 }
 
 fn main() -> ExitCode {
@@ -70,5 +71,6 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Certs(args) => certs::run(args),
         Command::Accounts(args) => strife_bank::run_accounts(args),
         Command::Admin(args) => strife_lb::run_admin(args),
+        Command::Replay(args) => strife_lb::run_replay(args),
     }
 }

@@ -1,6 +1,7 @@
 //! `strife admin`: asks a running balancer, tells it another policy, drains its servers.
 
 mod drain;
+mod picks;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -11,7 +12,10 @@ use strife_proto::lb::v1::{
 use strife_runtime::{Failure, Role, Security, TlsArgs, connect, executor, tls::Expected};
 use tonic::{Code, Status, transport::Channel};
 
-use self::drain::{DrainArgs, UndrainArgs};
+use self::{
+    drain::{DrainArgs, UndrainArgs},
+    picks::PicksArgs,
+};
 
 /// The name in the operator's certificate.
 const NAME: &str = "1";
@@ -21,7 +25,8 @@ const NAME: &str = "1";
 #[command(after_help = "Examples:\n  strife admin status --plaintext\n  \
     strife admin policy round_robin --control 127.0.0.1:7001\n  \
     strife admin policy least_load --pool bank.icici\n  \
-    strife admin drain 127.0.0.1:9101 --plaintext")]
+    strife admin drain 127.0.0.1:9101 --plaintext\n  \
+    strife admin picks --count 5 --plaintext")]
 pub struct AdminArgs {
     #[command(subcommand)]
     command: Command,
@@ -48,6 +53,8 @@ enum Command {
     Drain(DrainArgs),
     /// Let a drained server have calls again.
     Undrain(UndrainArgs),
+    /// Watch where calls go, and why.
+    Picks(PicksArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -79,6 +86,7 @@ pub fn run_admin(args: AdminArgs) -> Result<(), Failure> {
             }
             Command::Drain(args) => args.run().await,
             Command::Undrain(args) => args.run().await,
+            Command::Picks(args) => args.run().await,
         }
     })
 }

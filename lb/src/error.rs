@@ -188,6 +188,9 @@ pub enum LbError {
     /// Every connection to it carries as many calls as it may.
     #[error("server {0} has as many calls under way as it may have; try again later")]
     NoFreeStream(String),
+    /// As many watch picks as may.
+    #[error("{0} watch picks already; try again when one of them has ended")]
+    TooManyWatchers(usize),
 }
 
 impl From<Unreadable> for LbError {

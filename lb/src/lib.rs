@@ -18,11 +18,14 @@ mod endpoint;
 mod error;
 mod health;
 mod http;
+mod line_log;
 mod membership;
 mod metrics;
 mod operator;
+mod picks;
 mod pool;
 mod records;
+mod replay;
 mod reports;
 mod serve;
 mod service;
@@ -34,6 +37,8 @@ pub use crate::{
     admin::{AdminArgs, run_admin},
     config::{Config, LbArgs, Limits, Observe, PoolConfig, SourceConfig},
     error::LbError,
+    picks::SampledPicks,
+    replay::{ReplayArgs, run_replay},
     serve::{Bound, run},
     switch::{ENDPOINT_HEADER, Loopback},
     trace::Tracing,

@@ -24,7 +24,7 @@ pub(crate) use self::{
     page::serve,
     pool::{PickMetrics, PoolMetrics},
 };
-use crate::{access_log::Written, config::Limits, trace::SpanCounts};
+use crate::{config::Limits, line_log::Written, trace::SpanCounts};
 
 /// All of a balancer's counters.
 pub(crate) struct Metrics {
@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
     pub(crate) access_log: Option<Arc<Written>>,
+    pub(crate) pick_log: Option<Arc<Written>>,
     pub(crate) spans: Option<Arc<SpanCounts>>,
 }
 

@@ -21,6 +21,7 @@ use crate::{
     endpoint::Endpoint,
     error::LbError,
     metrics::PoolMetrics,
+    picks::PoolPicks,
     snapshot::{ChosenPolicy, Member, Snapshot},
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct Pool {
     unavailable: AtomicU64,
     pub(crate) metrics: PoolMetrics,
     panics: AtomicU64,
+    pub(crate) picks: Arc<PoolPicks>,
 }
 
 /// A reader's own view of the newest snapshot: almost free while there is no newer one.
@@ -52,6 +54,7 @@ impl Pool {
             unavailable: AtomicU64::new(0),
             metrics: PoolMetrics::default(),
             panics: AtomicU64::new(0),
+            picks: Arc::default(),
         })
     }
 

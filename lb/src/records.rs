@@ -12,9 +12,11 @@ use tokio::{
 };
 
 use crate::{
-    access_log::{self, AccessLog},
-    config::Config,
+    access_log,
+    config::{Config, Observe},
+    line_log::{self, LineLog},
     metrics::Recorded,
+    picks::{self, PickRecorder},
     trace::{self, SpanCounts, Tracer},
 };
 
@@ -24,13 +26,15 @@ const LAST_EXPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where one thread writes to.
 #[derive(Default)]
 pub(crate) struct Recorders {
-    pub(crate) access_log: Option<access_log::Sender>,
+    pub(crate) access_log: Option<line_log::Sender>,
+    pub(crate) picks: PickRecorder,
     pub(crate) tracer: Option<Tracer>,
 }
 
 /// Open until they are [finished](Records::finish).
 pub(crate) struct Records {
-    access_log: Option<AccessLog>,
+    access_log: Option<LineLog>,
+    pick_log: Option<LineLog>,
     spans: Option<Arc<SpanCounts>>,
     exporting: Option<JoinHandle<()>>,
 }
@@ -38,18 +42,25 @@ pub(crate) struct Records {
 impl Records {
     /// One of the second for each thread. `instance`: tells this balancer from others.
     pub(crate) fn open(config: &Config, instance: &str) -> Result<(Self, Vec<Recorders>), Failure> {
-        let access_log = config.access_log.as_deref().map(AccessLog::open).transpose()?;
+        let access_log = config.access_log.as_deref().map(access_log::open).transpose()?;
+        let Observe { pick_every, pick_log, tracing } = &config.observe;
+        let pick_log = pick_log.as_deref().map(|target| LineLog::open(picks::LOG, target));
+        let pick_log = pick_log.transpose()?;
         let threads = config.threads.get();
-        let mut records = Self { access_log, spans: None, exporting: None };
+        let mut records = Self { access_log, pick_log, spans: None, exporting: None };
         let mut tracers = Vec::new();
-        if let Some(tracing) = &config.observe.tracing {
+        if let Some(tracing) = tracing {
             let (of_threads, spans, exporter) = trace::tracers(tracing, threads, instance);
             tracers = of_threads;
             records.spans = Some(spans);
             records.exporting = Some(tokio::spawn(exporter));
         }
         let recorders = (0..threads).map(|_| Recorders {
-            access_log: records.access_log.as_ref().map(AccessLog::sender),
+            access_log: records.access_log.as_ref().map(LineLog::sender),
+            picks: PickRecorder {
+                every: *pick_every,
+                log: records.pick_log.as_ref().map(LineLog::sender),
+            },
             tracer: tracers.pop(),
         });
         let recorders = recorders.collect();
@@ -58,13 +69,16 @@ impl Records {
 
     /// What they count.
     pub(crate) fn counts(&self) -> Recorded {
-        let access_log = self.access_log.as_ref().map(AccessLog::written);
-        Recorded { access_log, spans: self.spans.clone() }
+        Recorded {
+            access_log: self.access_log.as_ref().map(LineLog::written),
+            pick_log: self.pick_log.as_ref().map(LineLog::written),
+            spans: self.spans.clone(),
+        }
     }
 
     /// Opens their files anew at every SIGHUP.
     pub(crate) fn reopen_on_hangup(&self, tasks: &mut JoinSet<()>) {
-        if let Some(log) = &self.access_log {
+        for log in self.access_log.iter().chain(&self.pick_log) {
             tasks.spawn(log.reopen_on_hangup());
         }
     }

@@ -2,6 +2,7 @@
 
 mod control;
 mod look_aside;
+mod picks;
 mod registration;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use strife_proto::lb::v1::{
     load_balancer_admin_server::LoadBalancerAdminServer, load_balancer_server::LoadBalancerServer,
 };
-use strife_runtime::{AccessTable, Role, Rule, Services};
+use strife_runtime::{AccessTable, Role, Rule, Services, Shutdown};
 use tonic::Status;
 
 use self::{control::Control, look_aside::LookAside, registration::Registry};
@@ -43,11 +44,12 @@ pub(crate) fn services(
     balancer: &Arc<Balancer>,
     writers: Vec<Writer>,
     registrations: Vec<Arc<Registrations>>,
+    shutdown: Shutdown,
 ) -> Services {
     let registry = Registry::new(balancer.clone(), registrations);
     Services::new(ACCESS)
         .add(LoadBalancerServer::new(LookAside::new(balancer.clone(), registry)))
-        .add(LoadBalancerAdminServer::new(Control::new(balancer.clone(), writers)))
+        .add(LoadBalancerAdminServer::new(Control::new(balancer.clone(), writers, shutdown)))
         .logged(LOGGED)
 }
 
@@ -64,9 +66,9 @@ impl From<LbError> for Status {
             }
             LbError::NotItsPool { .. } => Self::permission_denied(message),
             LbError::NoReadyEndpoint(_) | LbError::NoServers { .. } => Self::unavailable(message),
-            LbError::NoFreeStream(_) | LbError::TooManyRegistrations { .. } => {
-                Self::resource_exhausted(message)
-            }
+            LbError::NoFreeStream(_)
+            | LbError::TooManyRegistrations { .. }
+            | LbError::TooManyWatchers(_) => Self::resource_exhausted(message),
             LbError::NoPoolFor { .. } => Self::unimplemented(message),
             LbError::NoPool
             | LbError::MalformedPool(_)

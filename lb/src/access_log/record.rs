@@ -179,10 +179,10 @@ fn write_printable(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// UTC, as RFC 3339 writes it, with microseconds. Digit by digit, as the formatting machinery takes
 /// as long as the rest of the line.
-pub(super) struct Timestamp([u8; 27]);
+pub(crate) struct Timestamp([u8; 27]);
 
 impl Timestamp {
-    pub(super) fn new(time: SystemTime) -> Self {
+    pub(crate) fn new(time: SystemTime) -> Self {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
         let utc =
@@ -198,7 +198,7 @@ impl Timestamp {
         Self(text)
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("digits are ASCII")
     }
 }

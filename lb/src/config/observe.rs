@@ -1,9 +1,9 @@
 //! What is told of calls while they run: which picks are explained, where traces go.
 
-use clap::Args;
+use clap::{Args, builder::TypedValueParser, value_parser};
 use http::Uri;
 
-use crate::trace::Tracing;
+use crate::{picks, trace::Tracing};
 
 /// Share of the calls without a decision of their client that are traced, unless a flag says so.
 const DEFAULT_TRACE_RATIO: &str = "0.01";
@@ -12,6 +12,14 @@ const DEFAULT_TRACE_RATIO: &str = "0.01";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Explain and observe")]
 pub struct ObserveArgs {
+    /// One pick in so many is explained: which servers it was among, what was known of them, which
+    /// rule decided. 0: none, but while `strife admin picks` watches.
+    #[arg(long, value_name = "N", default_value_t = picks::DEFAULT_EVERY, value_parser = every())]
+    pub pick_sample: u64,
+    /// A line of JSON for every pick that is explained, appended to this file, for `strife replay`;
+    /// `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    pub pick_log: Option<String>,
     /// Where spans of calls are sent: a collector's OTLP/gRPC address, as in http://127.0.0.1:4317.
     #[arg(long, value_name = "URL", value_parser = collector)]
     pub otlp_endpoint: Option<Uri>,
@@ -24,6 +32,10 @@ pub struct ObserveArgs {
 /// What is told of calls while they run; see [`ObserveArgs`].
 #[derive(Debug, Clone, Default)]
 pub struct Observe {
+    /// One pick in so many is explained; 0: none.
+    pub pick_every: u64,
+    /// Where explained picks are logged.
+    pub pick_log: Option<String>,
     /// Where spans go; nowhere if `None`.
     pub tracing: Option<Tracing>,
 }
@@ -35,8 +47,13 @@ impl ObserveArgs {
             .otlp_endpoint
             .clone()
             .map(|endpoint| Tracing { endpoint, ratio: self.trace_sample });
-        Observe { tracing }
+        Observe { pick_every: self.pick_sample, pick_log: self.pick_log.clone(), tracing }
     }
+}
+
+/// More would not fit where gaps are drawn.
+fn every() -> impl TypedValueParser<Value = u64> {
+    value_parser!(u64).range(..=1 << 40)
 }
 
 fn collector(text: &str) -> Result<Uri, String> {

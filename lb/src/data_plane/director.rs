@@ -13,10 +13,12 @@ use strife_wire::Head;
 use tracing::debug;
 
 use crate::{
-    access_log::{self, CallRecord, Ended},
+    access_log::{CallRecord, Ended},
     balancer::Balancer,
     endpoint::Endpoint,
+    line_log,
     metrics::{CallCode, EndpointMetrics, Label, PickMetrics, ReportChannel, Retry},
+    picks::{PickRecorder, Sampler},
     pool::{Pool, View},
     records::Recorders,
     switch::{CallEnd, Director, TrailerReport},
@@ -36,7 +38,8 @@ pub(super) struct PoolDirector {
     numbers: HashMap<u64, usize>,
     context: PickContext,
     last_pick: (&'static str, Regime),
-    access_log: Option<access_log::Sender>,
+    pick_recorder: PickRecorder,
+    access_log: Option<line_log::Sender>,
     tracer: Option<Tracer>,
 }
 
@@ -45,6 +48,7 @@ struct PoolView {
     snapshot: View,
     /// Of this thread.
     metrics: Arc<PickMetrics>,
+    sampler: Sampler,
     ready: Arc<[Arc<Endpoint>]>,
     /// Of the ready ones, in their order; `None` until the first pick.
     numbers: Vec<Option<usize>>,
@@ -56,6 +60,7 @@ impl PoolDirector {
         let view = |pool: &Arc<Pool>| PoolView {
             snapshot: pool.view(),
             metrics: pool.metrics.of_thread(),
+            sampler: Sampler::new(pool.picks.clone(), recorders.picks.every),
             ready: Arc::new([]),
             numbers: Vec::new(),
         };
@@ -71,6 +76,7 @@ impl PoolDirector {
             last_pick: ("", Regime::Only),
             access_log: recorders.access_log,
             tracer: recorders.tracer,
+            pick_recorder: recorders.picks,
         }
     }
 
@@ -126,13 +132,14 @@ impl Director for PoolDirector {
         let policy = &snapshot.policy.policy;
         let hashed = policy.hashed_header().zip(head);
         let hash = hashed.and_then(|(name, head)| head.fields().get(name.as_bytes())).map(hash);
-        let pick = if tried.is_empty() {
-            snapshot.picker.pick(PickInfo { hash, avoid: &[] }, &mut self.context)?
-        } else {
-            let was_tried = |number: &Option<usize>| number.is_some_and(|one| tried.contains(&one));
-            let places = view.numbers.iter().enumerate();
-            let avoid: Vec<_> = places.filter(|(_, one)| was_tried(one)).map(|(i, _)| i).collect();
-            snapshot.picker.pick(PickInfo { hash, avoid: &avoid }, &mut self.context)?
+        let avoid = places(&view.numbers, tried);
+        let (info, context) = (PickInfo { hash, avoid: &avoid }, &mut self.context);
+        let pick = match view.sampler.due(context) {
+            None => snapshot.picker.pick(info, context)?,
+            Some(due) => {
+                let (recorder, pool) = (&self.pick_recorder, &self.balancer.pools[pool].name);
+                view.sampler.explain(due, recorder, pool, snapshot, info, context)?
+            }
         };
         view.metrics.count(snapshot.policy.place, pick);
         self.last_pick = (POLICIES[snapshot.policy.place].name, pick.regime);
@@ -233,4 +240,13 @@ impl Director for PoolDirector {
     fn pool_name(&self, pool: usize) -> &str {
         &self.balancer.pools[pool].name
     }
+}
+
+/// The places of these numbers among all.
+fn places(all: &[Option<usize>], numbers: &[usize]) -> Vec<usize> {
+    if numbers.is_empty() {
+        return Vec::new();
+    }
+    let is_meant = |number: &Option<usize>| number.is_some_and(|one| numbers.contains(&one));
+    all.iter().enumerate().filter(|(_, one)| is_meant(one)).map(|(place, _)| place).collect()
 }

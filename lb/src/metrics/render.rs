@@ -14,7 +14,7 @@ use super::{
     Label, Metrics, Refusal, ThreadMetrics,
     exposition::{Exposition, Kind},
 };
-use crate::balancer::Balancer;
+use crate::{balancer::Balancer, line_log::Written};
 
 /// A family with one number, summed over threads.
 type Counted = (&'static str, &'static str, fn(&ThreadMetrics) -> u64);
@@ -30,7 +30,7 @@ impl Metrics {
         sources::render(balancer, &mut page);
         endpoints::render(balancer, &mut page);
         health::render(balancer, &mut page);
-        self.log(&mut page);
+        self.logs(&mut page);
         self.spans(&mut page);
         limits::render(&self.limits, &mut page);
         page.into_text()
@@ -91,20 +91,13 @@ impl Metrics {
         );
     }
 
-    fn log(&self, page: &mut Exposition) {
-        let Some(written) = &self.recorded.access_log else { return };
-        page.single(
-            "strife_lb_access_log_lines_total",
-            Kind::Counter,
-            "Lines written to the access log.",
-            written.lines(),
-        );
-        page.single(
-            "strife_lb_access_log_dropped_total",
-            Kind::Counter,
-            "Calls not in the access log: it could not be written, or not fast enough.",
-            written.dropped(),
-        );
+    fn logs(&self, page: &mut Exposition) {
+        if let Some(written) = &self.recorded.access_log {
+            access_log(written, page);
+        }
+        if let Some(written) = &self.recorded.pick_log {
+            pick_log(written, page);
+        }
     }
 
     fn spans(&self, page: &mut Exposition) {
@@ -122,4 +115,34 @@ impl Metrics {
             counts.dropped(),
         );
     }
+}
+
+fn access_log(written: &Written, page: &mut Exposition) {
+    page.single(
+        "strife_lb_access_log_lines_total",
+        Kind::Counter,
+        "Lines written to the access log.",
+        written.lines(),
+    );
+    page.single(
+        "strife_lb_access_log_dropped_total",
+        Kind::Counter,
+        "Calls not in the access log: it could not be written, or not fast enough.",
+        written.dropped(),
+    );
+}
+
+fn pick_log(written: &Written, page: &mut Exposition) {
+    page.single(
+        "strife_lb_pick_log_lines_total",
+        Kind::Counter,
+        "Lines written to the pick log.",
+        written.lines(),
+    );
+    page.single(
+        "strife_lb_pick_log_dropped_total",
+        Kind::Counter,
+        "Explained picks not in the pick log: it could not be written, or not fast enough.",
+        written.dropped(),
+    );
 }

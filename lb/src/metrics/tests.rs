@@ -10,12 +10,13 @@ use strife_runtime::tls::Expected;
 
 use super::{exposition::tests::parse, *};
 use crate::{
-    access_log::{AccessLog, tests::call},
+    access_log,
     balancer::Balancer,
     config::{LbArgs, PoolConfig, SourceConfig},
     discovery::SourceStatus,
     endpoint::Endpoint,
     health::FailureRun,
+    line_log::tests::call,
     pool,
     snapshot::{Member, State},
 };
@@ -205,9 +206,13 @@ fn limits_are_on_the_page_unless_there_is_none() {
 #[test]
 fn every_family_is_documented_and_nothing_else_is() {
     let (balancer, dir) = (balancer(), tempfile::tempdir().unwrap());
-    let log = AccessLog::open(dir.path().join("access.log").to_str().unwrap()).unwrap();
+    let log = access_log::open(dir.path().join("access.log").to_str().unwrap()).unwrap();
     log.sender().record(&call(SystemTime::UNIX_EPOCH, Duration::ZERO));
-    let recorded = Recorded { access_log: Some(log.written()), spans: Some(Arc::default()) };
+    let recorded = Recorded {
+        access_log: Some(log.written()),
+        pick_log: Some(log.written()),
+        spans: Some(Arc::default()),
+    };
     let metrics = Metrics::new(NonZeroUsize::MIN, limits(), recorded);
     let parsed = parse(&metrics.render(&balancer));
     let documented: std::collections::BTreeMap<_, _> = include_str!("../../../docs/metrics.md")

@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 use strife_proto::lb::v1::{
     DrainServerRequest, DrainServerResponse, EndpointState, EndpointStatus, PoolStatus,
     SetPolicyRequest, SetPolicyResponse, SourceStatus, StatusRequest, StatusResponse,
-    load_balancer_admin_server::LoadBalancerAdmin,
+    WatchPicksRequest, load_balancer_admin_server::LoadBalancerAdmin,
 };
-use strife_runtime::Caller;
+use strife_runtime::{Caller, Shutdown};
 use tonic::{Request, Response, Status};
 
+use super::picks::{Picks, Watchers};
 use crate::{
     balancer::Balancer,
     discovery::{self, Said},
+    error::LbError,
     membership::{Drain, Writer},
     metrics::{EjectionCause, Label},
     operator::{Drained, Operator},
@@ -24,12 +26,23 @@ use crate::{
 pub(crate) struct Control {
     balancer: Arc<Balancer>,
     operator: Operator,
+    watchers: Watchers,
 }
 
 impl Control {
-    /// `writers`: one per pool, in the balancer's order.
-    pub(crate) fn new(balancer: Arc<Balancer>, writers: Vec<Writer>) -> Self {
-        Self { operator: Operator::new(balancer.clone(), writers), balancer }
+    /// `writers`: one per pool, in the balancer's order. `shutdown`: ends what does not end by
+    /// itself.
+    pub(crate) fn new(balancer: Arc<Balancer>, writers: Vec<Writer>, shutdown: Shutdown) -> Self {
+        let operator = Operator::new(balancer.clone(), writers);
+        Self { operator, balancer, watchers: Watchers::new(shutdown) }
+    }
+
+    /// The pool of this name, or all if it is empty.
+    fn pools(&self, name: &str) -> Result<Vec<Arc<Pool>>, LbError> {
+        if name.is_empty() {
+            return Ok(self.balancer.pools.clone());
+        }
+        Ok(vec![self.balancer.pool(name)?.clone()])
     }
 }
 
@@ -64,6 +77,17 @@ impl LoadBalancerAdmin for Control {
         let now = self.balancer.clock.now();
         let pools = self.balancer.pools.iter().map(|pool| pool_status(pool, now)).collect();
         Ok(Response::new(StatusResponse { pools }))
+    }
+
+    type WatchPicksStream = Picks;
+
+    async fn watch_picks(
+        &self,
+        request: Request<WatchPicksRequest>,
+    ) -> Result<Response<Picks>, Status> {
+        let request = request.get_ref();
+        let pools = self.pools(&request.pool)?;
+        Ok(Response::new(self.watchers.watch(&pools, request)?))
     }
 }
 

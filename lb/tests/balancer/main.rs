@@ -15,6 +15,7 @@ mod lifecycle;
 mod load;
 mod look_aside;
 mod name_server;
+mod picks;
 mod registration;
 mod resets;
 mod routing;

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{super::tests::call, *};
+use super::*;
+use crate::line_log::tests::call;
 
 fn line(call: &CallRecord<'_>) -> String {
     let mut text = Vec::new();

@@ -57,10 +57,13 @@ const COUNTED: [Counted; 7] = [
     ),
 ];
 
+/// The `error_utilization_penalty` of a `weighted_round_robin` that is told none.
+const DEFAULT_ERROR_PENALTY: f64 = 1.0;
+
 /// A family with what is known of each endpoint now; no sample where it is not known.
 type Known = (&'static str, Kind, &'static str, fn(&Member, Duration) -> Option<f64>);
 
-const KNOWN: [Known; 9] = [
+const KNOWN: [Known; 13] = [
     ("strife_lb_endpoint_ready", Kind::Gauge, "1 if it is connected and well.", |member, _| {
         Some(if member.state == State::Ready { 1.0 } else { 0.0 })
     }),
@@ -116,6 +119,40 @@ const KNOWN: [Known; 9] = [
         |member, _| {
             let reported_us = member.endpoint.load.last_report()?.service_time_us;
             (reported_us > 0).then(|| seconds(u64::from(reported_us)))
+        },
+    ),
+    (
+        "strife_lb_endpoint_orca_utilization",
+        Kind::Gauge,
+        "Utilization as the endpoint last reported it by ORCA; absent if it never did.",
+        |member, _| Some(member.endpoint.load.last_orca()?.utilization),
+    ),
+    (
+        "strife_lb_endpoint_orca_weight",
+        Kind::Gauge,
+        "Calls a second at full utilization (gRFC A58), errors taken for utilization too; absent \
+         if it is not known.",
+        |member, _| {
+            let weight = member.endpoint.load.last_orca()?.weight(DEFAULT_ERROR_PENALTY);
+            (weight > 0.0).then_some(weight)
+        },
+    ),
+    (
+        "strife_lb_endpoint_orca_weight_known_seconds",
+        Kind::Gauge,
+        "Time since the endpoint first reported a weight by ORCA; absent if it never did.",
+        |member, now| {
+            let since = member.endpoint.load.last_orca()?.useful_since?;
+            Some(now.saturating_sub(since).as_secs_f64())
+        },
+    ),
+    (
+        "strife_lb_endpoint_orca_weight_age_seconds",
+        Kind::Gauge,
+        "Time since the endpoint last reported a weight by ORCA; absent if it never did.",
+        |member, now| {
+            let at = member.endpoint.load.last_orca()?.useful_at?;
+            Some(now.saturating_sub(at).as_secs_f64())
         },
     ),
 ];

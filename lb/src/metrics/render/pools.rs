@@ -10,6 +10,7 @@ use crate::balancer::Balancer;
 
 pub(super) fn render(balancer: &Balancer, page: &mut Exposition) {
     picks(balancer, page);
+    explained(balancer, page);
     history(balancer, page);
     reports(balancer, page);
 }
@@ -65,6 +66,17 @@ fn picks(balancer: &Balancer, page: &mut Exposition) {
                 }
             }
         }
+    }
+}
+
+fn explained(balancer: &Balancer, page: &mut Exposition) {
+    page.family(
+        "strife_lb_pool_picks_explained_total",
+        Kind::Counter,
+        "Picks whose reasons were written down, for the pick log or for who watches.",
+    );
+    for pool in &balancer.pools {
+        page.sample(&[("pool", &pool.name)], pool.picks.explained());
     }
 }
 

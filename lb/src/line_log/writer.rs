@@ -1,4 +1,4 @@
-//! The thread that writes the access log.
+//! The thread that writes a log.
 //!
 //! It comes round at an interval, or sooner when a buffer fills, takes every thread's lines and
 //! writes them at once. A write that fails loses its lines, which are counted; the next round
@@ -19,7 +19,8 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Pending, Shared, lock, record::Timestamp};
+use super::{Pending, Shared, lock};
+use crate::access_log::Timestamp;
 
 /// Between rounds; a line is in the log after this at the latest.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
@@ -49,12 +50,14 @@ impl Target {
 
 /// The writer's own state.
 pub(super) struct Writer {
+    /// Of the log, for people.
+    name: &'static str,
     target: Target,
     output: Box<dyn Write + Send>,
     shared: Arc<Shared>,
     /// Swapped against a thread's lines, so that both buffers keep their place in memory.
     spare: Pending,
-    /// Dropped calls of which the log does not speak yet.
+    /// Dropped lines of which the log does not speak yet.
     unsaid: u64,
     /// The last write ended within a line.
     mid_line: bool,
@@ -62,10 +65,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(target: Target, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn new(name: &'static str, target: Target, shared: Arc<Shared>) -> io::Result<Self> {
         let output = target.open()?;
         let spare = Pending::default();
-        Ok(Self { target, output, shared, spare, unsaid: 0, mid_line: false, failing: false })
+        Ok(Self { name, target, output, shared, spare, unsaid: 0, mid_line: false, failing: false })
     }
 
     /// Writes until it is asked to stop, and then once more.
@@ -96,7 +99,9 @@ impl Writer {
                 self.output = output;
                 self.mid_line = false;
             }
-            Err(error) => warn!(%error, "cannot reopen the access log; writing to the old one"),
+            Err(error) => {
+                warn!(log = self.name, %error, "cannot reopen it; writing to the old one")
+            }
         }
     }
 
@@ -113,7 +118,7 @@ impl Writer {
         self.spare.text.clear();
     }
 
-    /// Says how many calls are missing, once lines can be written again.
+    /// Says how many lines are missing, once lines can be written again.
     fn speak(&mut self) {
         if self.unsaid == 0 {
             return;
@@ -136,11 +141,11 @@ impl Writer {
         }
         match outcome {
             Err(error) if !self.failing => {
-                warn!(%error, "cannot write the access log; calls go on without it");
+                warn!(log = self.name, %error, "cannot write it; calls go on without it");
                 self.failing = true;
             }
             Ok(()) if self.failing && !text.is_empty() => {
-                info!("the access log is written again");
+                info!(log = self.name, "it is written again");
                 self.failing = false;
             }
             _ => {}

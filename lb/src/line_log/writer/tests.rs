@@ -3,9 +3,10 @@
 use std::time::UNIX_EPOCH;
 
 use super::{
-    super::{CallRecord, MAX_PENDING_BYTES, Sender, tests::call},
+    super::{MAX_PENDING_BYTES, Sender, tests::call},
     *,
 };
+use crate::access_log::CallRecord;
 
 /// A disk with so many bytes free.
 #[derive(Clone, Default)]
@@ -40,7 +41,7 @@ impl Disk {
 
 fn writer() -> (Writer, Sender, Disk) {
     let shared = Arc::<Shared>::default();
-    let mut writer = Writer::new(Target::StandardError, shared.clone()).unwrap();
+    let mut writer = Writer::new("log", Target::StandardError, shared.clone()).unwrap();
     let disk = Disk::default();
     disk.free(usize::MAX);
     writer.output = Box::new(disk.clone());

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::*;
+use crate::access_log::{self, CallRecord, Ended};
 
 /// A call that went well.
 pub(crate) fn call(time: SystemTime, duration: Duration) -> CallRecord<'static> {
@@ -36,9 +37,9 @@ fn numbered(n: u64) -> CallRecord<'static> {
     CallRecord { request_bytes: n, ..call(SystemTime::UNIX_EPOCH, Duration::ZERO) }
 }
 
-fn file(dir: &Path) -> (PathBuf, AccessLog) {
+fn file(dir: &Path) -> (PathBuf, LineLog) {
     let path = dir.join("access.log");
-    let log = AccessLog::open(path.to_str().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    let log = access_log::open(path.to_str().unwrap()).unwrap_or_else(|error| panic!("{error}"));
     (path, log)
 }
 
@@ -121,6 +122,6 @@ async fn a_hangup_opens_the_file_anew() {
 
 #[test]
 fn a_log_that_cannot_be_opened_is_refused_with_its_name() {
-    let error = AccessLog::open("/nowhere/at/all.log").err().unwrap().to_string();
+    let error = access_log::open("/nowhere/at/all.log").err().unwrap().to_string();
     assert!(error.contains("/nowhere/at/all.log") && error.contains("--access-log"), "{error}");
 }
