@@ -122,7 +122,8 @@ impl Fleet {
         Ok(LoadBalancerAdminClient::new(channel))
     }
 
-    async fn until(
+    /// Waits until the balancer's counts meet `condition`; `what` names it in the error.
+    pub async fn until(
         &self,
         what: &'static str,
         limit: Duration,

@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use futures_util::future::try_join_all;
-use rustix::process::Signal;
 use strife_runtime::{Failure, Role, Security, TlsArgs, certs};
 use tokio::process::Command;
 
@@ -86,7 +85,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    async fn start_all(&mut self, recipes: Vec<Recipe>) -> Result<(), FleetError> {
+    pub(crate) async fn start_all(&mut self, recipes: Vec<Recipe>) -> Result<(), FleetError> {
         let started = try_join_all(recipes.into_iter().map(Member::start)).await?;
         let named = started.into_iter().map(|member| (member.recipe.name.clone(), member));
         self.members.extend(named);
@@ -126,24 +125,6 @@ impl Fleet {
             .ok_or_else(|| FleetError::UnknownMember(member.to_owned()))
     }
 
-    /// `kill -9`.
-    pub async fn kill(&mut self, member: &str) -> Result<(), FleetError> {
-        self.member(member)?.kill().await;
-        Ok(())
-    }
-
-    /// Suspends a member (SIGSTOP), as a machine that hangs.
-    pub fn freeze(&mut self, member: &str) -> Result<(), FleetError> {
-        self.member(member)?.signal(Signal::STOP);
-        Ok(())
-    }
-
-    /// Lets a suspended member go on.
-    pub fn thaw(&mut self, member: &str) -> Result<(), FleetError> {
-        self.member(member)?.signal(Signal::CONT);
-        Ok(())
-    }
-
     /// Lets a member drain and end.
     pub async fn drain(&mut self, member: &str) -> Result<(), FleetError> {
         self.member(member)?.stop().await;
@@ -171,10 +152,10 @@ impl Fleet {
         Ok(ended)
     }
 
-    /// An error naming a member that has ended by itself, if there is one.
+    /// An error naming a member that has ended by itself, if there is one; whom we killed has not.
     pub fn check_alive(&mut self) -> Result<(), FleetError> {
         for (name, member) in &mut self.members {
-            if let Some(status) = member.ended() {
+            if let Some(status) = member.died() {
                 return Err(FleetError::Died {
                     member: name.clone(),
                     status: status.to_string(),
@@ -216,7 +197,12 @@ impl Fleet {
         self.members.get(member).map(|member| member.recipe.log.clone()).unwrap_or_default()
     }
 
-    fn member(&mut self, name: &str) -> Result<&mut Member, FleetError> {
+    /// Drops a member that has ended for good.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.members.remove(name);
+    }
+
+    pub(crate) fn member(&mut self, name: &str) -> Result<&mut Member, FleetError> {
         self.members.get_mut(name).ok_or_else(|| FleetError::UnknownMember(name.to_owned()))
     }
 }

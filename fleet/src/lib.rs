@@ -8,6 +8,7 @@
 
 mod control;
 mod error;
+mod faults;
 mod fleet;
 mod member;
 mod ports;

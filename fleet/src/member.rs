@@ -22,6 +22,8 @@ use crate::{FleetError, Output};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a member may take to drain once asked to stop; beyond the drain timeout it was killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(12);
+/// What waits beside a suspended member.
+const SHELL: &str = "sh";
 
 /// How a member is started.
 #[derive(Debug, Clone)]
@@ -41,6 +43,10 @@ pub(crate) struct Member {
     /// `host:port`, from its `ready` line.
     pub(crate) address: String,
     child: Child,
+    /// Its end was our doing.
+    killed: bool,
+    /// While it is suspended: lets it go on when we end, however we do.
+    waker: Option<Child>,
 }
 
 impl Member {
@@ -77,7 +83,7 @@ impl Member {
         // Whatever else it prints is read, so that it never blocks on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let address = addresses.split_whitespace().next().unwrap_or_default().to_owned();
-        Ok(Self { recipe, address, child })
+        Ok(Self { recipe, address, child, killed: false, waker: None })
     }
 
     /// The process id; `None` once it has ended and was waited for.
@@ -90,8 +96,37 @@ impl Member {
         self.child.try_wait().ok().flatten()
     }
 
+    /// How it ended, if it has and we did not kill it.
+    pub(crate) fn died(&mut self) -> Option<ExitStatus> {
+        self.ended().filter(|_| !self.killed)
+    }
+
+    /// Suspends it (SIGSTOP). A suspended process does not see its lifeline's end, so a shell with a
+    /// lifeline of its own lets it go on should we not live to do so.
+    pub(crate) fn freeze(&mut self) -> Result<(), FleetError> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        let waker = Command::new(SHELL)
+            .args(["-c", "read -r line; kill -CONT \"$0\"", &pid.to_string()])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0)
+            .spawn()
+            .map_err(|source| FleetError::Spawn { program: SHELL.into(), source })?;
+        self.waker = Some(waker);
+        self.signal(Signal::STOP);
+        Ok(())
+    }
+
+    /// Lets it go on if it is suspended.
+    pub(crate) fn thaw(&mut self) {
+        if self.waker.take().is_some() {
+            self.signal(Signal::CONT);
+        }
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub(crate) async fn kill(&mut self) {
+        self.killed = true;
         // Fails only if it has ended already.
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
@@ -108,6 +143,7 @@ impl Member {
 
     /// Asks it to drain and waits for its end; kills it if it takes too long.
     pub(crate) async fn stop(&mut self) {
+        self.thaw();
         self.signal(Signal::TERM);
         if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             self.kill().await;

@@ -51,6 +51,9 @@ impl Fleet {
         if let Some(factor) = bank.slow.get(&number) {
             arguments.extend(flags(&["--slow", &factor.to_string()]));
         }
+        if self.spec().allow_faults {
+            arguments.extend(flags(&["--allow-faults"]));
+        }
         self.recipe(&format!("{}-{number}", bank.name), arguments)
     }
 
@@ -73,7 +76,8 @@ impl Fleet {
             let servers = (1..=bank.servers)
                 .map(|number| self.address(&format!("{}-{number}", bank.name)))
                 .collect::<Result<Vec<_>, _>>()?;
-            let pool = format!("{}={}", bank.pool(), servers.join(","));
+            let more = if self.spec().allow_faults { ",register:" } else { "" };
+            let pool = format!("{}={}{more}", bank.pool(), servers.join(","));
             arguments.extend(flags(&["--pool", &pool]));
         }
         if self.spec().gateway {

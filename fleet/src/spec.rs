@@ -32,6 +32,8 @@ pub struct FleetSpec {
     pub balancer_ports: Option<(u16, u16)>,
     /// Threads of the balancer.
     pub balancer_threads: usize,
+    /// Bank servers can be made slow or failing while they run, and more of them can come and go.
+    pub allow_faults: bool,
     /// Seeds accounts and service times.
     pub seed: u64,
     /// `--log` and `--log-level` of every member.
@@ -94,6 +96,7 @@ impl FleetSpec {
             payment_timeout: Duration::from_secs(10),
             balancer_ports: None,
             balancer_threads: 1,
+            allow_faults: false,
             seed: 1,
             log: LogArgs { log: LogFormat::Text, log_level: "warn".to_owned() },
             output: Output::Files,

@@ -19,6 +19,7 @@ use canvas::{Canvas, Medium};
 use data::{Sweep, Workload};
 use distribution::Distribution;
 use fairness::Fairness;
+use faults::{course::Course, overview::Overview};
 use percentiles::Percentiles;
 use report::Section;
 use scaling::Scaling;
@@ -30,6 +31,7 @@ mod canvas;
 mod data;
 mod distribution;
 mod fairness;
+mod faults;
 pub(crate) mod findings;
 mod frame;
 mod hgrm;
@@ -133,9 +135,10 @@ pub fn draw(dir: &ResultDir) -> Result<Drawn, PlotError> {
         .iter()
         .map(|workload| press.section(workload))
         .collect::<Result<_, PlotError>>()?;
+    let overviews = press.overviews()?;
     let charts = press.charts;
     let report = dir.report();
-    save(&report, report::page(&sweep, &sections).as_bytes())?;
+    save(&report, report::page(&sweep, &overviews, &sections).as_bytes())?;
     let headlines = sections.into_iter().map(|section| section.headline).collect();
     Ok(Drawn { charts, report, headlines })
 }
@@ -165,6 +168,10 @@ impl<'a> Press<'a> {
     fn section(&mut self, workload: &'a Workload) -> Result<Section<'a>, PlotError> {
         let machine = &self.sweep.machine;
         let mut section = Section::new(workload);
+        if let Some(figure) = Course::new(workload, machine) {
+            section.chart(self.print(&figure)?);
+            return Ok(section);
+        }
         section.chart(self.print(&Percentiles::new(workload, machine))?);
         if let Some(figure) = Scaling::new(workload, machine) {
             section.chart(self.print(&figure)?);
@@ -180,6 +187,17 @@ impl<'a> Press<'a> {
         }
         section.chart(self.print(&Throughput::new(workload, machine))?);
         Ok(section)
+    }
+
+    /// Of each workload that faults befell, all of them side by side.
+    fn overviews(&mut self) -> Result<Vec<report::Chart>, PlotError> {
+        let Sweep { workloads, machine, .. } = self.sweep;
+        let mut names: Vec<&str> =
+            workloads.iter().map(|workload| workload.base.as_str()).collect();
+        names.dedup();
+        let figures = names.into_iter().filter_map(|name| Overview::new(name, workloads, machine));
+        let figures: Vec<Overview<'_>> = figures.collect();
+        figures.iter().map(|figure| self.print(figure)).collect()
     }
 
     fn print<F: Figure>(&mut self, figure: &F) -> Result<report::Chart, PlotError> {

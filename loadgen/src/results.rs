@@ -1,7 +1,8 @@
 //! What a sweep leaves on disk, and the only thing the charts are made from.
 //!
-//! `summary.csv`, `servers.csv`, `endpoints.csv` and `timeline.csv` hold one row type each; all times
-//! are microseconds unless a name says otherwise. A percentile with fewer than ten samples beyond it
+//! `summary.csv`, `servers.csv`, `endpoints.csv` and `timeline.csv` hold one row type each, and so do
+//! `phases.csv` and `windows.csv` where a plan has faults; all times are microseconds unless a name
+//! says otherwise. A percentile with fewer than ten samples beyond it
 //! is not known and its cell is empty.
 
 use std::{
@@ -13,8 +14,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 pub use dir::ResultDir;
+pub use faults::{Phase, PhaseRow, WindowRow};
 
 mod dir;
+mod faults;
 pub mod peers;
 
 /// One cell of a sweep in one trial: the headline numbers. Response times count from the intended
@@ -70,6 +73,9 @@ pub struct SummaryRow {
     /// code's name, `timeout`, `shed`, or what else befell the call.
     #[serde(default)]
     pub errors_by_code: String,
+    /// What befell the fleet during the run, by its name in the plan; empty: nothing.
+    #[serde(default)]
+    pub fault: String,
 }
 
 /// Calls by the server that answered them, as the responses say.
@@ -87,6 +93,9 @@ pub struct ServerRow {
     pub clients: u32,
     pub servers: u32,
     pub offered_rps: f64,
+    /// What befell the fleet during the run, by its name in the plan; empty: nothing.
+    #[serde(default)]
+    pub fault: String,
 }
 
 /// Calls by pool and endpoint, as the balancer counted them during the measured time.
@@ -105,6 +114,9 @@ pub struct EndpointRow {
     pub clients: u32,
     pub servers: u32,
     pub offered_rps: f64,
+    /// What befell the fleet during the run, by its name in the plan; empty: nothing.
+    #[serde(default)]
+    pub fault: String,
 }
 
 /// A slice of a run's time.
@@ -128,6 +140,9 @@ pub struct TimelineRow {
     pub clients: u32,
     pub servers: u32,
     pub offered_rps: f64,
+    /// What befell the fleet during the run, by its name in the plan; empty: nothing.
+    #[serde(default)]
+    pub fault: String,
 }
 
 /// What the sweep ran on; `machine.json`.
@@ -187,13 +202,24 @@ pub struct RunKey {
     pub servers: u32,
     /// Offered calls per second, rounded; 0 in a closed loop.
     pub rate: u64,
+    /// What befalls the fleet, by its name in the plan; empty: nothing.
+    pub fault: String,
     pub trial: u32,
 }
 
 impl RunKey {
+    /// What was driven and what befell it: `bank`, or `bank/slow`.
+    pub(super) fn of(&self) -> String {
+        let Self { workload, fault, .. } = self;
+        if fault.is_empty() { workload.clone() } else { format!("{workload}/{fault}") }
+    }
+
     pub(super) fn stem(&self) -> String {
-        let Self { workload, policy, clients, servers, rate, trial } = self;
-        format!("{workload}-{policy}-{clients}c-{servers}s-{rate}rps-t{trial}")
+        let Self { workload, policy, clients, servers, rate, fault, trial } = self;
+        // A policy's parameters hold characters that are no good in file names.
+        let policy = policy.replace([':', '=', ','], "-");
+        let dash = if fault.is_empty() { "" } else { "-" };
+        format!("{workload}-{policy}-{clients}c-{servers}s-{rate}rps{dash}{fault}-t{trial}")
     }
 }
 
@@ -213,6 +239,7 @@ macro_rules! of_a_run {
                     clients: self.clients,
                     servers: self.servers,
                     rate: self.offered_rps.round() as u64,
+                    fault: self.fault.clone(),
                     trial: self.trial,
                 }
             }
@@ -220,7 +247,7 @@ macro_rules! of_a_run {
     )*};
 }
 
-of_a_run!(SummaryRow, ServerRow, EndpointRow, TimelineRow);
+of_a_run!(SummaryRow, ServerRow, EndpointRow, TimelineRow, PhaseRow, WindowRow);
 
 /// Reads all rows of a CSV file; a file that does not exist has none.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ResultsError> {

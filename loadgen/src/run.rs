@@ -117,6 +117,7 @@ pub fn run(
             connected.recv().expect("every worker reports once")?;
         }
         let origin = Instant::now();
+        progress.begin(origin);
         for start in starts {
             // Fails only if the worker is gone, which its result tells.
             let _ = start.send(origin);

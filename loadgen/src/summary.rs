@@ -2,7 +2,8 @@
 //! measurement can be trusted.
 //!
 //! Pure. [`summarize`] computes a [`Summary`]; [`summary_row`], [`server_rows`] and [`timeline_rows`]
-//! write it down in the columns of [`crate::results`].
+//! write it down in the columns of [`crate::results`]; [`phase_rows`] and [`window_rows`] say what a
+//! fault did to the run.
 
 use std::{cmp::Reverse, fmt::Write, time::Duration};
 
@@ -14,11 +15,13 @@ use crate::{
 };
 
 mod fairness;
+mod phases;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 pub use fairness::Fairness;
+pub use phases::{FaultTimes, RECOVERY_FACTOR, SLICE, WINDOW, phase_rows, window_rows};
 pub use verdict::Verdict;
 
 /// A percentile is known if at least this many samples lie beyond it.
@@ -150,6 +153,7 @@ pub fn summary_row(
         attempts: 1,
         due: samples.counters.due,
         errors_by_code: errors_by_code(&samples.counters),
+        fault: key.fault.clone(),
     }
 }
 
@@ -185,6 +189,7 @@ pub fn server_rows(key: &RunKey, samples: &Samples, servers: &[String]) -> Vec<S
             clients: key.clients,
             servers: key.servers,
             offered_rps: key.rate as f64,
+            fault: key.fault.clone(),
         }
     };
     calls.into_iter().map(row).collect()
@@ -215,6 +220,7 @@ pub fn timeline_rows(key: &RunKey, samples: &Samples) -> Vec<TimelineRow> {
             clients: key.clients,
             servers: key.servers,
             offered_rps: key.rate as f64,
+            fault: key.fault.clone(),
         }
     };
     (0..slices).map(row).collect()

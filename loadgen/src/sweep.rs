@@ -5,6 +5,7 @@
 //! after every fleet the money in its banks is counted.
 
 mod cells;
+mod faults;
 mod fleet;
 pub(crate) mod machine;
 mod measure;
@@ -31,6 +32,7 @@ const REPEATS: u32 = 2;
 #[command(after_help = "Examples:
   strife sweep                                    the default plan, about two minutes
   strife sweep loadgen/plans/clients.toml         100 to 1,000 clients
+  strife sweep loadgen/plans/faults.toml          a server slow, failing, killed, added ...
   strife sweep my-plan.toml --out results/mine    results elsewhere; run again to resume
 
 Ctrl-C stops every process and keeps what was measured.

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::support::{PATIENCE, program, strife};
+use crate::support::{PATIENCE, boot, program, strife, validate};
 
 const PLAN: &str = r#"
 name = "small"
@@ -244,4 +244,126 @@ fn a_payments_sweep_moves_real_money() {
         endpoints.iter().map(|row| row["pool"].as_str()).collect();
     assert_eq!(pools, ["bank.icici", "bank.sbi", "gateway"].into());
     assert!(Path::new(&sweep.out().join("charts/distribution-payments.png")).exists());
+}
+
+#[test]
+fn a_sweep_with_faults_tells_what_they_did() {
+    let faults = r#"
+[[workloads.faults]]
+kind = "none"
+[[workloads.faults]]
+kind = "freeze"
+server = 2
+at = "1s"
+for = "600ms"
+[[workloads.faults]]
+kind = "fail_fast"
+name = "failing"
+server = 2
+at = "1s"
+for = "600ms"
+[[workloads.faults]]
+kind = "kill"
+server = 2
+at = "1s"
+for = "600ms"
+[[workloads.faults]]
+kind = "add"
+at = "1s"
+for = "1500ms"
+"#;
+    let plan = PLAN
+        .replace("duration = \"1s\"", "duration = \"3s\"")
+        .replace("policies = [\"pick_first\", \"round_robin\"]", "policies = [\"round_robin\"]");
+    let sweep = Sweep::new(&format!("{plan}{faults}"));
+    let output = sweep.run();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert_carried_out(&output);
+    assert!(said.contains("as before"), "the money was counted: {said}");
+    assert_eq!(sweep.fleet_processes(), []);
+
+    let summary = sweep.rows("summary.csv");
+    let befallen: std::collections::BTreeSet<_> =
+        summary.iter().map(|row| row["fault"].as_str()).collect();
+    assert_eq!(befallen, ["", "add", "failing", "freeze", "kill"].into());
+    let phases = sweep.rows("phases.csv");
+    assert_eq!(phases.len(), 12, "three phases of four faults");
+    let errors = |fault: &str, phase: &str| -> u64 {
+        let row = phases.iter().find(|row| row["fault"] == fault && row["phase"] == phase).unwrap();
+        assert!(row["calls"].parse::<u64>().is_ok(), "{row:?}");
+        assert_eq!(row["happened_s"].is_empty(), phase == "before", "{row:?}");
+        row["errors"].parse().unwrap()
+    };
+    for fault in ["failing", "freeze", "kill", "add"] {
+        let phases = ["before", "during", "after"].map(|phase| errors(fault, phase));
+        let all = summary.iter().find(|row| row["fault"] == fault).unwrap()["errors"].clone();
+        assert_eq!(phases.iter().sum::<u64>().to_string(), all, "{fault}: {phases:?}");
+    }
+    assert!(errors("failing", "during") > 0, "a server that fails every call fails some");
+    assert_eq!(sweep.rows("windows.csv").len(), 4 * 26);
+    for chart in ["fault-bank-kill", "fault-bank-failing", "faults-bank", "percentiles-bank"] {
+        let path = sweep.out().join("charts").join(format!("{chart}.png"));
+        assert!(fs::metadata(&path).is_ok_and(|file| file.len() > 1000), "{}", path.display());
+    }
+    let before = fs::read(sweep.out().join("phases.csv")).unwrap();
+    assert_carried_out(&sweep.run());
+    assert_eq!(fs::read(sweep.out().join("phases.csv")).unwrap(), before, "nothing was run again");
+}
+
+#[tokio::test]
+async fn what_befalls_a_fleet_is_felt_and_undone() {
+    let booted = boot(|spec| {
+        spec.allow_faults = true;
+        spec.gateway = false;
+    });
+    let mut booted = booted.await;
+    let limit = PATIENCE;
+    assert_eq!(booted.fleet.add_server("icici").await.unwrap(), "icici-3");
+    let joined = |pools: &[strife_fleet::PoolCalls]| {
+        let pool = pools.iter().find(|pool| pool.pool == "bank.icici").unwrap();
+        pool.endpoints.iter().filter(|endpoint| endpoint.ready).count() == 3
+    };
+    booted.fleet.until("let it join", limit, joined).await.unwrap();
+    booted.fleet.remove_server("icici-3").await.unwrap();
+    let left =
+        |pools: &[strife_fleet::PoolCalls]| pools.iter().all(|pool| pool.endpoints.len() == 2);
+    booted.fleet.until("let it leave", limit, left).await.unwrap();
+    booted.fleet.check_alive().unwrap();
+
+    let account = booted.account("icici", 0).clone();
+    for server in ["icici-1", "icici-2"] {
+        booted.fleet.fail_fast(server).await.unwrap();
+    }
+    let failed = booted.bank("icici").validate_account(validate(&account)).await.unwrap_err();
+    assert_eq!(failed.code(), tonic::Code::Unavailable, "{failed}");
+    for server in ["icici-1", "icici-2"] {
+        booted.fleet.slow_down(server, 2.0).await.unwrap();
+    }
+    booted.bank("icici").validate_account(validate(&account)).await.unwrap();
+    booted.fleet.heal("icici-1").await.unwrap();
+    let nobody = booted.fleet.heal("icici-9").await.unwrap_err().to_string();
+    assert!(nobody.contains("no member `icici-9`"), "{nobody}");
+    booted.fleet.kill("icici-2").await.unwrap();
+    booted.fleet.check_alive().unwrap();
+    booted.fleet.restart("icici-2").await.unwrap();
+    booted.fleet.until_ready(limit).await.unwrap();
+    booted.fleet.stop().await;
+}
+
+#[test]
+fn a_suspended_server_ends_with_a_sweep_that_is_killed() {
+    let faults = "[[workloads.faults]]\nkind = \"freeze\"\nat = \"500ms\"\nfor = \"60s\"\n";
+    let plan = PLAN.replace("duration = \"1s\"", "duration = \"65s\"");
+    let sweep = Sweep::new(&format!("{plan}{faults}"));
+    let mut running = sweep.start();
+    let is_stopped = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    };
+    until("the fault", || {
+        sweep.fleet_processes().into_iter().any(|(pid, _)| is_stopped(pid)).then_some(())
+    });
+    running.kill().unwrap();
+    running.wait().unwrap();
+    until("the end of the fleet", || sweep.fleet_processes().is_empty().then_some(()));
 }

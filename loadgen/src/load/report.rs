@@ -112,6 +112,7 @@ impl Report<'_> {
             clients: self.config.clients,
             servers: self.samples.servers.len() as u32,
             rate: self.config.offered_rps().unwrap_or(0.0).round() as u64,
+            fault: String::new(),
             trial: 1,
         }
     }

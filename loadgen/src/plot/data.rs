@@ -2,7 +2,8 @@
 //!
 //! A sweep may hold several cells per policy (client counts, server counts, rates). Most charts show
 //! one of them, the *main cell*: the one with the most policies and runs, and the largest among
-//! equals. The scaling chart and the report's table show all.
+//! equals. The scaling chart and the report's table show all. A workload under a fault is a workload of
+//! its own: what was disturbed is never set beside what was not.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,15 +13,16 @@ use std::{
 
 use super::{
     PlotError,
+    faults::told::{position, told},
     hgrm::{self, Curve},
     slow::Slow,
     style::{Look, looks, rank},
 };
 use crate::results::{
-    EndpointRow, Machine, ResultDir, ResultsError, RunRow, ServerRow, SummaryRow, TimelineRow,
-    read_rows,
+    EndpointRow, Machine, PhaseRow, ResultDir, ResultsError, RunRow, ServerRow, SummaryRow,
+    TimelineRow, WindowRow, read_rows,
 };
-use runs::{Run, main_cell};
+use runs::{Rows, Run, main_cell};
 
 pub(crate) use runs::Cell;
 
@@ -40,7 +42,14 @@ pub(crate) struct Sweep {
 /// The runs of one workload.
 #[derive(Debug)]
 pub(crate) struct Workload {
+    /// `bank`, or `bank/slow` under the fault of that name.
     pub(crate) name: String,
+    /// The name without the fault's.
+    pub(crate) base: String,
+    /// The fault's name; empty: none.
+    pub(crate) fault: String,
+    /// What the plan says of the fault.
+    pub(crate) told: String,
     /// The main cell's runs.
     pub(crate) policies: Vec<PolicyRuns>,
     /// The summaries of all cells, by policy and in the same order.
@@ -67,6 +76,10 @@ pub(crate) struct Trial {
     pub(crate) response: Curve,
     pub(crate) timeline: Vec<TimelineRow>,
     pub(crate) calls: Vec<ServerCalls>,
+    /// Of a run that a fault befell.
+    pub(crate) phases: Vec<PhaseRow>,
+    /// Of a run that a fault befell, by time.
+    pub(crate) windows: Vec<WindowRow>,
 }
 
 /// What one server got in one run.
@@ -148,12 +161,14 @@ impl Sweep {
         if summary.is_empty() {
             return Err(PlotError::NoRuns { path: dir.path().into() });
         }
-        let runs = runs::runs(
-            summary,
-            required_rows(&dir.servers())?,
-            read_rows(&dir.endpoints())?,
-            required_rows(&dir.timeline())?,
-        );
+        let rows = Rows {
+            servers: required_rows(&dir.servers())?,
+            endpoints: read_rows(&dir.endpoints())?,
+            timeline: required_rows(&dir.timeline())?,
+            phases: read_rows(&dir.phases())?,
+            windows: read_rows(&dir.windows())?,
+        };
+        let runs = runs::runs(summary, rows);
         let (plan, parsed) = plan(&dir.plan())?;
         let name = dir.path().file_name().map_or("results".into(), |name| name.to_string_lossy());
         Ok(Self {
@@ -195,28 +210,36 @@ fn plan(path: &Path) -> Result<(String, toml::Table), PlotError> {
     Ok((text, parsed))
 }
 
+/// A workload and the fault that befell it, empty for none.
+type Befallen = (String, String);
+
 fn workloads(
     dir: &ResultDir,
     runs: Vec<Run>,
     plan: &toml::Table,
 ) -> Result<Vec<Workload>, PlotError> {
     let looks = looks(runs.iter().map(|run| run.summary.policy.as_str()));
-    let mut by_workload: BTreeMap<String, BTreeMap<String, Vec<Run>>> = BTreeMap::new();
+    let mut by_workload: BTreeMap<Befallen, BTreeMap<String, Vec<Run>>> = BTreeMap::new();
     for run in runs {
-        let (workload, policy) = (run.summary.workload.clone(), run.summary.policy.clone());
-        by_workload.entry(workload).or_default().entry(policy).or_default().push(run);
+        let SummaryRow { workload, fault, policy, .. } = run.summary.clone();
+        by_workload.entry((workload, fault)).or_default().entry(policy).or_default().push(run);
     }
-    let workload = |(name, runs): (String, BTreeMap<String, Vec<Run>>)| {
+    let workload = |(befallen, runs): (Befallen, BTreeMap<String, Vec<Run>>)| {
         let mut runs: Vec<(String, Vec<Run>)> = runs.into_iter().collect();
         runs.sort_by(|(one, _), (other, _)| rank(one).cmp(&rank(other)));
-        workload(dir, name, runs, &looks, plan)
+        workload(dir, befallen, runs, &looks, plan)
     };
+    let mut by_workload: Vec<_> = by_workload.into_iter().collect();
+    by_workload.sort_by_cached_key(|((base, fault), _)| {
+        let place = (!fault.is_empty()).then(|| position(plan, base, fault));
+        (base.clone(), place, fault.clone())
+    });
     by_workload.into_iter().map(workload).collect()
 }
 
 fn workload(
     dir: &ResultDir,
-    name: String,
+    (base, fault): Befallen,
     runs: Vec<(String, Vec<Run>)>,
     looks: &BTreeMap<String, Look>,
     plan: &toml::Table,
@@ -234,8 +257,8 @@ fn workload(
         for run in runs.into_iter().filter(|run| run.cell() == main) {
             let calls = if pooled { by_endpoint(&run, &pools) } else { by_server(&run) };
             let response = hgrm::read(&dir.histogram(&run.summary.key(), "response"))?;
-            let Run { summary, timeline, .. } = run;
-            trials.push(Trial { summary, response, timeline, calls });
+            let Run { summary, timeline, phases, windows, .. } = run;
+            trials.push(Trial { summary, response, timeline, calls, phases, windows });
         }
         if !trials.is_empty() {
             policies.push(PolicyRuns { look: looks[&policy], policy, trials });
@@ -244,8 +267,10 @@ fn workload(
     let trials = policies.iter().flat_map(|runs| &runs.trials);
     let servers: BTreeSet<&str> =
         trials.flat_map(|trial| trial.calls.iter().map(|row| row.server.as_str())).collect();
-    let slow = Slow::of(plan, &name, &Vec::from_iter(servers));
-    Ok(Workload { name, policies, cells, pooled, slow })
+    let slow = Slow::of(plan, &base, &Vec::from_iter(servers));
+    let name = if fault.is_empty() { base.clone() } else { format!("{base}/{fault}") };
+    let told = told(plan, &base, &fault, main.servers);
+    Ok(Workload { name, base, fault, told, policies, cells, pooled, slow })
 }
 
 /// The pools behind a gateway are the banks'; how its own pool is shared out is another question.

@@ -56,6 +56,21 @@ impl Frame {
         Self { title, subtitle: reading.to_owned(), footer, content }
     }
 
+    /// For a figure that sets workloads beside each other; the setting is the first one's.
+    pub(crate) fn of_workloads(
+        title: String,
+        reading: &str,
+        workloads: &[&Workload],
+        machine: &Machine,
+        content: f64,
+    ) -> Self {
+        let trials = workloads.iter().flat_map(|workload| workload.trials());
+        let rows: Vec<&SummaryRow> = trials.map(|trial| &trial.summary).collect();
+        let setting = workloads.first().map(|workload| Cell::of(workload.first()).described());
+        let subtitle = format!("{} · {reading}", setting.unwrap_or_default());
+        Self { title, subtitle, footer: wrap(&facts(&rows, machine)), content }
+    }
+
     /// Around anything, with the facts that one must know to judge it.
     pub(crate) fn with_facts(title: String, reading: &str, facts: &[String], content: f64) -> Self {
         Self { title, subtitle: reading.to_owned(), footer: wrap(facts), content }

@@ -7,14 +7,17 @@ use std::fmt::Write as _;
 
 use super::{
     data::{Cell, Sweep, Workload},
+    faults::{standing, wording},
     findings::{Standing, headline, on_errors, standings},
     frame::EVIDENCE,
     numbers::{quantity, time},
     style::{Tone, hex, tones},
 };
 use crate::results::Machine;
+use phases::phases;
 use table::table;
 
+mod phases;
 mod table;
 
 /// A chart as the report shows it.
@@ -41,18 +44,30 @@ impl<'a> Section<'a> {
         let of_cell = |cell: Cell| (cell, standings(&workload.rows_of(cell)));
         let cells: Vec<(Cell, Vec<Standing>)> =
             workload.all_cells().into_iter().map(of_cell).collect();
-        let (main, ranked) = &cells[0];
-        let named = (cells.len() > 1).then(|| main.described());
-        let mut headline = headline(&workload.name, named.as_deref(), ranked);
-        if let Some(best) = ranked.first().filter(|best| best.p99_us.is_some() && best.serves()) {
-            headline += &workload.slow.treatment(workload, &best.policy);
-        }
+        let headline = match standing::span(workload) {
+            Some(_) => {
+                let standings = standing::standings(workload);
+                wording::headline(&workload.name, &workload.told, &standings)
+            }
+            None => answer(workload, &cells),
+        };
         Self { workload, cells, headline, charts: Vec::new() }
     }
 
     pub(crate) fn chart(&mut self, chart: Chart) {
         self.charts.push(chart);
     }
+}
+
+/// Which policy serves the main cell best.
+fn answer(workload: &Workload, cells: &[(Cell, Vec<Standing>)]) -> String {
+    let (main, ranked) = &cells[0];
+    let named = (cells.len() > 1).then(|| main.described());
+    let mut answer = headline(&workload.name, named.as_deref(), ranked);
+    if let Some(best) = ranked.first().filter(|best| best.p99_us.is_some() && best.serves()) {
+        answer += &workload.slow.treatment(workload, &best.policy);
+    }
+    answer
 }
 
 /// Text as HTML, in elements and in quoted attributes.
@@ -72,9 +87,13 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 /// The whole file.
-pub(crate) fn page(sweep: &Sweep, sections: &[Section<'_>]) -> String {
+pub(crate) fn page(sweep: &Sweep, overviews: &[Chart], sections: &[Section<'_>]) -> String {
     let name = escape(&sweep.name);
     let mut body = String::new();
+    if !overviews.is_empty() {
+        let figures: String = overviews.iter().map(figure).collect();
+        body += &format!("<section>\n<h2>All faults</h2>\n{figures}</section>\n");
+    }
     for section in sections {
         body += &render(section);
     }
@@ -167,13 +186,17 @@ fn render(section: &Section<'_>) -> String {
             " The verdict and most charts are about this one of {all} cells; the table has all."
         ),
     };
+    let table = match standing::span(section.workload) {
+        Some(_) => phases(section.workload),
+        None => table(section.workload, &section.cells),
+    };
     let mut html = format!(
         "<section>\n<h2>{}</h2>\n<p class=\"setting\">{}, {} measured per run.{}{others}</p>\n{}",
         escape(&section.workload.name),
         Cell::of(first).described(),
         seconds(first.duration_s),
         escape(&slow),
-        table(section.workload, &section.cells)
+        table
     );
     if let Some(errors) = on_errors(&section.cells[0].1) {
         let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(&errors));
@@ -240,7 +263,7 @@ runs are drawn but left out of medians and rankings.</dd>
 </details>
 <p class="links">Data: <a href="summary.csv">summary.csv</a> <a href="servers.csv">servers.csv</a>
 <a href="endpoints.csv">endpoints.csv</a> <a href="timeline.csv">timeline.csv</a>
-<a href="machine.json">machine.json</a> <a href="plan.toml">plan.toml</a>
+{faults}<a href="machine.json">machine.json</a> <a href="plan.toml">plan.toml</a>
 <a href="histograms/">histograms</a></p>
 </section>
 "##,
@@ -252,6 +275,11 @@ runs are drawn but left out of medians and rankings.</dd>
         fsync_p50 = time(fsync_us_p50 as f64),
         fsync_p99 = time(fsync_us_p99 as f64),
         plan = escape(&sweep.plan),
+        faults = match sweep.workloads.iter().any(|workload| standing::span(workload).is_some()) {
+            true =>
+                "<a href=\"phases.csv\">phases.csv</a> <a href=\"windows.csv\">windows.csv</a> ",
+            false => "",
+        },
     )
 }
 

@@ -1,8 +1,8 @@
 //! Colours, dashes, markers and type: how everything in a report looks.
 //!
-//! Each policy has one look in all charts and tables. The hues are Okabe and Ito's (Color Universal
-//! Design, 2008), which stay apart under every common colour blindness; a dash pattern and a marker
-//! say the same without colour. Every tone has a twin for dark pages, which the report swaps in.
+//! Each policy has one look in all charts and tables. The hues of the first three and of the spare ones
+//! are Okabe and Ito's (Color Universal Design, 2008), which stay apart under every common colour
+//! blindness; a dash pattern and a marker say the same without colour. Every tone has a twin for dark pages, which the report swaps in.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +50,8 @@ pub(crate) const INK: Tone = Tone::new(0x1B2128, 0xE8EBEE);
 pub(crate) const SOFT_INK: Tone = Tone::new(0x56606B, 0xA5AFBA);
 pub(crate) const AXIS: Tone = Tone::new(0x9AA3AD, 0x5F6975);
 pub(crate) const GRID: Tone = Tone::new(0xE6E9ED, 0x2A3038);
+/// Behind the time that a fault lasts.
+pub(crate) const SPAN: Tone = Tone::new(0xFBF0DA, 0x332B1C);
 pub(crate) const TARGET: Tone = Tone::new(0x3A424C, 0xC6CDD5);
 pub(crate) const INVALID: Tone = Tone::new(0xB3261E, 0xE5534B);
 pub(crate) const SATURATED: Tone = Tone::new(0x8A5A00, 0xC98A1B);
@@ -78,10 +80,16 @@ const fn look(light: u32, dark: u32, dashes: &'static [f64], marker: Marker) -> 
 }
 
 /// The known policies in the order in which charts and tables show them. The rest follow by name.
-const KNOWN: [(&str, Look); 3] = [
+const KNOWN: [(&str, Look); 9] = [
     ("pick_first", look(0xD55E00, 0xE8792B, &[2.5, 3.5], Marker::Diamond)),
     ("round_robin", look(0x0072B2, 0x4AA3DB, &[9.0, 4.0], Marker::Square)),
     ("least_load", look(0x009E73, 0x1DBE90, &[], Marker::Disc)),
+    ("least_request", look(0x8E4EC6, 0xB283E0, &[6.0, 3.0], Marker::Triangle)),
+    ("weighted_round_robin", look(0x3D5AD6, 0x8397F0, &[12.0, 3.0, 3.0, 3.0], Marker::Square)),
+    ("peak_ewma", look(0xB07A00, 0xD6A437, &[4.0, 2.5], Marker::Diamond)),
+    ("prequal", look(0xC2256B, 0xE56A9F, &[10.0, 2.5], Marker::Disc)),
+    ("ring_hash", look(0x7B5141, 0xB98C79, &[2.0, 2.0, 7.0, 2.0], Marker::Triangle)),
+    ("random", look(0x707B87, 0x97A2AE, &[1.5, 3.5], Marker::Square)),
 ];
 
 /// For policies that have no look of their own.
@@ -132,7 +140,7 @@ pub(crate) fn rank(policy: &str) -> (usize, &str) {
 /// Every tone a figure may hold.
 pub(crate) fn tones() -> Vec<Tone> {
     let policies = KNOWN.iter().map(|(_, look)| look.tone).chain(SPARE.iter().map(|l| l.tone));
-    [PAGE, INK, SOFT_INK, AXIS, GRID, TARGET, INVALID, SATURATED, STAMP_INK]
+    [PAGE, INK, SOFT_INK, AXIS, GRID, SPAN, TARGET, INVALID, SATURATED, STAMP_INK]
         .into_iter()
         .chain(policies.flat_map(|tone| [tone, tone.tint()]))
         .collect()

@@ -1,5 +1,6 @@
 //! Whole results directories, made up and deterministic, drawn and broken.
 
+mod faults;
 mod findings;
 mod fixture;
 mod pieces;

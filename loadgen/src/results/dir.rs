@@ -49,6 +49,16 @@ impl ResultDir {
         self.0.join("timeline.csv")
     }
 
+    /// `phases.csv`, rows of [`super::PhaseRow`]; only where a plan has faults.
+    pub fn phases(&self) -> PathBuf {
+        self.0.join("phases.csv")
+    }
+
+    /// `windows.csv`, rows of [`super::WindowRow`]; only where a plan has faults.
+    pub fn windows(&self) -> PathBuf {
+        self.0.join("windows.csv")
+    }
+
     /// `histograms/`, HdrHistogram's percentile text, `.hgrm`.
     pub fn histograms(&self) -> PathBuf {
         self.0.join("histograms")

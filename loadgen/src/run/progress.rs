@@ -1,8 +1,11 @@
 //! How far a run has come, for whoever watches it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
 };
 
 /// How far a run has come, warm-up included. Clones count together.
@@ -14,9 +17,15 @@ struct Counts {
     sent: AtomicU64,
     done: AtomicU64,
     errors: AtomicU64,
+    origin: OnceLock<Instant>,
 }
 
 impl Progress {
+    /// When the run began, its connections made; times of its schedule count from here.
+    pub fn origin(&self) -> Option<Instant> {
+        self.0.origin.get().copied()
+    }
+
     /// Calls given to a connection.
     pub fn sent(&self) -> u64 {
         self.0.sent.load(Relaxed)
@@ -36,6 +45,11 @@ impl Progress {
     pub fn in_flight(&self) -> u64 {
         let done = self.done();
         self.sent().saturating_sub(done)
+    }
+
+    pub(super) fn begin(&self, origin: Instant) {
+        // Of one run; the first is the only one.
+        let _ = self.0.origin.set(origin);
     }
 
     pub(super) fn count_sent(&self) {

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+
+mod phases;
+
 use crate::results::RunRow;
 use crate::samples::{Counters, Ended, ErrorKind, InFlight, Layout, Outcome, Recorder, histogram};
 
@@ -187,6 +190,7 @@ fn key() -> RunKey {
         clients: 128,
         servers: 3,
         rate: 1_000,
+        fault: String::new(),
         trial: 1,
     }
 }

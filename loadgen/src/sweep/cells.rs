@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use super::plan::{Plan, WorkloadPlan};
+use super::plan::{FaultPlan, Plan, WorkloadPlan};
 use crate::results::RunKey;
 
 /// Runs that share a fleet.
@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) key: RunKey,
     /// Offered calls per second; `None` is the closed loop.
     pub(super) rate: Option<f64>,
+    /// What befalls the fleet.
+    pub(super) fault: Option<FaultPlan>,
     /// Seeds its schedule and its calls.
     pub(super) seed: u64,
 }
@@ -71,19 +73,22 @@ pub(super) fn check_distinct(plan: &Plan) -> Result<(), String> {
 
 fn block(plan: &Plan, workload: &WorkloadPlan, servers: u32, trial: u32) -> Vec<Run> {
     let mut runs = Vec::new();
-    for rate in workload.offered() {
-        for clients in &plan.clients {
-            for policy in &plan.policies {
-                let key = RunKey {
-                    workload: workload.label().to_owned(),
-                    policy: policy.clone(),
-                    clients: *clients,
-                    servers: servers * workload.banks,
-                    rate: rate.unwrap_or(0.0).round() as u64,
-                    trial,
-                };
-                let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(trial));
-                runs.push(Run { key, rate, seed });
+    for fault in workload.befalling() {
+        for rate in workload.offered() {
+            for clients in &plan.clients {
+                for policy in &plan.policies {
+                    let key = RunKey {
+                        workload: workload.label().to_owned(),
+                        policy: policy.clone(),
+                        clients: *clients,
+                        servers: servers * workload.banks,
+                        rate: rate.unwrap_or(0.0).round() as u64,
+                        fault: fault.map_or("", FaultPlan::label).to_owned(),
+                        trial,
+                    };
+                    let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(trial));
+                    runs.push(Run { key, rate, fault: fault.cloned(), seed });
+                }
             }
         }
     }

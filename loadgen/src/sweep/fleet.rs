@@ -17,6 +17,8 @@ use crate::workload::AccountBook;
 
 /// How long the calls of the last run may take to end, and holds to be released.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the balancer may take to find every server ready again after a fault.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The members yield to the generator: who measures is scheduled before what is measured.
 const MEMBERS_NICENESS: i32 = 5;
 
@@ -71,6 +73,7 @@ async fn one_run(
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     for repeat in 0.. {
+        fleet.until_ready(READY_TIMEOUT).await?;
         fleet.set_policy(&run.key.policy).await?;
         fleet.until_idle(SETTLE_TIMEOUT).await?;
         let done = session.summary().len();
@@ -121,6 +124,7 @@ fn spec(
     spec.plaintext = plan.plaintext;
     spec.report_interval = plan.report_interval;
     spec.balancer_threads = plan.balancer_threads;
+    spec.allow_faults = !group.workload.faults.is_empty();
     spec.seed = plan.seed;
     spec.niceness = MEMBERS_NICENESS;
     Ok(spec)

@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use strife_fleet::{Fleet, PoolCalls};
+use strife_fleet::{EndpointCalls, Fleet, PoolCalls};
 use strife_runtime::{Failure, Role, Security, Shutdown, TlsArgs, load::process_cpu_time};
 
 use super::{
     cells::{Group, Run},
+    faults::Injection,
     plan::{Plan, WorkloadKind},
     session::Measured,
 };
@@ -40,6 +41,8 @@ pub(super) struct Target {
     servers: Vec<String>,
     /// From `host:port` to the name in the fleet.
     names: HashMap<String, String>,
+    /// Whose server a fault befalls.
+    first_bank: String,
 }
 
 #[derive(Clone)]
@@ -58,12 +61,13 @@ impl Target {
     ) -> Result<Self, Failure> {
         let unusable = |error: accounts::AccountsError| Failure::new(error.to_string());
         let banks = group.workload.bank_specs(group.servers);
+        let first_bank = banks[0].name.clone();
         let (calls, servers) = match group.workload.kind {
             WorkloadKind::Bank => {
-                let first = banks[0].name.clone();
-                let servers = (1..=group.servers).map(|number| format!("{first}-{number}"));
+                let servers = (1..=group.servers).map(|number| format!("{first_bank}-{number}"));
                 let servers = servers.collect();
-                (Calls::Bank(book.banks(&[first]).map_err(unusable)?), servers)
+                let accounts = book.banks(std::slice::from_ref(&first_bank)).map_err(unusable)?;
+                (Calls::Bank(accounts), servers)
             }
             WorkloadKind::Payments => {
                 (Calls::Payments(book.owned().map_err(unusable)?), vec!["gateway".to_owned()])
@@ -79,6 +83,7 @@ impl Target {
             security: Security::load(&tls, Role::Loadgen, "1")?,
             servers,
             names: names.collect(),
+            first_bank,
         })
     }
 
@@ -92,7 +97,7 @@ impl Target {
             length: Length::For(plan.duration),
             timeout: plan.timeout,
             seed: run.seed,
-            slice: slice(run.rate),
+            slice: if run.fault.is_some() { summary::SLICE } else { slice(run.rate) },
             ..RunConfig::new(&self.address, self.security.clone())
         }
     }
@@ -130,28 +135,52 @@ pub(super) async fn measure(
         move || run::run(&config, &|seed| calls.workload(seed, nonce), &progress, &stop)
     });
     let mut watch = Watch::new(plan.warmup, plan.duration);
-    let samples = loop {
+    let mut injection =
+        run.fault.as_ref().map(|fault| Injection::new(plan, fault, &target.first_bank));
+    let ended = loop {
         tokio::select! {
-            driven = &mut driving => break driven,
+            driven = &mut driving => break Ok(Some(driven)),
             () = watch.next() => {
                 show(watch.started.elapsed(), &progress);
                 if let Err(died) = watch.look(fleet).await {
-                    stop.request();
-                    let _ = driving.await;
-                    return Err(died);
+                    break Err(died);
                 }
             }
-            () = shutdown.requested() => {
-                stop.request();
-                let _ = driving.await;
-                return Ok(None);
+            () = due(injection.as_ref(), &progress) => {
+                let acted = match &mut injection {
+                    Some(injection) => injection.act(fleet, &progress).await,
+                    None => Ok(()),
+                };
+                if let Err(failed) = acted {
+                    break Err(failed);
+                }
             }
+            () = shutdown.requested() => break Ok(None),
+        }
+    };
+    if let Some(injection) = &mut injection {
+        injection.undo(fleet).await?;
+    }
+    let driven = match ended {
+        Ok(Some(driven)) => driven,
+        failed_or_stopped => {
+            stop.request();
+            let _ = driving.await;
+            return failed_or_stopped.map(|_| None);
         }
     };
     let samples: Result<Samples, RunError> =
-        samples.map_err(|error| Failure::new(format!("the load generator failed: {error}")))?;
+        driven.map_err(|error| Failure::new(format!("the load generator failed: {error}")))?;
     fleet.check_alive()?;
-    Ok(Some(rows(run, target, samples?, &watch.seen(fleet).await?)))
+    Ok(Some(rows(run, target, samples?, &watch.seen(fleet).await?, injection.as_ref())))
+}
+
+/// Sleeps until there is something to do to the fleet; for ever if there never is.
+async fn due(injection: Option<&Injection>, progress: &Progress) {
+    match injection {
+        Some(injection) => injection.due(progress).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Differs between any two runs, so that payment ids never repeat on one store.
@@ -233,12 +262,20 @@ impl Watch {
     }
 }
 
-fn rows(run: &Run, target: &Target, mut samples: Samples, seen: &Seen) -> Measured {
+fn rows(
+    run: &Run,
+    target: &Target,
+    mut samples: Samples,
+    seen: &Seen,
+    injection: Option<&Injection>,
+) -> Measured {
     for server in &mut samples.servers {
-        if let Some(name) = target.names.get(&server.name) {
-            server.name.clone_from(name);
+        let added = injection.and_then(|injection| injection.added(&server.name));
+        if let Some(name) = target.names.get(&server.name).map(String::as_str).or(added) {
+            server.name = name.to_owned();
         }
     }
+    let fault = injection.map(Injection::times);
     let endpoints = endpoint_rows(run, seen);
     let mut summary = summary::summarize(&samples, run.rate, &target.servers);
     if matches!(target.calls, Calls::Payments(_)) {
@@ -250,6 +287,8 @@ fn rows(run: &Run, target: &Target, mut samples: Samples, seen: &Seen) -> Measur
         summary: row,
         servers: summary::server_rows(&run.key, &samples, &target.servers),
         timeline: summary::timeline_rows(&run.key, &samples),
+        phases: fault.map(|f| summary::phase_rows(&run.key, &samples, &f)).unwrap_or_default(),
+        windows: fault.map(|_| summary::window_rows(&run.key, &samples)).unwrap_or_default(),
         histograms: vec![
             ("response", hgrm::percentile_text(&samples.response())),
             ("service", hgrm::percentile_text(&samples.service())),
@@ -263,13 +302,15 @@ fn endpoint_rows(run: &Run, seen: &Seen) -> Vec<EndpointRow> {
     let mut rows = Vec::new();
     for pool in &seen.last {
         let before = seen.first.iter().find(|before| before.pool == pool.pool);
-        let since = |index: usize, of: fn(&strife_fleet::EndpointCalls) -> u64| {
-            let before = before.and_then(|pool| pool.endpoints.get(index)).map_or(0, of);
-            of(&pool.endpoints[index]).saturating_sub(before)
+        let since = |endpoint: &EndpointCalls, of: fn(&EndpointCalls) -> u64| {
+            let earlier = before.and_then(|pool| {
+                pool.endpoints.iter().find(|earlier| earlier.address == endpoint.address)
+            });
+            of(endpoint).saturating_sub(earlier.map_or(0, of))
         };
-        let total: u64 = (0..pool.endpoints.len()).map(|index| since(index, |e| e.calls)).sum();
-        for (index, endpoint) in pool.endpoints.iter().enumerate() {
-            let calls = since(index, |endpoint| endpoint.calls);
+        let total: u64 = pool.endpoints.iter().map(|endpoint| since(endpoint, |e| e.calls)).sum();
+        for endpoint in &pool.endpoints {
+            let calls = since(endpoint, |endpoint| endpoint.calls);
             rows.push(EndpointRow {
                 workload: run.key.workload.clone(),
                 policy: run.key.policy.clone(),
@@ -278,10 +319,11 @@ fn endpoint_rows(run: &Run, seen: &Seen) -> Vec<EndpointRow> {
                 endpoint: endpoint.member.clone(),
                 calls,
                 share: if total == 0 { 0.0 } else { calls as f64 / total as f64 },
-                failed: since(index, |endpoint| endpoint.failed),
+                failed: since(endpoint, |endpoint| endpoint.failed),
                 clients: run.key.clients,
                 servers: run.key.servers,
                 offered_rps: run.key.rate as f64,
+                fault: run.key.fault.clone(),
             });
         }
     }

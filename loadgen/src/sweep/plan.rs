@@ -12,6 +12,10 @@ use strife_runtime::{
 
 use super::cells;
 
+mod faults;
+
+pub use faults::{FaultKind, FaultPlan};
+
 /// The plan that runs when none is named: about two minutes.
 pub const DEFAULT: &str = include_str!("../../plans/default.toml");
 
@@ -88,6 +92,9 @@ pub struct WorkloadPlan {
     /// Servers (numbered from 1, in every bank) that are slower, and by what factor.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub slow: BTreeMap<String, f64>,
+    /// What befalls the fleet while it is driven, one cell each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultPlan>,
 }
 
 /// What is called.
@@ -186,7 +193,7 @@ impl Plan {
         if self.workloads.is_empty() {
             return Err("no [[workloads]]; at least one is needed".to_owned());
         }
-        self.workloads.iter().try_for_each(WorkloadPlan::check)?;
+        self.workloads.iter().try_for_each(|workload| workload.check(self.duration))?;
         match self.runs() {
             0..=MAX_RUNS => cells::check_distinct(self),
             runs => Err(format!("{runs} runs are more than {MAX_RUNS}")),
@@ -196,7 +203,8 @@ impl Plan {
     /// How many runs the plan asks for.
     pub fn runs(&self) -> usize {
         let per_fleet = self.policies.len() * self.clients.len() * self.trials as usize;
-        let fleets = |w: &WorkloadPlan| w.servers.len() * w.rates.len().max(1);
+        let fleets =
+            |w: &WorkloadPlan| w.servers.len() * w.rates.len().max(1) * w.faults.len().max(1);
         self.workloads.iter().map(fleets).sum::<usize>() * per_fleet
     }
 }
@@ -216,7 +224,7 @@ impl WorkloadPlan {
         self.name.as_deref().unwrap_or(self.kind.as_str())
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, duration: Duration) -> Result<(), String> {
         check_list("servers", &self.servers)?;
         if !identity::is_name(self.label()) {
             return Err(format!(
@@ -246,6 +254,7 @@ impl WorkloadPlan {
         if self.accounts < 2 {
             return Err("accounts must be at least 2".to_owned());
         }
+        self.check_faults(duration)?;
         let most = self.servers.iter().max().copied().unwrap_or(0);
         for (server, factor) in &self.slow {
             if !server.parse().is_ok_and(|number: u32| (1..=most).contains(&number)) {
@@ -258,6 +267,29 @@ impl WorkloadPlan {
             }
         }
         Ok(())
+    }
+
+    fn check_faults(&self, duration: Duration) -> Result<(), String> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        if self.rates.is_empty() {
+            let why = "faults need rates: a closed loop waits for a server that does not answer";
+            return Err(why.to_owned());
+        }
+        let labels: Vec<&str> = self.faults.iter().map(FaultPlan::label).collect();
+        check_list("faults", &labels)?;
+        let fewest = self.servers.iter().min().copied().unwrap_or(0);
+        self.faults.iter().try_for_each(|fault| fault.check(duration, fewest))
+    }
+
+    /// What befalls the fleet, cell by cell; `None` is nothing.
+    pub fn befalling(&self) -> Vec<Option<&FaultPlan>> {
+        if self.faults.is_empty() {
+            return vec![None];
+        }
+        let is_one = |fault: &&FaultPlan| fault.kind != FaultKind::None;
+        self.faults.iter().map(|fault| Some(fault).filter(is_one)).collect()
     }
 
     /// The banks of this workload's fleet with that many servers each.
@@ -323,6 +355,14 @@ servers = [2]
         check(("banks = 1", "banks = 1\nservice_time = \"5 parsecs\""), "is not a service time");
         check(("banks = 1", "banks = 1\nslow = { 1 = 5000.0 }"), "between 0.01 and 1000");
         check(("[100]", "[0.3, 0.4]"), "cannot be told apart");
+        let fault = "servers = [2]\n[[workloads.faults]]\nkind = \"kill\"\n";
+        check(("servers = [2]", fault), "fault `kill`: at must be");
+        let fault = format!("{fault}at = \"1s\"\nfor = \"1s\"\n");
+        check(("servers = [2]", &format!("{fault}{}", &fault[14..])), "names \"kill\" twice");
+        check(
+            ("rates = [100]\nbanks = 1\nservers = [2]", &format!("banks = 1\n{fault}")),
+            "need rates",
+        );
     }
 
     #[test]

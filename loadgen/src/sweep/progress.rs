@@ -88,5 +88,5 @@ impl Bar {
 
 fn name(run: &Run) -> String {
     let key = &run.key;
-    format!("{} {} {}c {}s", key.workload, key.policy, key.clients, key.servers)
+    format!("{} {} {}c {}s", key.of(), key.policy, key.clients, key.servers)
 }

@@ -10,8 +10,8 @@ use strife_runtime::Failure;
 
 use super::plan::Plan;
 use crate::results::{
-    EndpointRow, Machine, ResultDir, ResultsError, RunKey, RunRow, ServerRow, SummaryRow,
-    TimelineRow, read_rows, write_rows, write_whole,
+    EndpointRow, Machine, PhaseRow, ResultDir, ResultsError, RunKey, RunRow, ServerRow, SummaryRow,
+    TimelineRow, WindowRow, read_rows, write_rows, write_whole,
 };
 
 /// Stands in the directory while a sweep writes to it.
@@ -24,6 +24,8 @@ pub(super) struct Session {
     servers: Vec<ServerRow>,
     endpoints: Vec<EndpointRow>,
     timeline: Vec<TimelineRow>,
+    phases: Vec<PhaseRow>,
+    windows: Vec<WindowRow>,
     books: Vec<String>,
     /// Held while we write, so that a second sweep into the same place is refused.
     _lock: File,
@@ -35,6 +37,10 @@ pub(super) struct Measured {
     pub(super) servers: Vec<ServerRow>,
     pub(super) endpoints: Vec<EndpointRow>,
     pub(super) timeline: Vec<TimelineRow>,
+    /// Empty unless a fault befell the fleet.
+    pub(super) phases: Vec<PhaseRow>,
+    /// Empty unless a fault befell the fleet.
+    pub(super) windows: Vec<WindowRow>,
     /// By kind (`response`, `service`, `send_lag`), HdrHistogram's percentile text.
     pub(super) histograms: Vec<(&'static str, String)>,
 }
@@ -72,6 +78,8 @@ impl Session {
             servers: read_rows(&dir.servers()).map_err(unreadable)?,
             endpoints: read_rows(&dir.endpoints()).map_err(unreadable)?,
             timeline: read_rows(&dir.timeline()).map_err(unreadable)?,
+            phases: read_rows(&dir.phases()).map_err(unreadable)?,
+            windows: read_rows(&dir.windows()).map_err(unreadable)?,
             books: Vec::new(),
             _lock: lock,
             dir,
@@ -87,6 +95,8 @@ impl Session {
         self.servers.retain(|row| whole.contains(&row.key()));
         self.endpoints.retain(|row| whole.contains(&row.key()));
         self.timeline.retain(|row| whole.contains(&row.key()));
+        self.phases.retain(|row| whole.contains(&row.key()));
+        self.windows.retain(|row| whole.contains(&row.key()));
     }
 
     /// Whether a run is already measured.
@@ -137,10 +147,16 @@ impl Session {
         self.servers.extend(measured.servers);
         self.endpoints.extend(measured.endpoints);
         self.timeline.extend(measured.timeline);
+        self.phases.extend(measured.phases);
+        self.windows.extend(measured.windows);
         self.summary.push(measured.summary);
         write_rows(&self.dir.servers(), &self.servers).map_err(unwritable)?;
         write_rows(&self.dir.endpoints(), &self.endpoints).map_err(unwritable)?;
         write_rows(&self.dir.timeline(), &self.timeline).map_err(unwritable)?;
+        if !self.phases.is_empty() {
+            write_rows(&self.dir.phases(), &self.phases).map_err(unwritable)?;
+            write_rows(&self.dir.windows(), &self.windows).map_err(unwritable)?;
+        }
         write_rows(&self.dir.summary(), &self.summary).map_err(unwritable)
     }
 
@@ -187,6 +203,8 @@ fn remove_results(dir: &ResultDir) -> std::io::Result<()> {
         dir.servers(),
         dir.endpoints(),
         dir.timeline(),
+        dir.phases(),
+        dir.windows(),
         dir.report(),
     ];
     for file in files.iter().filter(|file| file.exists()) {

@@ -1,6 +1,6 @@
 //! The result table a sweep prints: one line per cell, the median of its trials and their range.
 
-use crate::results::{RunRow, SummaryRow};
+use crate::results::{RunKey, RunRow, SummaryRow};
 
 const HEAD: [&str; 10] = [
     "workload",
@@ -21,8 +21,7 @@ pub(super) fn table(rows: &[SummaryRow], policies: &[String]) -> String {
     for row in rows {
         let same = |cell: &SummaryRow| {
             let (a, b) = (cell.key(), row.key());
-            (a.workload, a.policy, a.clients, a.servers, a.rate)
-                == (b.workload, b.policy, b.clients, b.servers, b.rate)
+            RunKey { trial: 0, ..a } == RunKey { trial: 0, ..b }
         };
         match cells.iter_mut().find(|(cell, _)| same(cell)) {
             Some((_, trials)) => trials.push(row),
@@ -32,7 +31,7 @@ pub(super) fn table(rows: &[SummaryRow], policies: &[String]) -> String {
     cells.sort_by_key(|(cell, _)| {
         let key = cell.key();
         let policy = policies.iter().position(|policy| *policy == key.policy);
-        (key.workload, key.servers, key.rate, key.clients, policy)
+        (key.workload, key.fault, key.servers, key.rate, key.clients, policy)
     });
     if cells.is_empty() {
         return String::new();
@@ -55,7 +54,7 @@ fn line(cell: &SummaryRow, trials: &[&SummaryRow]) -> Vec<String> {
         jain.push_str("  SATURATED");
     }
     vec![
-        cell.workload.clone(),
+        cell.key().of(),
         cell.policy.clone(),
         cell.clients.to_string(),
         cell.servers.to_string(),

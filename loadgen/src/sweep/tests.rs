@@ -47,6 +47,7 @@ pub(super) fn row(trial: u32) -> SummaryRow {
         attempts: 1,
         due: 500,
         errors_by_code: String::new(),
+        fault: String::new(),
     }
 }
 
@@ -63,12 +64,15 @@ fn measured(trial: u32) -> Measured {
         clients: 128,
         servers: 2,
         offered_rps: 100.0,
+        fault: String::new(),
     };
     Measured {
         summary: row(trial),
         servers: vec![server],
         endpoints: Vec::new(),
         timeline: Vec::new(),
+        phases: Vec::new(),
+        windows: Vec::new(),
         histograms: vec![("response", "text".to_owned())],
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::numbers::{count, counted};
-use crate::results::{EndpointRow, RunKey, RunRow, ServerRow, SummaryRow, TimelineRow};
+use crate::results::{
+    EndpointRow, PhaseRow, RunKey, RunRow, ServerRow, SummaryRow, TimelineRow, WindowRow,
+};
 
 /// Which cell of its policy a run belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +40,17 @@ pub(super) struct Run {
     pub(super) servers: Vec<ServerRow>,
     pub(super) endpoints: Vec<EndpointRow>,
     pub(super) timeline: Vec<TimelineRow>,
+    pub(super) phases: Vec<PhaseRow>,
+    pub(super) windows: Vec<WindowRow>,
+}
+
+/// The rows of every file but the summary.
+pub(super) struct Rows {
+    pub(super) servers: Vec<ServerRow>,
+    pub(super) endpoints: Vec<EndpointRow>,
+    pub(super) timeline: Vec<TimelineRow>,
+    pub(super) phases: Vec<PhaseRow>,
+    pub(super) windows: Vec<WindowRow>,
 }
 
 impl Run {
@@ -47,20 +60,18 @@ impl Run {
 }
 
 /// Every run of the summary with its rows of the other files, in the order of their keys.
-pub(super) fn runs(
-    summary: Vec<SummaryRow>,
-    servers: Vec<ServerRow>,
-    endpoints: Vec<EndpointRow>,
-    timeline: Vec<TimelineRow>,
-) -> Vec<Run> {
-    let (mut servers, mut endpoints, mut timeline) =
-        (by_run(servers), by_run(endpoints), by_run(timeline));
+pub(super) fn runs(summary: Vec<SummaryRow>, rows: Rows) -> Vec<Run> {
+    let (mut servers, mut endpoints) = (by_run(rows.servers), by_run(rows.endpoints));
+    let mut timeline = by_run(rows.timeline);
+    let (mut phases, mut windows) = (by_run(rows.phases), by_run(rows.windows));
     let runs = by_run(summary).into_iter().filter_map(|(key, mut rows)| {
         Some(Run {
             summary: rows.pop()?,
             servers: servers.remove(&key).unwrap_or_default(),
             endpoints: endpoints.remove(&key).unwrap_or_default(),
             timeline: timeline.remove(&key).unwrap_or_default(),
+            phases: phases.remove(&key).unwrap_or_default(),
+            windows: windows.remove(&key).unwrap_or_default(),
         })
     });
     runs.collect()

@@ -59,6 +59,7 @@ pub(super) fn workload_rows(workload: &str, policies: &[&str], clients: u32) -> 
             attempts: 1,
             due: CALLS,
             errors_by_code: if only { "UNAVAILABLE=100 timeout=20".into() } else { String::new() },
+            fault: String::new(),
         }
     };
     let trials = |policy: &&str| (1..=3).map(|trial| row(policy, trial)).collect::<Vec<_>>();
@@ -170,6 +171,7 @@ fn server_row(row: &SummaryRow, server: u32) -> Option<ServerRow> {
         clients: row.clients,
         servers: row.servers,
         offered_rps: row.offered_rps,
+        fault: row.fault.clone(),
     })
 }
 
@@ -188,6 +190,7 @@ fn endpoint_row(row: &SummaryRow, server: u32) -> EndpointRow {
         clients: row.clients,
         servers: row.servers,
         offered_rps: row.offered_rps,
+        fault: row.fault.clone(),
     }
 }
 
@@ -213,5 +216,6 @@ fn time_slice(row: &SummaryRow, slice: u32) -> TimelineRow {
         clients: row.clients,
         servers: row.servers,
         offered_rps: row.offered_rps,
+        fault: row.fault.clone(),
     }
 }

@@ -1,0 +1,71 @@
+//! A workload's table under a fault: a row per policy, its phases side by side.
+
+use std::fmt::Write as _;
+
+use super::{
+    super::{
+        data::Workload,
+        faults::{
+            standing::{FaultStanding, PhaseStanding, standings},
+            wording::back_means,
+        },
+        numbers::percent,
+        style::hex,
+    },
+    escape,
+};
+
+/// One row per policy.
+pub(super) fn phases(workload: &Workload) -> String {
+    const HEAD: [&str; 9] = [
+        "policy",
+        "p99 before, ms",
+        "during, ms",
+        "after, ms",
+        "back while it lasts",
+        "back after its end",
+        "failed before",
+        "during",
+        "after",
+    ];
+    let mut html = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
+    for title in HEAD {
+        let _ = write!(html, "<th scope=\"col\">{title}</th>");
+    }
+    html += "</tr></thead>\n<tbody>\n";
+    standings(workload).iter().for_each(|standing| html += &row(standing));
+    let _ = writeln!(
+        html,
+        "</tbody></table></div>\n<p class=\"note\">Medians over valid trials. {}. A dash: fewer than ten \
+         samples lie beyond.</p>",
+        escape(&capitalised(&back_means()))
+    );
+    html
+}
+
+fn row(standing: &FaultStanding<'_>) -> String {
+    let FaultStanding { before, during, after, .. } = standing;
+    let failed = |phase: &PhaseStanding| percent(phase.error_share());
+    let cells = [
+        before.p99_ms(),
+        during.p99_ms(),
+        after.p99_ms(),
+        during.back.text(),
+        after.back.text(),
+        failed(before),
+        failed(during),
+        failed(after),
+    ];
+    let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+    format!(
+        "<tr><th scope=\"row\"><svg class=\"swatch\" viewBox=\"0 0 10 10\" aria-hidden=\"true\">\
+         <rect width=\"10\" height=\"10\" rx=\"2\" fill=\"{}\"/></svg>{}</th>{cells}</tr>\n",
+        hex(standing.look.tone.light),
+        escape(standing.policy)
+    )
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
