@@ -43,6 +43,8 @@ pub(crate) struct Endpoint {
     pub(crate) failures: FailureRun,
     /// Written by the writer of its pool.
     pub(crate) ejections: CounterPer<EjectionCause, { EjectionCause::COUNT }>,
+    /// Whether it may be asked for its load over that connection, as far as is known.
+    serves_probes: AtomicBool,
     suspected: Notify,
     draining: AtomicBool,
     gone: AtomicBool,
@@ -77,6 +79,7 @@ impl Endpoint {
             channel: ArcSwapOption::empty(),
             failures,
             ejections: CounterPer::default(),
+            serves_probes: AtomicBool::new(true),
             suspected: Notify::new(),
             draining: AtomicBool::new(false),
             gone: AtomicBool::new(false),
@@ -121,7 +124,19 @@ impl Endpoint {
 
     /// For its health task only.
     pub(crate) fn set_channel(&self, channel: Option<Channel>) {
+        // Another connection may lead to another version of the server.
+        self.serves_probes.store(true, Relaxed);
         self.channel.store(channel.map(Arc::new));
+    }
+
+    /// Whether it may be asked for its load, as far as is known.
+    pub(crate) fn serves_probes(&self) -> bool {
+        self.serves_probes.load(Relaxed)
+    }
+
+    /// It does not answer probes: it is not asked again before it is connected to anew.
+    pub(crate) fn note_no_probes(&self) {
+        self.serves_probes.store(false, Relaxed);
     }
 
     /// A connection to it failed or ended: its health is checked at once.

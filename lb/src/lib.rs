@@ -24,6 +24,7 @@ mod metrics;
 mod operator;
 mod picks;
 mod pool;
+mod probes;
 mod records;
 mod replay;
 mod reports;

@@ -31,6 +31,8 @@ pub(crate) struct Pool {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Told when members or their health change; a picker made anew is no such change.
     changed: watch::Sender<()>,
+    /// Told when the policy is another.
+    switched: watch::Sender<()>,
     /// Where its members come from.
     sources: ArcSwap<Vec<Arc<SourceStatus>>>,
     unavailable: AtomicU64,
@@ -50,6 +52,7 @@ impl Pool {
             name: config.name.clone(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             changed: watch::Sender::new(()),
+            switched: watch::Sender::new(()),
             sources: ArcSwap::default(),
             unavailable: AtomicU64::new(0),
             metrics: PoolMetrics::default(),
@@ -86,11 +89,20 @@ impl Pool {
         self.changed.subscribe()
     }
 
-    /// For the one writer only. `is_change`: more than a picker made anew.
-    pub(crate) fn publish(&self, snapshot: Snapshot, is_change: bool) {
-        self.snapshot.store(Arc::new(snapshot));
-        if is_change {
+    /// Told when the policy is another.
+    pub(crate) fn policy_switches(&self) -> watch::Receiver<()> {
+        self.switched.subscribe()
+    }
+
+    /// For the one writer only.
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        let new = Arc::new(snapshot);
+        let old = self.snapshot.swap(new.clone());
+        if !Arc::ptr_eq(&old.members, &new.members) {
             self.changed.send_replace(());
+        }
+        if !Arc::ptr_eq(&old.policy.policy, &new.policy.policy) {
+            self.switched.send_replace(());
         }
     }
 
@@ -159,7 +171,7 @@ impl Pool {
     /// Publishes these members without a writer.
     pub(crate) fn publish_members(&self, members: Vec<Member>) {
         let policy = self.snapshot().policy.clone();
-        self.publish(Snapshot::new(members.into(), policy, Duration::ZERO, 0), true);
+        self.publish(Snapshot::new(members.into(), policy, Duration::ZERO, 0));
     }
 }
 

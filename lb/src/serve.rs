@@ -24,6 +24,7 @@ use crate::{
     health::{HealthTask, PassiveTask},
     membership::{self, Making, Writer},
     metrics::{self, Metrics},
+    probes,
     records::Records,
     service,
 };
@@ -258,6 +259,7 @@ async fn watch(balancer: &Balancer, security: &Security, config: &Config) -> Wat
             told,
         };
         watched.beside.spawn(passive.run());
+        watched.beside.spawn(probes::run(pool.clone(), clock));
         let lease = config.membership.registration_lease;
         let registrations = Registrations::new(pool.clone(), writer.clone(), balancer.clock, lease);
         watched.beside.spawn(registrations.clone().expire());

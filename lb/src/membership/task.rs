@@ -108,7 +108,7 @@ impl Task {
                 }
                 () = sleep_until(refresh_at) => {
                     let snapshot = self.pool.snapshot().renewed(self.policy.clone(), self.clock.now());
-                    self.pool.publish(snapshot, false);
+                    self.pool.publish(snapshot);
                     refresh_at = self.next_refresh();
                 }
                 Some(_) = self.watches.join_next() => {}
@@ -155,14 +155,14 @@ impl Task {
         let now = self.clock.now();
         let snapshot = if mem::take(&mut self.is_changed) {
             let members = self.entries.iter().map(|entry| entry.member.clone()).collect();
-            Some((self.snapshot(members, now), true))
+            Some(self.snapshot(members, now))
         } else {
             let before = self.pool.snapshot();
             let is_same = Arc::ptr_eq(&before.policy.policy, &self.policy.policy);
-            (!is_same).then(|| (before.renewed(self.policy.clone(), now), false))
+            (!is_same).then(|| before.renewed(self.policy.clone(), now))
         };
-        if let Some((snapshot, is_change)) = snapshot {
-            self.pool.publish(snapshot, is_change);
+        if let Some(snapshot) = snapshot {
+            self.pool.publish(snapshot);
         }
         for answer in self.answers.drain(..) {
             // Nobody waits when who asked hung up.

@@ -133,7 +133,7 @@ fn the_page_shows_what_policies_go_by() {
     members[1].state = State::Ready;
     pool.publish_members(members);
     let renewed = pool.snapshot().renewed(pool::chosen("round_robin").unwrap(), Duration::ZERO);
-    pool.publish(renewed, false);
+    pool.publish(renewed);
     pool.count_unavailable();
     pool.metrics.policy_switches.increment();
     let now = balancer.clock.now();

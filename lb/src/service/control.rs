@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use strife_proto::lb::v1::{
-    DrainServerRequest, DrainServerResponse, EndpointState, EndpointStatus, PoolStatus,
-    SetPolicyRequest, SetPolicyResponse, SourceStatus, StatusRequest, StatusResponse,
+    DrainServerRequest, DrainServerResponse, EndpointState, EndpointStatus, OrcaStatus, PoolStatus,
+    ReportCount, SetPolicyRequest, SetPolicyResponse, SourceStatus, StatusRequest, StatusResponse,
     WatchPicksRequest, load_balancer_admin_server::LoadBalancerAdmin,
 };
 use strife_runtime::{Caller, Shutdown};
@@ -16,7 +16,7 @@ use crate::{
     discovery::{self, Said},
     error::LbError,
     membership::{Drain, Writer},
-    metrics::{EjectionCause, Label},
+    metrics::{EjectionCause, Label, ReportChannel},
     operator::{Drained, Operator},
     pool::Pool,
     snapshot::{Member, State},
@@ -126,7 +126,24 @@ fn endpoint_status(member: &Member, now: Duration) -> EndpointStatus {
         last_error: member.reason(now),
         ejected_for_ms: member.ejection.map(|one| one.until.saturating_sub(now).as_millis() as u64),
         ejections: EjectionCause::ALL.iter().map(|one| member.endpoint.ejections.get(*one)).sum(),
+        reports: ReportChannel::ALL
+            .iter()
+            .filter_map(|channel| report_count(member, *channel))
+            .collect(),
+        orca: load.last_orca().map(|orca| OrcaStatus {
+            age_ms: age_ms(orca.received_at),
+            utilization: orca.utilization,
+            rps: orca.rps,
+            eps: orca.eps,
+        }),
     }
+}
+
+fn report_count(member: &Member, channel: ReportChannel) -> Option<ReportCount> {
+    let [accepted, out_of_sequence, invalid] = member.endpoint.reports(channel);
+    let channel = channel.as_str().to_owned();
+    let count = ReportCount { channel, accepted, out_of_sequence, invalid };
+    (accepted + out_of_sequence + invalid > 0).then_some(count)
 }
 
 fn state(member: &Member) -> EndpointState {

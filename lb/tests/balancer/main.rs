@@ -17,6 +17,7 @@ mod look_aside;
 mod name_server;
 mod picks;
 mod registration;
+mod reports;
 mod resets;
 mod routing;
 mod stalls;
