@@ -8,6 +8,11 @@ use crate::{
     member::Recipe,
 };
 
+/// Methods of a bank that change nothing, so that the balancer may send their calls again to another
+/// server. No write is among them, though a bank knows a transaction that it has seen: whoever sends it
+/// decides that it is sent again, and until when, not who passes it on.
+const READS: [&str; 3] = ["ValidateAccount", "GetAccountBalance", "GetTotals"];
+
 impl Fleet {
     fn recipe(&self, name: &str, arguments: Vec<String>) -> Recipe {
         let spec = self.spec();
@@ -79,6 +84,9 @@ impl Fleet {
             let more = if self.spec().allow_faults { ",register:" } else { "" };
             let pool = format!("{}={}{more}", bank.pool(), servers.join(","));
             arguments.extend(flags(&["--pool", &pool]));
+            let reads =
+                READS.map(|method| format!("/strife.bank.v1.BankService/{method}")).join(",");
+            arguments.extend(flags(&["--idempotent", &format!("{}={reads}", bank.pool())]));
         }
         if self.spec().gateway {
             arguments.extend(flags(&["--pool", &format!("gateway={}", self.address(GATEWAY)?)]));

@@ -6,6 +6,7 @@ mod health;
 pub mod limits;
 mod membership;
 pub mod observe;
+mod route;
 mod source;
 
 use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
@@ -21,6 +22,7 @@ pub use self::{
     limits::{LimitArgs, Limits},
     membership::{Membership, MembershipArgs},
     observe::{Observe, ObserveArgs},
+    route::{MethodPattern, RouteConfig},
     source::SourceConfig,
 };
 use crate::error::LbError;
@@ -82,6 +84,11 @@ pub struct LbArgs {
     /// are asked once a connection. 0s: never.
     #[arg(long, default_value = "1s", value_parser = parse::duration, value_name = "TIME")]
     pub orca_interval: Duration,
+    /// Methods of a pool that may run twice without harm, as /package.Service/Method or
+    /// /package.Service/*: a call of theirs that failed is sent again to another server. None is by
+    /// itself: what changes something must not be named here. Repeatable.
+    #[arg(long = "idempotent", value_name = "NAME=METHOD,METHOD")]
+    pub idempotent: Vec<String>,
     /// Threads that carry calls; as many as there are cores if not given.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -144,12 +151,14 @@ pub struct PoolConfig {
     pub sources: Vec<SourceConfig>,
     /// A policy that exists, with its parameters.
     pub policy: String,
+    /// What may be done with its calls.
+    pub route: RouteConfig,
 }
 
 impl PoolConfig {
     /// All else as by default.
     fn new(name: String, sources: Vec<SourceConfig>, policy: &str) -> Self {
-        Self { name, sources, policy: policy.to_owned() }
+        Self { name, sources, policy: policy.to_owned(), route: RouteConfig::default() }
     }
 
     /// Whether a pool that was `old` is as this says once its sources and its policy are.
@@ -230,6 +239,9 @@ impl LbArgs {
         for text in &self.pool_policies {
             set_policy(&mut pools, text)?;
         }
+        for text in &self.idempotent {
+            set_idempotent(&mut pools, text)?;
+        }
         Ok(pools)
     }
 }
@@ -262,13 +274,23 @@ fn set_policy(pools: &mut [PoolConfig], text: &str) -> Result<(), LbError> {
     let malformed = || LbError::MalformedPoolPolicy(text.to_owned());
     let (name, policy) = text.split_once('=').ok_or_else(malformed)?;
     by_spec(policy)?;
+    policy.clone_into(&mut named(pools, name)?.policy);
+    Ok(())
+}
+
+fn set_idempotent(pools: &mut [PoolConfig], text: &str) -> Result<(), LbError> {
+    let malformed = || LbError::MalformedMethod(text.to_owned());
+    let (name, methods) = text.split_once('=').ok_or_else(malformed)?;
+    let methods = methods.split(',').map(MethodPattern::parse).collect::<Result<Vec<_>, _>>()?;
+    named(pools, name)?.route.add(methods);
+    Ok(())
+}
+
+fn named<'p>(pools: &'p mut [PoolConfig], name: &str) -> Result<&'p mut PoolConfig, LbError> {
     let known: Vec<_> = pools.iter().map(|pool| pool.name.clone()).collect();
     let name = name.to_ascii_lowercase();
-    match pools.iter_mut().find(|pool| pool.name == name) {
-        Some(pool) => policy.clone_into(&mut pool.policy),
-        None => return Err(LbError::UnknownPool { name, known: known.join(", ") }),
-    }
-    Ok(())
+    let unknown = LbError::UnknownPool { name: name.clone(), known: known.join(", ") };
+    pools.iter_mut().find(|pool| pool.name == name).ok_or(unknown)
 }
 
 #[cfg(test)]

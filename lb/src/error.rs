@@ -78,6 +78,11 @@ pub enum LbError {
     /// Not `NAME=POLICY`.
     #[error("`{0}` does not give a pool its policy; write --pool-policy NAME=POLICY")]
     MalformedPoolPolicy(String),
+    /// Not a method's path.
+    #[error(
+        "`{0}` names no method; write --idempotent NAME=/package.Service/Method,/package.Service/*"
+    )]
+    MalformedMethod(String),
     /// A limit that lets nothing through, or too much.
     #[error("{flag} must be between {least} and {most}")]
     OutOfRange {

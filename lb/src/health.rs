@@ -1,7 +1,7 @@
 //! Is an endpoint there, and does it say that it is well?
 //!
 //! One task per endpoint keeps one connection of its own, asks the gRPC health protocol over it at
-//! an interval, and at once when the data plane lost a connection. A server that does not speak
+//! an interval, and at once when the data plane lost a connection or the server tells of a change. A server that does not speak
 //! the health protocol is well as long as the connection works. Loss of the connection is noticed
 //! when it happens, not at the next check.
 
@@ -13,6 +13,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::SmallRng};
 use strife_runtime::Security;
+use tokio::sync::Notify;
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -80,6 +81,8 @@ impl HealthTask {
     async fn watch(&self, link: &Link) -> (bool, String) {
         let mut was_ready = false;
         let mut reports = pin!(self.take_reports(link));
+        let changed = Notify::new();
+        let mut news = pin!(self.take_news(link, &changed));
         loop {
             if let Err(why) = self.check(link).await {
                 return (was_ready, why);
@@ -91,6 +94,8 @@ impl HealthTask {
             }
             tokio::select! {
                 () = &mut reports => {}
+                () = &mut news => {}
+                () = changed.notified() => {}
                 () = link.lost() => return (was_ready, "the connection was lost".to_owned()),
                 () = self.endpoint.suspected() => {}
                 () = tokio::time::sleep(self.limits.health_interval) => {}
@@ -106,6 +111,21 @@ impl HealthTask {
             }
             None => std::future::pending().await,
         }
+    }
+
+    /// Never ends. A server that tells of changes of its health is asked at once; it is asked at every
+    /// interval, too, for one that is frozen tells nothing.
+    async fn take_news(&self, link: &Link, changed: &Notify) {
+        let mut client = HealthClient::new(link.channel.clone());
+        let request = HealthCheckRequest { service: self.service.clone() };
+        if let Ok(news) = client.watch(request).await {
+            let mut news = news.into_inner();
+            while let Ok(Some(_)) = news.message().await {
+                changed.notify_one();
+            }
+        }
+        // It tells nothing, or no more.
+        std::future::pending().await
     }
 
     async fn check(&self, link: &Link) -> Result<(), String> {

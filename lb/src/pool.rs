@@ -16,7 +16,7 @@ use strife_policy::{InvalidPolicy, POLICIES, Policy, by_spec};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    config::PoolConfig,
+    config::{PoolConfig, RouteConfig},
     discovery::SourceStatus,
     endpoint::Endpoint,
     error::LbError,
@@ -28,6 +28,7 @@ use crate::{
 /// Interchangeable endpoints under one policy.
 pub(crate) struct Pool {
     pub(crate) name: String,
+    pub(crate) route: RouteConfig,
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Told when members or their health change; a picker made anew is no such change.
     changed: watch::Sender<()>,
@@ -37,7 +38,6 @@ pub(crate) struct Pool {
     sources: ArcSwap<Vec<Arc<SourceStatus>>>,
     unavailable: AtomicU64,
     pub(crate) metrics: PoolMetrics,
-    panics: AtomicU64,
     pub(crate) picks: Arc<PoolPicks>,
 }
 
@@ -50,13 +50,13 @@ impl Pool {
         let snapshot = Snapshot::new(Arc::new([]), chosen(&config.policy)?, Duration::ZERO, 0);
         Ok(Self {
             name: config.name.clone(),
+            route: config.route.clone(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             changed: watch::Sender::new(()),
             switched: watch::Sender::new(()),
             sources: ArcSwap::default(),
             unavailable: AtomicU64::new(0),
             metrics: PoolMetrics::default(),
-            panics: AtomicU64::new(0),
             picks: Arc::default(),
         })
     }
@@ -150,15 +150,6 @@ impl Pool {
     /// A call found no endpoint ready and was refused.
     pub(crate) fn count_unavailable(&self) {
         self.unavailable.fetch_add(1, Relaxed);
-    }
-
-    /// So few endpoints are left that ejected ones are picked again.
-    pub(crate) fn count_panic(&self) {
-        self.panics.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn panics(&self) -> u64 {
-        self.panics.load(Relaxed)
     }
 
     pub(crate) fn unavailable(&self) -> u64 {

@@ -73,6 +73,7 @@ impl From<LbError> for Status {
             LbError::NoPool
             | LbError::MalformedPool(_)
             | LbError::MalformedPoolName(_)
+            | LbError::MalformedMethod(_)
             | LbError::UnreadableConfig { .. }
             | LbError::InvalidConfig { .. }
             | LbError::MalformedSource { .. }

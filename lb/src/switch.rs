@@ -10,6 +10,7 @@
 //! in either direction, and holds up nobody.
 
 mod answer;
+mod budget;
 mod call;
 mod director;
 mod dispatch;
@@ -18,6 +19,7 @@ mod life;
 mod link;
 mod loopback;
 mod pump;
+mod retry;
 mod slot;
 mod time;
 mod translate;
@@ -34,6 +36,7 @@ use strife_wire::{BufferPool, Config as WireConfig};
 
 pub use self::loopback::Loopback;
 use self::{
+    budget::Budget,
     call::Call,
     link::{Link, Side},
     slot::Slot,
@@ -60,8 +63,9 @@ const MIN_PURGED: usize = 64;
 /// What is derived from a header block once: it comes again with most calls.
 #[derive(Debug)]
 pub(crate) enum Memo {
-    /// The pool a request goes to, or what its client is told instead; and its block as sent on.
-    Request { pool: Result<usize, String>, block: Box<[u8]> },
+    /// The pool a request goes to, or what its client is told instead; whether it may run twice; and its
+    /// block as sent on.
+    Request { pool: Result<usize, String>, is_idempotent: bool, block: Box<[u8]> },
     /// The end of an answer, as sent on, and the load report in it.
     Answered { block: Box<[u8]>, report: Option<Box<TrailerReport>> },
     /// Any other block, as sent on.
@@ -95,6 +99,8 @@ pub(crate) struct Switch<D> {
     /// By the endpoint's number.
     slots: Vec<Slot>,
     wheel: Wheel,
+    /// Of retries, by the pool's number.
+    budgets: Vec<Budget>,
     /// Bytes of requests that were sent and are kept to be sent again.
     replay_bytes: usize,
     /// Calls, with their serials, whose endpoint is decided when all bytes are read.
@@ -133,6 +139,7 @@ impl<D: Director> Switch<D> {
             next_serial: 0,
             slots: Vec::new(),
             wheel: Wheel::new(now),
+            budgets: Vec::new(),
             replay_bytes: 0,
             fresh: Vec::new(),
             parked: VecDeque::new(),
@@ -213,6 +220,14 @@ impl<D: Director> Switch<D> {
         &mut self.slots[endpoint]
     }
 
+    /// The retries of a pool, which may be new.
+    fn budget(&mut self, pool: usize) -> &mut Budget {
+        if pool >= self.budgets.len() {
+            self.budgets.resize_with(pool + 1, Budget::default);
+        }
+        &mut self.budgets[pool]
+    }
+
     /// The call is over: its streams are closed or reset by now.
     fn finish(&mut self, number: usize, ended: Ended, outcome: Outcome) {
         let mut call = self.calls.remove(number);
@@ -248,6 +263,7 @@ impl<D: Director> Switch<D> {
                 trace: call.trace.as_deref(),
             },
         );
+        self.look_for_parked();
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use strife_policy::by_spec;
 use toml::Spanned;
 
-use super::{PoolConfig, pool_name, source};
+use super::{MethodPattern, PoolConfig, pool_name, source};
 use crate::error::LbError;
 
 /// What is not here is refused: a misspelt field would otherwise do nothing, silently.
@@ -36,6 +36,9 @@ struct PoolTable {
     #[serde(default)]
     register: bool,
     policy: Option<String>,
+    /// Methods that may run twice, as in `--idempotent`.
+    #[serde(default)]
+    idempotent: Vec<String>,
 }
 
 /// What a configuration file says.
@@ -97,7 +100,10 @@ impl PoolTable {
         texts.extend(self.srv.map(|name| format!("srv:{name}")));
         texts.extend(self.register.then(|| "register:".to_owned()));
         let sources = source::sources(&name, texts.iter().map(String::as_str))?;
-        Ok(PoolConfig::new(name, sources, &policy))
+        let methods = self.idempotent.iter().map(|text| MethodPattern::parse(text));
+        let mut pool = PoolConfig::new(name, sources, &policy);
+        pool.route.add(methods.collect::<Result<Vec<_>, _>>()?);
+        Ok(pool)
     }
 }
 

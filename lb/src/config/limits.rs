@@ -41,9 +41,21 @@ pub struct LimitArgs {
     /// Calls on one connection to a server, fewer if the server allows fewer.
     #[arg(long, default_value_t = 1024, value_name = "N")]
     pub streams_per_connection: u32,
-    /// Servers a call is tried on, as long as it cannot have run on the one before.
+    /// Calls under way at one server, all threads together: a circuit breaker against overload. What is
+    /// more goes to another server or waits for --ready-timeout. None if not given.
+    #[arg(long, value_name = "N")]
+    pub max_calls_per_server: Option<u64>,
+    /// Servers a call is tried on, as long as it cannot have run on the one before or may run twice
+    /// (--idempotent).
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub max_attempts: usize,
+    /// Retries of calls that a server refused or failed, in percent of the pool's calls of the last ten
+    /// seconds, per thread.
+    #[arg(long, default_value_t = 20, value_name = "PERCENT")]
+    pub retry_budget: u32,
+    /// As many such retries a second are allowed beside, per pool and thread.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub min_retries: u32,
     /// How long a call waits for a server when none is ready or all their streams are in use.
     #[arg(long, default_value = "500ms", value_parser = parse::duration, value_name = "TIME")]
     pub ready_timeout: Duration,
@@ -97,8 +109,14 @@ pub struct Limits {
     pub connections_per_server: usize,
     /// Calls on one connection to a server.
     pub streams_per_connection: u32,
-    /// Servers a call is tried on when it cannot have run.
+    /// Calls under way at one server, over all threads.
+    pub max_calls_per_server: Option<u64>,
+    /// Servers a call is tried on when it cannot have run, or may run twice.
     pub max_attempts: usize,
+    /// Percent of a pool's recent calls that may be retried.
+    pub retry_budget_percent: u32,
+    /// And so many beside.
+    pub min_retries_per_second: u32,
     /// For a server to become ready, or a stream to it free, when a call finds none.
     pub ready_timeout: Duration,
     /// For a connection to a server.
@@ -135,7 +153,10 @@ impl LimitArgs {
             max_buffer_bytes: self.max_buffer as usize,
             connections_per_server: self.connections_per_server,
             streams_per_connection: self.streams_per_connection,
+            max_calls_per_server: self.max_calls_per_server,
             max_attempts: self.max_attempts,
+            retry_budget_percent: self.retry_budget,
+            min_retries_per_second: self.min_retries,
             ready_timeout: self.ready_timeout,
             connect_timeout: self.connect_timeout,
             handshake_timeout: self.handshake_timeout,
@@ -150,12 +171,16 @@ impl LimitArgs {
     }
 
     fn check_counts(&self) -> Result<(), LbError> {
+        let most_calls = self.max_calls_per_server.map_or(1, |most| most as usize);
         let counts = [
             ("--max-connections", self.max_connections, 1..=10_000_000),
             ("--max-streams", self.max_streams as usize, 1..=100_000),
             ("--connections-per-server", self.connections_per_server, 1..=64),
             ("--streams-per-connection", self.streams_per_connection as usize, 1..=100_000),
+            ("--max-calls-per-server", most_calls, 1..=10_000_000),
             ("--max-attempts", self.max_attempts, 1..=10),
+            ("--retry-budget", self.retry_budget as usize, 0..=100),
+            ("--min-retries", self.min_retries as usize, 0..=10_000),
         ];
         counts.into_iter().try_for_each(|(flag, value, range)| check(flag, value, range, |n| n))
     }

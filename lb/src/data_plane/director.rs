@@ -160,15 +160,34 @@ impl Director for PoolDirector {
         (policy, Label::as_str(regime))
     }
 
+    fn is_idempotent(&self, pool: usize, path: &[u8]) -> bool {
+        self.balancer.pools[pool].route.is_idempotent(path)
+    }
+
+    fn has_other(&mut self, pool: usize, tried: &[usize]) -> bool {
+        let ready = &self.views[pool].snapshot.load().ready;
+        // One that was tried may be forgotten by now.
+        let tried: Vec<_> = tried.iter().filter_map(|one| self.endpoints.get(*one)).collect();
+        ready.iter().any(|endpoint| tried.iter().all(|one| one.id != endpoint.id))
+    }
+
+    fn in_flight(&self, endpoint: usize) -> u64 {
+        self.endpoints[endpoint].load.in_flight()
+    }
+
     fn started(&mut self, endpoint: usize) {
         self.endpoints[endpoint].load.sent();
+    }
+
+    fn retry_denied(&mut self, pool: usize) {
+        self.balancer.pools[pool].metrics.retries_denied.increment();
     }
 
     fn moved(&mut self, now: Duration, endpoint: usize, why: Retry) {
         self.metrics(endpoint).retries.increment(why);
         // An endpoint that refused a call, or never saw it, has not failed it.
         let outcome = match why {
-            Retry::ConnectFailure => Outcome::Failed,
+            Retry::ConnectFailure | Retry::Idempotent => Outcome::Failed,
             Retry::Refused | Retry::GoAway | Retry::Unsent => Outcome::Cancelled,
         };
         self.endpoints[endpoint].load.finished(now, outcome, Duration::ZERO);

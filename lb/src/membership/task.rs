@@ -177,7 +177,7 @@ impl Task {
         let panic_percent = self.making.health.panic_percent;
         let snapshot = Snapshot::new(members, self.policy.clone(), now, panic_percent);
         if snapshot.panics && !self.pool.snapshot().panics {
-            self.pool.count_panic();
+            self.pool.metrics.panics.increment();
             warn!(pool = self.pool.name, "few endpoints left: ejected ones take calls, too");
         }
         snapshot

@@ -94,7 +94,7 @@ labels! {
 }
 
 labels! {
-    /// Why a call was moved away from an endpoint: in each case it cannot have run there.
+    /// Why a call was moved away from an endpoint. It cannot have run there, but in the last case.
     Retry {
         /// Its stream was reset with REFUSED_STREAM (RFC 9113, section 8.7).
         Refused => "refused",
@@ -104,6 +104,8 @@ labels! {
         ConnectFailure => "connect_failure",
         /// The connection was lost before any byte of it was sent.
         Unsent => "unsent",
+        /// It failed there, and its route says that it may run twice.
+        Idempotent => "idempotent",
     }
 }
 

@@ -16,6 +16,10 @@ pub(crate) struct PoolMetrics {
     pub(crate) endpoints_joined: SharedCounter,
     pub(crate) endpoints_left: SharedCounter,
     pub(crate) policy_switches: SharedCounter,
+    /// Times that so few endpoints were left that ejected ones were picked again.
+    pub(crate) panics: SharedCounter,
+    /// Calls that were not sent again because the budget was used up.
+    pub(crate) retries_denied: SharedCounter,
 }
 
 /// Picks that one thread made in one pool. Aligned so that no two threads write to one cache line.

@@ -32,8 +32,10 @@ pub(super) struct Leg {
 pub(super) enum Stage {
     /// It arrived with the bytes being read; where it goes is decided when they are all read.
     Fresh,
-    /// No endpoint is ready.
+    /// No endpoint is ready, or all have as many calls as they may.
     Parked,
+    /// To be sent again, at a time that an endpoint asked for.
+    Paused,
     /// For a connection to its endpoint, or a stream on one.
     Waiting,
     /// Its request is at the endpoint, or on its way there.
@@ -85,6 +87,16 @@ pub(super) struct Call {
     pub(super) request: Half,
     /// The request can be sent again from its first byte.
     pub(super) replayable: bool,
+    /// It may run twice: its route says so.
+    pub(super) is_idempotent: bool,
+    /// How often it was sent again though it may have run.
+    pub(super) retries: u8,
+    /// When to send it again.
+    pub(super) resumes_at: Option<Duration>,
+    /// It waits for endpoints that have as many calls as they may.
+    pub(super) found_all_full: bool,
+    /// An informational answer was passed on.
+    pub(super) was_informed: bool,
     pub(super) response: Half,
     pub(super) started: Duration,
     pub(super) deadline: Option<Duration>,
@@ -168,6 +180,11 @@ impl Call {
             tried: Vec::new(),
             request: Half::default(),
             replayable: true,
+            is_idempotent: false,
+            retries: 0,
+            resumes_at: None,
+            found_all_full: false,
+            was_informed: false,
             response: Half::default(),
             started: now,
             deadline: None,
@@ -188,12 +205,9 @@ impl Call {
         self.request.buffer.len() + self.response.buffer.len() + self.head_bytes
     }
 
-    /// When its timer is due: at its deadline, or when it stops to wait.
+    /// When its timer is due: at its deadline, when it stops to wait, or when it is sent again.
     pub(super) fn timer(&self) -> Option<Duration> {
-        match (self.deadline, self.patience) {
-            (Some(deadline), Some(patience)) => Some(deadline.min(patience)),
-            (deadline, patience) => deadline.or(patience),
-        }
+        [self.deadline, self.patience, self.resumes_at].into_iter().flatten().min()
     }
 
     /// How long its endpoint took, so far: to the head of the answer, for how long a stream then lasts is

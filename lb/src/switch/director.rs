@@ -39,10 +39,22 @@ pub(crate) trait Director {
         ("", "")
     }
 
+    /// Whether calls of this path may run twice.
+    fn is_idempotent(&self, pool: usize, path: &[u8]) -> bool;
+
+    /// Whether an endpoint beside those that were `tried` is ready.
+    fn has_other(&mut self, pool: usize, tried: &[usize]) -> bool;
+
+    /// Calls under way at it, over all threads.
+    fn in_flight(&self, endpoint: usize) -> u64;
+
     /// A call goes to an endpoint.
     fn started(&mut self, endpoint: usize);
 
-    /// A call is taken away from an endpoint that cannot have run it.
+    /// A call was not sent again because its pool's budget is used up.
+    fn retry_denied(&mut self, pool: usize);
+
+    /// A call is taken away from an endpoint, to be sent elsewhere.
     fn moved(&mut self, now: Duration, endpoint: usize, why: Retry);
 
     /// No endpoint of the pool became ready in time for a call; what to tell its client.

@@ -9,7 +9,7 @@ use super::{
     Director, Switch,
     call::{Leg, Stage},
     link::Side,
-    purge, translate,
+    purge, retry, translate,
 };
 use crate::{
     access_log::Ended,
@@ -44,7 +44,7 @@ impl<D: Director> Switch<D> {
         self.fresh = fresh;
     }
 
-    fn dispatch(&mut self, number: usize) {
+    pub(super) fn dispatch(&mut self, number: usize) {
         loop {
             let call = &self.calls[number];
             let Some(pool) = call.pool else { return };
@@ -60,6 +60,15 @@ impl<D: Director> Switch<D> {
             // All there are were tried, or enough of them.
             let is_last =
                 call.tried.len() + 1 >= self.limits.max_attempts || call.tried.contains(&endpoint);
+            if self.is_capped(endpoint) {
+                if is_last {
+                    self.park(number);
+                    self.calls[number].found_all_full = true;
+                    return;
+                }
+                self.calls[number].tried.push(endpoint);
+                continue;
+            }
             match self.vacancy(endpoint) {
                 Vacancy::Free(link) => {
                     self.assign(number, endpoint);
@@ -77,6 +86,12 @@ impl<D: Director> Switch<D> {
                 Vacancy::Full | Vacancy::Unreachable => self.calls[number].tried.push(endpoint),
             }
         }
+    }
+
+    /// Whether it has as many calls as it may, over all threads.
+    fn is_capped(&self, endpoint: usize) -> bool {
+        let most = self.limits.max_calls_per_server;
+        most.is_some_and(|most| self.director.in_flight(endpoint) >= most)
     }
 
     fn vacancy(&mut self, endpoint: usize) -> Vacancy {
@@ -127,7 +142,7 @@ impl<D: Director> Switch<D> {
 
     fn park(&mut self, number: usize) {
         let call = &mut self.calls[number];
-        call.stage = Stage::Parked;
+        (call.stage, call.found_all_full) = (Stage::Parked, false);
         let since = *call.waits_since.get_or_insert(self.now);
         call.patience = Some(since + self.limits.ready_timeout);
         call.tried.clear();
@@ -154,16 +169,32 @@ impl<D: Director> Switch<D> {
         }
     }
 
+    /// A call has ended: one that waits for any endpoint may look again, when all bytes are read.
+    pub(super) fn look_for_parked(&mut self) {
+        if self.limits.max_calls_per_server.is_none() {
+            return;
+        }
+        while let Some((number, serial)) = self.parked.pop_front() {
+            let call = self.calls.get_mut(number as usize).filter(|call| call.serial == serial);
+            if let Some(call) = call.filter(|call| call.stage == Stage::Parked) {
+                call.stage = Stage::Fresh;
+                return self.fresh.push((number, serial));
+            }
+        }
+    }
+
     /// Opens the stream and sends what there is of the request.
     fn send(&mut self, number: usize, link: usize) {
         let Some(head) = self.calls[number].head.clone() else { return };
         let traced = self.traced(number, &head.head);
+        let block = traced.as_deref().unwrap_or_else(|| head.memo(super::pump::unset).block());
         let call = &mut self.calls[number];
+        let again = (call.retries > 0).then(|| retry::block_again(block, &head.head, call.retries));
+        let block = again.as_deref().unwrap_or(block);
         let request = &mut call.request;
         let ends = request.ended && request.pending().is_empty() && request.trailers.is_none();
         let wire = &mut self.links[link].wire;
         call.position = wire.position();
-        let block = traced.as_deref().unwrap_or_else(|| head.memo(super::pump::unset).block());
         let bodyless = head.head.method() == b"HEAD";
         let stream = wire.open(number as u32, block, ends, bodyless);
         let stream = stream.expect("the link said that it can open one");
@@ -194,9 +225,19 @@ impl<D: Director> Switch<D> {
     pub(super) fn move_on(&mut self, number: usize, why: Retry) -> bool {
         let call = &mut self.calls[number];
         let may = call.replayable && call.tried.len() + 1 < self.limits.max_attempts;
-        if !may {
+        // An endpoint that refuses has had work with it, which must not grow with its refusals; one that
+        // goes away, or never saw the call, is no worse off.
+        if !may || (why == Retry::Refused && !self.withdraw_retry(number)) {
             return false;
         }
+        self.take_back(number, why);
+        self.dispatch(number);
+        true
+    }
+
+    /// The request is as it was before any of it was sent.
+    pub(super) fn take_back(&mut self, number: usize, why: Retry) {
+        let call = &mut self.calls[number];
         if let Some(endpoint) = call.endpoint.take() {
             self.slots[endpoint].calls -= 1;
             call.tried.push(endpoint);
@@ -206,8 +247,6 @@ impl<D: Director> Switch<D> {
         (call.up, call.stage) = (None, Stage::Fresh);
         self.replay_bytes -= call.request.sent;
         call.request.rewind(self.now);
-        self.dispatch(number);
-        true
     }
 
     /// SETTINGS of a new connection arrived.

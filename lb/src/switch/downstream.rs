@@ -59,14 +59,18 @@ impl<D: Director> Switch<D> {
         let memo = block.memo(|head| {
             let authority = String::from_utf8_lossy(head.authority());
             let pool = director.route(&authority);
-            Memo::Request { pool, block: translate::request(head, peer, None) }
+            let known = pool.as_ref().ok();
+            let is_idempotent =
+                known.is_some_and(|pool| director.is_idempotent(*pool, head.path()));
+            Memo::Request { pool, is_idempotent, block: translate::request(head, peer, None) }
         });
-        let Memo::Request { pool, .. } = memo else {
+        let Memo::Request { pool, is_idempotent, .. } = memo else {
             unreachable!("a request's block is only ever a request's")
         };
-        let pool = pool.clone();
+        let (pool, is_idempotent) = (pool.clone(), *is_idempotent);
         let call = &mut self.calls[number];
         call.request.ended = end_stream;
+        call.is_idempotent = is_idempotent;
         call.deadline = block.head.grpc_timeout().map(|timeout| self.now + timeout);
         let has_deadline = call.deadline.is_some();
         let is_connect = block.head.is_connect();
@@ -96,6 +100,8 @@ impl<D: Director> Switch<D> {
         let call = &mut self.calls[number];
         call.pool = Some(pool);
         call.trace = call.head.as_ref().and_then(|block| self.director.trace(&block.head));
+        let now = self.now;
+        self.budget(pool).deposit(now);
     }
 
     fn open_call(&mut self, down: Leg) -> usize {

@@ -28,7 +28,21 @@ impl Director for OneEndpoint {
         Some(0)
     }
 
+    fn is_idempotent(&self, _: usize, _: &[u8]) -> bool {
+        false
+    }
+
+    fn has_other(&mut self, _: usize, _: &[usize]) -> bool {
+        false
+    }
+
+    fn in_flight(&self, _: usize) -> u64 {
+        0
+    }
+
     fn started(&mut self, _: usize) {}
+
+    fn retry_denied(&mut self, _: usize) {}
 
     fn moved(&mut self, _: Duration, _: usize, _: Retry) {}
 

@@ -11,6 +11,7 @@ mod lifetime;
 mod memory;
 mod peer;
 mod plan;
+mod retries;
 mod storm;
 mod streams;
 mod world;

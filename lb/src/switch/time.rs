@@ -65,12 +65,21 @@ impl<D: Director> Switch<D> {
             return self.refuse(number, Refusal::DeadlineExceeded, why);
         }
         match call.stage {
+            Stage::Parked if call.found_all_full => {
+                let name = self.director.pool_name(call.pool.unwrap_or_default());
+                let why = format!(
+                    "the servers of pool `{name}` have as many calls under way as they may have; try again \
+                     later"
+                );
+                self.refuse(number, Refusal::NoFreeStream, &why);
+            }
             Stage::Parked => {
                 let pool = call.pool.unwrap_or_default();
                 let why = self.director.unavailable(pool);
                 self.refuse(number, Refusal::NoReadyEndpoint, &why);
             }
             Stage::Waiting => self.waited_long_enough(number),
+            Stage::Paused => self.resume(number),
             Stage::Fresh | Stage::Sent | Stage::Answered => self.set_timer(number),
         }
     }

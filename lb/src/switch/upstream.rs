@@ -47,6 +47,9 @@ impl<D: Director> Switch<D> {
     }
 
     fn answer_head(&mut self, number: usize, block: Rc<Block<Memo>>, end_stream: bool) {
+        if end_stream && self.retry_answered(number, &block.head) {
+            return;
+        }
         let call = &mut self.calls[number];
         call.stage = Stage::Answered;
         call.answered_at = Some(self.now);
@@ -70,7 +73,9 @@ impl<D: Director> Switch<D> {
     }
 
     fn informational(&mut self, number: usize, block: &Block<Memo>) {
-        let down = self.calls[number].down;
+        let call = &mut self.calls[number];
+        call.was_informed = true;
+        let down = call.down;
         let memo = block.memo(|head| Memo::Block(translate::unchanged(head)));
         self.links[down.link].wire.send_headers(down.stream, memo.block(), false);
         self.mark_dirty(down.link);
@@ -184,6 +189,9 @@ impl<D: Director> Switch<D> {
         if code == Code::REFUSED_STREAM && !by_us && self.move_on(number, Retry::Refused) {
             return;
         }
+        if !by_us && self.retry_reset(number) {
+            return;
+        }
         let call = &self.calls[number];
         if by_us {
             let why = "the server broke the rules of HTTP/2";
@@ -250,6 +258,8 @@ impl<D: Director> Switch<D> {
             let is_unsent = call.position >= written;
             if is_unsent && self.move_on(number, Retry::Unsent) {
                 has_moved = true;
+            } else if self.retry_lost(number) {
+                // It may have run, and may run again.
             } else if self.calls.contains(number) {
                 self.fail(number, Ended::ConnectionLost, "the connection was lost");
             }

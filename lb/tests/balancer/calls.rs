@@ -17,7 +17,7 @@ use crate::{
 #[tokio::test]
 async fn one_connections_calls_are_spread_call_by_call() {
     let stubs = plain_stubs(3);
-    let flags = format!("--pool default={} --policy round_robin", list(&stubs));
+    let flags = format!("--pool default={} --policy round_robin --slow-start 0s", list(&stubs));
     let fleet = Fleet::start(&flags).await;
     let mut client = fleet.bank();
     let mut calls = HashMap::<_, u32>::new();

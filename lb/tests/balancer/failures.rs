@@ -8,6 +8,7 @@ use strife_runtime::Security;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
+use tonic_health::ServingStatus;
 
 use crate::{
     fleet::{Fleet, account, call},
@@ -92,5 +93,28 @@ async fn a_server_without_health_checks_is_well_while_it_is_connected() {
     let server = tokio::spawn(server.serve_with_incoming(incoming));
     let fleet = Fleet::start(&format!("--pool default={address}")).await;
     assert_eq!(call(&mut fleet.bank()).await.unwrap(), address.to_string());
+    server.abort();
+}
+
+/// The interval is too long to notice it.
+#[tokio::test]
+async fn a_server_that_tells_that_it_is_not_well_is_left_at_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let (reporter, service) = tonic_health::server::health_reporter();
+    reporter.set_service_status("orders", ServingStatus::Serving).await;
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    let server = tonic::transport::Server::builder().add_service(service);
+    let server = tokio::spawn(server.serve_with_incoming(incoming));
+    let flags = format!("--pool default={address} --health-interval 1h");
+    let whole = Fleet::start(&flags).await;
+    whole.wait_for_state(0, TransientFailure).await;
+    let fleet = Fleet::start(&format!("{flags} --health-service orders")).await;
+    fleet.wait_for_state(0, Ready).await;
+    reporter.set_service_status("orders", ServingStatus::NotServing).await;
+    fleet.wait_for_state(0, TransientFailure).await;
+    reporter.set_service_status("orders", ServingStatus::Serving).await;
+    fleet.wait_for_state(0, Ready).await;
     server.abort();
 }

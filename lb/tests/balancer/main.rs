@@ -19,6 +19,7 @@ mod picks;
 mod registration;
 mod reports;
 mod resets;
+mod retries;
 mod routing;
 mod stalls;
 mod stub;

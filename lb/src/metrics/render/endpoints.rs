@@ -228,7 +228,7 @@ fn retries(shown: &[Shown<'_>], page: &mut Exposition) {
     page.family(
         "strife_lb_endpoint_retries_total",
         Kind::Counter,
-        "Calls moved away from the endpoint because they cannot have run there, by reason.",
+        "Calls moved away from the endpoint, by reason.",
     );
     each(shown, |[pool, endpoint], member| {
         for &reason in Retry::ALL {

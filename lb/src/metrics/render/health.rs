@@ -18,7 +18,15 @@ pub(super) fn render(balancer: &Balancer, page: &mut Exposition) {
     }
     page.family("strife_lb_pool_panics_total", Kind::Counter, "Times that such a panic began.");
     for (pool, _) in pools() {
-        page.sample(&[("pool", &pool.name)], pool.panics());
+        page.sample(&[("pool", &pool.name)], pool.metrics.panics.get());
+    }
+    page.family(
+        "strife_lb_pool_retries_denied_total",
+        Kind::Counter,
+        "Calls that were not sent again because the retry budget was used up.",
+    );
+    for (pool, _) in pools() {
+        page.sample(&[("pool", &pool.name)], pool.metrics.retries_denied.get());
     }
     page.family(
         "strife_lb_pool_endpoints_ejected",

@@ -6,9 +6,15 @@ use super::super::exposition::{Exposition, Kind};
 use crate::config::Limits;
 
 pub(super) fn render(limits: &Limits, page: &mut Exposition) {
-    page.family("strife_lb_limit", Kind::Gauge, "Bounds that are counts, by name of their flag.");
+    page.family(
+        "strife_lb_limit",
+        Kind::Gauge,
+        "Bounds that are counts, by name of their flag; absent if there is none.",
+    );
     for (limit, count) in counts(limits) {
-        page.sample(&[("limit", limit)], count);
+        if let Some(count) = count {
+            page.sample(&[("limit", limit)], count);
+        }
     }
     page.family(
         "strife_lb_limit_bytes",
@@ -30,13 +36,16 @@ pub(super) fn render(limits: &Limits, page: &mut Exposition) {
     }
 }
 
-fn counts(limits: &Limits) -> [(&'static str, u64); 5] {
+fn counts(limits: &Limits) -> [(&'static str, Option<u64>); 8] {
     [
-        ("max_connections", limits.max_connections as u64),
-        ("max_streams", u64::from(limits.max_streams)),
-        ("connections_per_server", limits.connections_per_server as u64),
-        ("streams_per_connection", u64::from(limits.streams_per_connection)),
-        ("max_attempts", limits.max_attempts as u64),
+        ("max_connections", Some(limits.max_connections as u64)),
+        ("max_streams", Some(u64::from(limits.max_streams))),
+        ("connections_per_server", Some(limits.connections_per_server as u64)),
+        ("streams_per_connection", Some(u64::from(limits.streams_per_connection))),
+        ("max_calls_per_server", limits.max_calls_per_server),
+        ("max_attempts", Some(limits.max_attempts as u64)),
+        ("retry_budget", Some(u64::from(limits.retry_budget_percent))),
+        ("min_retries", Some(u64::from(limits.min_retries_per_second))),
     ]
 }
 

@@ -23,6 +23,9 @@ pub(super) struct End {
     pub(super) attempts: u8,
 }
 
+/// Calls whose paths begin so may run twice.
+pub(super) const IDEMPOTENT: &str = "/read/";
+
 /// Directs all calls to one pool.
 #[derive(Debug, Default)]
 pub(super) struct Fake {
@@ -39,6 +42,7 @@ pub(super) struct Fake {
     pub(super) ends: Vec<End>,
     pub(super) suspected: Vec<usize>,
     pub(super) unavailable: usize,
+    pub(super) retries_denied: usize,
 }
 
 impl Fake {
@@ -73,6 +77,22 @@ impl Director for Fake {
         let picked = *other.or(ready.first())?;
         self.next = (picked + 1) % count;
         Some(picked)
+    }
+
+    fn is_idempotent(&self, _: usize, path: &[u8]) -> bool {
+        path.starts_with(IDEMPOTENT.as_bytes())
+    }
+
+    fn has_other(&mut self, _: usize, tried: &[usize]) -> bool {
+        (0..self.addresses.len()).any(|one| self.is_ready[one] && !tried.contains(&one))
+    }
+
+    fn in_flight(&self, endpoint: usize) -> u64 {
+        self.in_flight[endpoint] as u64
+    }
+
+    fn retry_denied(&mut self, _: usize) {
+        self.retries_denied += 1;
     }
 
     fn started(&mut self, endpoint: usize) {
