@@ -30,6 +30,9 @@ pub(super) struct Asking {
     wanted: f64,
     to_remove: f64,
     removes_oldest: bool,
+    /// Probes that may be asked although nobody picks, and when that was last reckoned.
+    refill: f64,
+    refilled_at: Option<Duration>,
     /// Probes asked ÷ probes wanted, lately.
     asked_share: f64,
     /// Uses owed: a probe has a whole number of them.
@@ -42,6 +45,8 @@ impl Default for Asking {
         Self {
             wanted: 0.0,
             to_remove: 0.0,
+            refill: 0.0,
+            refilled_at: None,
             removes_oldest: false,
             asked_share: 1.0,
             uses: 0.0,
@@ -65,6 +70,38 @@ impl Parameters {
         let uses = (1.0 + self.delta) / (net * asked_share);
         // Removed as fast as asked: a probe is used until a newer one takes its place.
         if net > 0.0 { uses.clamp(1.0, f64::from(MOST_USES)) } else { f64::from(MOST_USES) }
+    }
+}
+
+impl Asking {
+    /// Probes to ask for so many picks, and how many are to go for them.
+    fn for_picks(&mut self, picks: u64, servers: usize, parameters: &Parameters) -> usize {
+        self.wanted += picks as f64 * parameters.r_probe;
+        let wanted = self.wanted.floor();
+        self.wanted -= wanted;
+        let asked = wanted.min(MOST_PROBES_AT_ONCE.min(servers) as f64);
+        if wanted > 0.0 {
+            self.asked_share += ROUND_WEIGHT * (asked / wanted - self.asked_share);
+            self.to_remove += asked * parameters.r_remove / parameters.r_probe;
+        }
+        asked as usize
+    }
+
+    /// Probes to ask because the pool has run low, picks or not. Servers that do not answer are not
+    /// asked for ever and a day: twice the pool while a probe lives.
+    fn to_refill(
+        &mut self,
+        now: Duration,
+        missing: usize,
+        kept: usize,
+        max_age: Duration,
+    ) -> usize {
+        let since = self.refilled_at.replace(now).map_or(max_age, |at| now.saturating_sub(at));
+        let due = since.as_secs_f64() / max_age.as_secs_f64() * 2.0 * kept as f64;
+        self.refill = (self.refill + due).min(kept as f64);
+        let asked = missing.min(self.refill as usize).min(MOST_PROBES_AT_ONCE);
+        self.refill -= asked as f64;
+        asked
     }
 }
 
@@ -93,26 +130,15 @@ impl Prober for BestProbed {
         let (now, count) = (context.now, self.endpoints.len());
         let mut asking = self.asking();
         self.probes.forget_old(now);
-        let picks = self.probes.take_picks() as f64;
+        let for_picks = asking.for_picks(self.probes.take_picks(), count, &self.parameters);
+        self.remove(now, &mut asking);
         let kept = self.parameters.kept_of(count).min(count);
         let missing = kept.saturating_sub(self.probes.usable(now).count());
-        asking.wanted += picks * self.parameters.r_probe;
-        let whole = asking.wanted.floor();
-        asking.wanted -= whole;
-        let most = MOST_PROBES_AT_ONCE.min(count);
-        let asked = (whole as usize).max(missing).min(most);
-        if whole > 0.0 {
-            let share = (asked as f64 / whole).min(1.0);
-            asking.asked_share += ROUND_WEIGHT * (share - asking.asked_share);
-            asking.to_remove += asked.min(whole as usize) as f64 * self.parameters.r_remove
-                / self.parameters.r_probe;
-        }
-        self.remove(now, &mut asking);
-        let already = ask.len();
-        // Drawn with replacement, so that few remain to be drawn again even when most are asked.
-        for _ in 0..asked {
+        let to_refill = asking.to_refill(now, missing, kept, self.parameters.max_age);
+        // Drawn with replacement: of a few servers, fewer are asked.
+        for _ in 0..for_picks.max(to_refill) {
             let index = one_of(count, &mut context.rng);
-            if !ask[already..].contains(&index) {
+            if !ask.contains(&index) {
                 ask.push(index);
             }
         }
@@ -146,3 +172,6 @@ fn quantile(values: &VecDeque<u32>, q: f64) -> u32 {
     let rank = (q * (sorted.len() - 1) as f64).floor() as usize;
     sorted[rank]
 }
+
+#[cfg(test)]
+mod tests;
