@@ -4,10 +4,10 @@
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{BenchmarkId, Criterion};
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{SeedableRng, rngs::SmallRng};
 use strife_policy::{
     EndpointLoad, Endpoints, Explanation, Orca, Outcome, POLICIES, PickContext, PickInfo, Picker,
-    Ramp, Report, by_spec,
+    Ramp, Regime, Report, by_spec,
 };
 
 const ENDPOINTS: [usize; 4] = [3, 15, 100, 10_000];
@@ -40,15 +40,21 @@ fn loaded(count: usize) -> Endpoints {
     (0..count).map(endpoint).collect()
 }
 
-/// As it is after a while: weights count, probes have come in.
+/// A picker as it is after a while: its weights count, and its probes last for thousands of picks.
 fn settled(name: &str, count: usize) -> (Box<dyn Picker>, PickContext) {
-    let endpoints = loaded(count);
+    let spec = if name == "prequal" { "prequal:r_remove=100" } else { name };
     let now = NOW + Duration::from_secs(if name == "weighted_round_robin" { 20 } else { 0 });
-    let picker = by_spec(name).expect("a known policy").picker(endpoints, now);
-    if let Some(prober) = picker.prober() {
-        (0..count.min(64)).for_each(|index| prober.answered(now, index, 3, 5000));
-    }
+    let picker = by_spec(spec).expect("a known policy").picker(loaded(count), now);
+    refill(&*picker, now);
     (picker, PickContext { now, rng: SmallRng::seed_from_u64(1) })
+}
+
+/// Probes are used up.
+fn refill(picker: &dyn Picker, now: Duration) {
+    if let Some(prober) = picker.prober() {
+        let some = 0..picker.endpoints().len().min(16);
+        some.for_each(|index| prober.answered(now, index, 3, 5000));
+    }
 }
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -56,11 +62,18 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     for kind in POLICIES {
         for count in ENDPOINTS {
             let (picker, mut context) = settled(kind.name, count);
-            let mut hashes = SmallRng::seed_from_u64(2);
+            let mut hash = 0_u64;
             group.bench_function(BenchmarkId::new(kind.name, count), |bencher| {
                 bencher.iter(|| {
-                    let info = PickInfo { hash: Some(hashes.next_u64()), avoid: &[] };
-                    black_box(&picker).pick(info, &mut context)
+                    hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let info = PickInfo { hash: Some(hash), avoid: &[] };
+                    let pick = black_box(&picker).pick(info, &mut context);
+                    if kind.name == "prequal"
+                        && pick.is_some_and(|pick| pick.regime == Regime::InFlight)
+                    {
+                        refill(&*picker, context.now);
+                    }
+                    pick
                 });
             });
         }

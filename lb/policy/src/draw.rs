@@ -1,6 +1,8 @@
 //! What policies that compare random candidates share: drawing them, passing over those to avoid,
 //! and choosing the cheapest with due regard to those that are ramping up.
 
+use std::hint::select_unpredictable;
+
 use rand::{Rng, RngExt, rngs::SmallRng};
 
 use crate::{Endpoints, Exclusion, Figure, PickContext, PickInfo, explain::Witness};
@@ -78,42 +80,56 @@ pub(crate) struct Candidate {
     pub(crate) ramp: f64,
 }
 
-/// The cheapest of some candidates and the one behind it.
+/// The two cheapest of some candidates, in the order they entered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Contest {
-    first: Candidate,
-    second: Candidate,
+    one: Candidate,
+    other: Candidate,
 }
 
 impl Contest {
-    /// Of equals the earlier one is first, so equals that come in random order get equal shares.
     #[inline]
     pub(crate) fn between(one: Candidate, other: Candidate) -> Self {
-        if other.cost < one.cost {
-            Self { first: other, second: one }
-        } else {
-            Self { first: one, second: other }
-        }
+        Self { one, other }
     }
 
     /// One more candidate.
     pub(crate) fn enter(&mut self, candidate: Candidate) {
-        if candidate.cost < self.first.cost {
-            *self = Self { first: candidate, second: self.first };
-        } else if candidate.cost < self.second.cost {
-            self.second = candidate;
+        let (first, second) = self.ranked();
+        if candidate.cost < second.cost {
+            *self = Self { one: first, other: candidate };
         }
     }
 
-    /// The cheapest; but one that is ramping up only as often as its ramp admits.
+    /// The cheaper; but one that is ramping up only as often as its ramp admits.
     #[inline]
     pub(crate) fn winner(self, rng: &mut SmallRng, witness: &mut impl Witness) -> usize {
-        let share = self.first.ramp / self.second.ramp;
-        if share < 1.0 && rng.random::<f64>() >= share {
-            witness.excluded(self.first.index, Exclusion::Ramping);
-            return self.second.index;
+        let Self { one, other } = self;
+        if one.ramp < 1.0 || other.ramp < 1.0 {
+            return self.winner_by_ramp(rng, witness);
         }
-        self.first.index
+        // Which of two random endpoints is the cheaper no processor can predict: nothing branches on
+        // it.
+        select_unpredictable(self.other_is_cheaper(), other.index, one.index)
+    }
+
+    fn winner_by_ramp(self, rng: &mut SmallRng, witness: &mut impl Witness) -> usize {
+        let (first, second) = self.ranked();
+        if first.ramp < second.ramp && rng.random::<f64>() >= first.ramp / second.ramp {
+            witness.excluded(first.index, Exclusion::Ramping);
+            return second.index;
+        }
+        first.index
+    }
+
+    /// Of equals the earlier one is first, so equals that come in random order get equal shares.
+    fn ranked(self) -> (Candidate, Candidate) {
+        if self.other_is_cheaper() { (self.other, self.one) } else { (self.one, self.other) }
+    }
+
+    #[inline]
+    fn other_is_cheaper(&self) -> bool {
+        self.other.cost < self.one.cost
     }
 }
 

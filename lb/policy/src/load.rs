@@ -25,6 +25,7 @@ use self::{
 
 use crate::peak_ewma::DEFAULT_DECAY;
 
+pub(crate) use self::latency::Decay;
 pub use self::{
     orca::{LastOrca, Orca},
     reports::{LastReport, Reported},
@@ -274,7 +275,7 @@ impl EndpointLoad {
 
     /// Nanoseconds; 0 while no call ended.
     #[inline]
-    pub(crate) fn latency_ns(&self, now: Duration, decay: Duration) -> f64 {
+    pub(crate) fn latency_ns(&self, now: Duration, decay: Decay) -> f64 {
         self.latency.decayed_ns(now, decay)
     }
 
@@ -283,10 +284,10 @@ impl EndpointLoad {
         self.latency_decay_ns.store(nanoseconds(decay), Relaxed);
     }
 
-    fn latency_decay(&self) -> Duration {
+    fn latency_decay(&self) -> Decay {
         match self.latency_decay_ns.load(Relaxed) {
-            0 => DEFAULT_DECAY,
-            decay_ns => Duration::from_nanos(decay_ns),
+            0 => DEFAULT_DECAY.into(),
+            decay_ns => Duration::from_nanos(decay_ns).into(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     Policy, PolicyKind, Regime,
     draw::{Candidate, Contest, next_allowed, two_of},
     explain::{Choose, Witness},
+    load::Decay,
 };
 
 /// Finagle's and linkerd's.
@@ -42,7 +43,7 @@ struct PeakEwma {
 #[derive(Debug)]
 struct Quickest {
     endpoints: Endpoints,
-    decay: Duration,
+    decay: Decay,
 }
 
 impl Policy for PeakEwma {
@@ -52,7 +53,7 @@ impl Policy for PeakEwma {
 
     fn picker(&self, endpoints: Endpoints, _: Duration) -> Box<dyn Picker> {
         endpoints.iter().for_each(|load| load.forget_latency_in(self.decay));
-        Box::new(Quickest { endpoints, decay: self.decay })
+        Box::new(Quickest { endpoints, decay: self.decay.into() })
     }
 }
 

@@ -14,6 +14,19 @@ use super::nanoseconds;
 /// Below this, `exp(-x)` is a parabola to five digits.
 const SMALL: f64 = 0.03;
 
+/// How soon a peak is forgotten.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decay {
+    /// The part of it that passes in a nanosecond.
+    per_ns: f64,
+}
+
+impl From<Duration> for Decay {
+    fn from(decay: Duration) -> Self {
+        Self { per_ns: 1.0 / nanoseconds(decay).max(1) as f64 }
+    }
+}
+
 /// Two calls that end at once may lose one of their samples.
 #[derive(Debug, Default)]
 #[repr(C)]
@@ -25,7 +38,7 @@ pub(crate) struct PeakEwma {
 
 impl PeakEwma {
     /// A call that failed says only how long it took at least: many fail at once.
-    pub(crate) fn record(&self, now: Duration, latency: Duration, failed: bool, decay: Duration) {
+    pub(crate) fn record(&self, now: Duration, latency: Duration, failed: bool, decay: Decay) {
         let (average_ns, _) = self.get();
         let sample_ns = latency.as_nanos() as f64;
         if sample_ns >= average_ns {
@@ -37,7 +50,7 @@ impl PeakEwma {
 
     /// Nanoseconds; 0 while no call ended.
     #[inline]
-    pub(crate) fn decayed_ns(&self, now: Duration, decay: Duration) -> f64 {
+    pub(crate) fn decayed_ns(&self, now: Duration, decay: Decay) -> f64 {
         let (average_ns, _) = self.get();
         if average_ns == 0.0 { 0.0 } else { average_ns * self.kept(now, decay) }
     }
@@ -56,9 +69,9 @@ impl PeakEwma {
 
     /// The part of the average that is left.
     #[inline]
-    fn kept(&self, now: Duration, decay: Duration) -> f64 {
+    fn kept(&self, now: Duration, decay: Decay) -> f64 {
         let age = nanoseconds(now).saturating_sub(self.updated_at_ns.load(Relaxed));
-        let decays = age as f64 / decay.as_nanos() as f64;
+        let decays = age as f64 * decay.per_ns;
         if decays < SMALL { 1.0 - decays * (1.0 - decays / 2.0) } else { (-decays).exp() }
     }
 }

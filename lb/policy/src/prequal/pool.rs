@@ -4,6 +4,7 @@
 //! the other's, once.
 
 use std::{
+    hint::select_unpredictable,
     sync::atomic::{
         AtomicU32, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -43,8 +44,6 @@ pub(super) struct Probe {
 pub(super) struct Held {
     slot: usize,
     pub(super) probe: Probe,
-    /// Least is best.
-    rank: u64,
 }
 
 /// The best probe and how many there were to choose from.
@@ -91,15 +90,11 @@ impl ProbePool {
     }
 
     /// Probes that may be used now.
-    #[inline]
     pub(super) fn usable(&self, now: Duration) -> impl Iterator<Item = Held> {
         let now_ms = milliseconds(now);
-        let hot_above = self.hot_above.load(Relaxed);
-        self.slots.iter().enumerate().filter_map(move |(slot, held)| {
-            let probe = held.get();
-            let usable = probe.uses > 0 && !is_past(probe.expires_at_ms, now_ms);
-            usable.then(|| Held { slot, probe, rank: probe.rank(hot_above) })
-        })
+        let held =
+            self.slots.iter().enumerate().map(|(slot, held)| Held { slot, probe: held.get() });
+        held.filter(move |held| held.probe.is_usable(now_ms))
     }
 
     /// The best by the hot-cold lexicographic rule of those that `admits` admits.
@@ -110,19 +105,22 @@ impl ProbePool {
         admits: impl Fn(&Probe) -> bool,
         witness: &mut impl Witness,
     ) -> Option<Best> {
-        let mut best: Option<Best> = None;
-        for held in self.usable(now).filter(|held| admits(&held.probe)) {
-            let Probe { index, in_flight, latency_us, .. } = held.probe;
+        let (now_ms, hot_above) = (milliseconds(now), self.hot_above.load(Relaxed));
+        let (mut least, mut best, mut among) = (u64::MAX, 0, 0);
+        for (slot, held) in self.slots.iter().enumerate() {
+            let probe = held.get();
+            if !probe.is_usable(now_ms) || !admits(&probe) {
+                continue;
+            }
+            let Probe { index, in_flight, latency_us, .. } = probe;
             witness.saw(index, Figure::Probe { in_flight, latency_us });
-            best = Some(match best {
-                None => Best { held, among: 1 },
-                Some(Best { held: other, among }) => {
-                    let held = if held.rank < other.rank { held } else { other };
-                    Best { held, among: among + 1 }
-                }
-            });
+            let rank = probe.rank(hot_above);
+            best = select_unpredictable(rank < least, slot, best);
+            least = least.min(rank);
+            among += 1;
         }
-        best
+        (among > 0)
+            .then(|| Best { held: Held { slot: best, probe: self.slots[best].get() }, among })
     }
 
     #[inline]
@@ -177,12 +175,19 @@ impl ProbePool {
     }
 
     pub(super) fn remove_worst(&self, now: Duration) {
-        let worst = self.usable(now).max_by_key(|held| held.rank);
+        let hot_above = self.hot_above.load(Relaxed);
+        let worst = self.usable(now).max_by_key(|held| held.probe.rank(hot_above));
         worst.inspect(|held| self.slots[held.slot].free());
     }
 }
 
 impl Probe {
+    #[inline]
+    fn is_usable(&self, now_ms: u32) -> bool {
+        self.uses > 0 && !is_past(self.expires_at_ms, now_ms)
+    }
+
+    /// By the hot-cold lexicographic rule; least is best.
     #[inline]
     fn rank(&self, hot_above: u32) -> u64 {
         if self.in_flight > hot_above {

@@ -89,7 +89,7 @@ impl Asking {
 
     /// Probes to ask because the pool has run low, picks or not. Servers that do not answer are not
     /// asked for ever and a day: twice the pool while a probe lives.
-    fn to_refill(
+    fn for_refill(
         &mut self,
         now: Duration,
         missing: usize,
@@ -134,9 +134,9 @@ impl Prober for BestProbed {
         self.remove(now, &mut asking);
         let kept = self.parameters.kept_of(count).min(count);
         let missing = kept.saturating_sub(self.probes.usable(now).count());
-        let to_refill = asking.to_refill(now, missing, kept, self.parameters.max_age);
+        let for_refill = asking.for_refill(now, missing, kept, self.parameters.max_age);
         // Drawn with replacement: of a few servers, fewer are asked.
-        for _ in 0..for_picks.max(to_refill) {
+        for _ in 0..for_picks.max(for_refill) {
             let index = one_of(count, &mut context.rng);
             if !ask.contains(&index) {
                 ask.push(index);
