@@ -17,8 +17,8 @@ use crate::workload::AccountBook;
 
 /// How long the calls of the last run may take to end, and holds to be released.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the balancer may take to find every server ready again after a fault.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the balancer may take to find every server ready again after a fault, ejections included.
+const READY_TIMEOUT: Duration = Duration::from_secs(90);
 /// The members yield to the generator: who measures is scheduled before what is measured.
 const MEMBERS_NICENESS: i32 = 5;
 
