@@ -49,8 +49,8 @@ async fn watch(fleet: &Fleet, every: u64, recent: u32) -> Streaming<WatchedPick>
 }
 
 async fn next(picks: &mut Streaming<WatchedPick>) -> PickTrace {
-    let message = timeout(PATIENCE, picks.message()).await.expect("a pick").unwrap();
-    match message.expect("the stream goes on").what {
+    let message = timeout(PATIENCE, picks.message()).await.expect("a pick");
+    match message.expect("no error").expect("the stream goes on").what {
         Some(What::Trace(line)) => serde_json::from_str(&line).expect("a pick"),
         other => panic!("{other:?}"),
     }

@@ -32,8 +32,8 @@ struct Witness {
 
 impl Witness {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
         let (tell, seen) = mpsc::channel(64);
         let note = move |request: Request<()>| {
             tell.try_send(request.metadata().clone()).expect("fewer calls than room");
@@ -48,8 +48,9 @@ impl Witness {
 
     /// What came with the next call, by these names.
     async fn next(&mut self, names: &[&str]) -> Vec<Option<String>> {
-        let seen = timeout(PATIENCE, self.seen.recv()).await.expect("a call arrives").unwrap();
-        let text = |name: &&str| Some(seen.get(*name)?.to_str().unwrap().to_owned());
+        let seen = timeout(PATIENCE, self.seen.recv()).await.expect("a call arrives");
+        let seen = seen.expect("the server runs");
+        let text = |name: &&str| Some(seen.get(*name)?.to_str().expect("text").to_owned());
         names.iter().map(text).collect()
     }
 }
@@ -64,7 +65,7 @@ impl TraceService for Collector {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for of_resource in request.into_inner().resource_spans {
-            let resource = attributes(&of_resource.resource.unwrap().attributes);
+            let resource = attributes(&of_resource.resource.expect("a resource").attributes);
             for span in of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                 self.0.send((resource.clone(), span)).await.expect("the test waits");
             }
@@ -75,8 +76,8 @@ impl TraceService for Collector {
 
 impl Collector {
     async fn start() -> (SocketAddr, mpsc::Receiver<(HashMap<String, Value>, Span)>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
         let (tell, spans) = mpsc::channel(1024);
         let server = Server::builder().add_service(TraceServiceServer::new(Self(tell)));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
@@ -107,9 +108,9 @@ async fn pass(
 ) -> Vec<Option<String>> {
     let mut request = Request::new(account("a"));
     for (name, value) in fields {
-        request.metadata_mut().append(*name, value.parse().unwrap());
+        request.metadata_mut().append(*name, value.parse().expect("a header's value"));
     }
-    fleet.bank().validate_account(request).await.unwrap();
+    fleet.bank().validate_account(request).await.expect("an answer");
     witness.next(&["traceparent", "tracestate", "baggage"]).await
 }
 
