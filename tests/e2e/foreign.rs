@@ -136,7 +136,7 @@ fn security(links: &Links) -> Vec<String> {
 }
 
 /// Fails where continuous integration lacks what a newcomer's machine may lack; there it is only said.
-fn missing<T>(what: &str) -> Option<T> {
+pub(crate) fn missing<T>(what: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none(), "{what} is needed");
     eprintln!("NOT RUN: install {what} to run this test");
     None

@@ -5,6 +5,7 @@
 mod bad_input;
 mod balancing;
 mod bench;
+mod dashboard;
 mod foreign;
 mod hostile;
 mod interop;

@@ -8,7 +8,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-const FILES: [File; 9] = [
+const FILES: [File; 10] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/style.css", STYLE, include_str!("page/style.css")),
     ("/icon.svg", PICTURE, include_str!("page/icon.svg")),
@@ -18,6 +18,7 @@ const FILES: [File; 9] = [
     ("/charts.js", SCRIPT, include_str!("page/charts.js")),
     ("/pool.js", SCRIPT, include_str!("page/pool.js")),
     ("/servers.js", SCRIPT, include_str!("page/servers.js")),
+    ("/picks.js", SCRIPT, include_str!("page/picks.js")),
 ];
 
 /// The type and the text of the file at `path`.

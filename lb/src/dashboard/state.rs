@@ -16,12 +16,14 @@ use super::{
     history::{History, PoolHistory, PoolSample, SAMPLES},
     query::Query,
 };
-use crate::pool::Pool;
+use crate::{picks, pool::Pool};
 
 /// Of a text that others wrote.
 const MOST_CHARS: usize = 400;
 /// Sources whose problems are told.
 const MOST_PROBLEMS: usize = 8;
+/// Picks that are told.
+const MOST_PICKS: usize = 12;
 
 #[derive(Serialize)]
 struct State<'a> {
@@ -69,6 +71,9 @@ struct Whole<'a> {
     trend_s: usize,
     trend: PoolTrend,
     servers: Servers,
+    /// The last picks that were explained, the newest first: each a sentence, and in lines what
+    /// was weighed.
+    picks: Vec<(String, String)>,
 }
 
 /// A pool's samples, each list from the oldest on.
@@ -142,7 +147,18 @@ fn whole<'a>(
         trend_s: SAMPLES,
         trend: PoolTrend::of(kept),
         servers: Servers::of(&snapshot, kept, seconds, query, now),
+        picks: picks(pool),
     }
+}
+
+fn picks(pool: &Pool) -> Vec<(String, String)> {
+    let recent = pool.picks.recent();
+    let told = recent.iter().rev().take(MOST_PICKS).map(|trace| {
+        let text = picks::block(trace);
+        let (sentence, lines) = text.split_once('\n').unwrap_or((&text, ""));
+        (sentence.to_owned(), lines.to_owned())
+    });
+    told.collect()
 }
 
 fn problems(pool: &Pool, panics: bool) -> Vec<String> {

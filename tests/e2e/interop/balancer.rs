@@ -60,6 +60,11 @@ impl Links {
         self.security(SERVER)
     }
 
+    /// An operator's side.
+    pub(crate) fn operator(&self) -> Security {
+        self.security((Role::Admin, "1"))
+    }
+
     /// A client's side.
     pub(crate) fn client(&self) -> Security {
         self.security((Role::Loadgen, "1"))
@@ -95,13 +100,21 @@ impl Balancer {
         self.process.address
     }
 
-    /// Runs `strife admin` on it, which must go well.
-    pub(crate) async fn admin(&self, arguments: &[&str]) {
-        let control = self.process.more.strip_prefix("control=").unwrap();
+    /// Where else it serves: `control`, `dashboard`.
+    pub(crate) fn other(&self, name: &str) -> SocketAddr {
+        let mut others = self.process.more.split(' ').filter_map(|other| other.split_once('='));
+        let found = others.find(|(other, _)| *other == name);
+        found.expect("it said so").1.parse().unwrap()
+    }
+
+    /// Runs `strife admin` on it, which must go well; what it says.
+    pub(crate) async fn admin(&self, arguments: &[&str]) -> String {
+        let control = self.other("control").to_string();
         let mut command = Command::new(program());
-        command.arg("admin").args(arguments).args(["--control", control]).args(self.links.flags());
-        let output = command.output().await.unwrap();
+        command.arg("admin").args(arguments).args(["--control", &control]);
+        let output = command.args(self.links.flags()).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// What a tonic client needs to know; `calls` is what the names of its calls begin with.

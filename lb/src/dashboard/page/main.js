@@ -2,6 +2,7 @@
 
 import { ask } from "./balancer.js";
 import { count, element, setText } from "./charts.js";
+import { Picks } from "./picks.js";
 import { Pool } from "./pool.js";
 import { Servers } from "./servers.js";
 
@@ -22,6 +23,7 @@ let asking = null;
 let timer = null;
 const pool = new Pool(said, now);
 const servers = new Servers(view, said, now);
+const picks = new Picks();
 
 /** Asks at once, whatever is under way. */
 function now() {
@@ -49,12 +51,13 @@ async function turn() {
 }
 
 function draw(state) {
-  drawPools(state);
   byId("stopping").hidden = !state.is_stopping;
   if (!state.pool) return;
   view.pool = state.pool.name;
+  drawPools(state);
   pool.update(state.pool, state.policies);
   servers.update(state.pool);
+  picks.update(state.pool.picks);
   const own = state.pools.find(({ name }) => name === view.pool);
   setText(byId("pool-ready"), `${own.ready} of ${own.servers} ready`);
   byId("pool-ready").classList.toggle("bad", own.ready < own.servers);

@@ -160,7 +160,7 @@ class Row {
     };
     this.opener = element("button", "opener", address);
     this.opener.type = "button";
-    this.opener.title = "Second by second";
+    this.opener.title = `${address}, second by second`;
     this.opener.setAttribute("aria-expanded", "false");
     this.opener.addEventListener("click", () => table.toggle(address));
     this.why = element("p", "why");
