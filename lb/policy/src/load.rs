@@ -150,6 +150,13 @@ impl EndpointLoad {
         self.changed();
     }
 
+    /// It became READY with the rest of its pool: there is nobody whose traffic it could get slowly.
+    pub fn joined_with_all(&self) {
+        self.ramped_at_ns.store(0, Relaxed);
+        self.orca.start_anew();
+        self.changed();
+    }
+
     /// A call was sent.
     pub fn sent(&self) {
         self.in_flight.fetch_add(1, Relaxed);

@@ -57,6 +57,8 @@ pub(super) struct Task {
     by_id: HashMap<u64, usize>,
     by_address: HashMap<String, usize>,
     policy: ChosenPolicy,
+    /// When the pool got its first endpoint that takes calls, after it had none.
+    began_at: Option<Duration>,
     /// Members or their health differ from what is published.
     is_changed: bool,
     answers: Vec<Answer>,
@@ -83,6 +85,7 @@ impl Task {
             by_id: HashMap::new(),
             by_address: HashMap::new(),
             policy,
+            began_at: None,
             is_changed: false,
             answers: Vec::new(),
         }
@@ -162,6 +165,7 @@ impl Task {
             (!is_same).then(|| before.renewed(self.policy.clone(), now))
         };
         if let Some(snapshot) = snapshot {
+            self.began_at = self.began_at.filter(|_| !snapshot.ready.is_empty());
             self.pool.publish(snapshot);
         }
         for answer in self.answers.drain(..) {
@@ -192,8 +196,14 @@ impl Task {
         if member.state != state {
             match state {
                 State::Ready => {
-                    member.ready_since = self.clock.now();
-                    member.endpoint.load.joined(member.ready_since);
+                    let (now, window) = (self.clock.now(), self.making.health.ramp.window);
+                    member.ready_since = now;
+                    let began_at = *self.began_at.get_or_insert(now);
+                    if now.saturating_sub(began_at) < window {
+                        member.endpoint.load.joined_with_all();
+                    } else {
+                        member.endpoint.load.joined(now);
+                    }
                     info!(pool, endpoint, "endpoint ready");
                 }
                 State::TransientFailure => warn!(pool, endpoint, why, "endpoint down"),

@@ -147,6 +147,27 @@ async fn whoever_comes_back_is_somebody_else() {
 }
 
 #[tokio::test]
+async fn whoever_begins_with_the_pool_has_no_slow_start() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    let ramp = |address| {
+        let endpoint = pool.endpoint(address).unwrap();
+        endpoint.load.ramp(Duration::from_millis(1))
+    };
+    for address in [FIRST, SECOND] {
+        writer.found(finding(&pool, address, State::Ready)).await;
+    }
+    writer.set_policy("round_robin").await.unwrap();
+    check_ready(&pool, &[FIRST, SECOND]);
+    assert_eq!([ramp(FIRST), ramp(SECOND)], [1.0, 1.0]);
+    // An operator's wish to have one back is no beginning.
+    for draining in [true, false] {
+        let drain = Drain { address: SECOND.to_owned(), draining, force: false };
+        writer.drain(drain).await.unwrap();
+    }
+    assert!(ramp(SECOND) < 1.0);
+}
+
+#[tokio::test]
 async fn a_watch_ends_when_its_server_leaves() {
     let (ended, mut ends) = mpsc::channel::<()>(1);
     let pool = Arc::new(Pool::new(&PoolConfig::of("default", &[FIRST], "pick_first")).unwrap());
