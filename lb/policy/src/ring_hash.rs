@@ -8,13 +8,17 @@
 //!
 //! Neither load nor slow start is looked at: the same value has to go to the same endpoint.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rand::Rng;
 
 use crate::{
-    Domain, Endpoints, Figure, Parameter, Pick, PickContext, PickInfo, Picker, Policy, PolicyKind,
-    Regime,
+    Domain, EndpointLoad, Endpoints, Figure, Parameter, Pick, PickContext, PickInfo, Picker,
+    Policy, PolicyKind, Regime,
     draw::next_allowed,
     explain::{Choose, Witness},
 };
@@ -36,7 +40,7 @@ pub(crate) const KIND: PolicyKind = PolicyKind {
     ],
     make: |arguments| {
         let (header, size) = (arguments.header("header"), arguments.integer("ring_size"));
-        Box::new(RingHash { header, size })
+        Box::new(RingHash { header, size, known: Mutex::default() })
     },
 };
 
@@ -44,6 +48,16 @@ pub(crate) const KIND: PolicyKind = PolicyKind {
 struct RingHash {
     header: String,
     size: u64,
+    /// For the one who makes pickers; no pick looks at it.
+    known: Mutex<Known>,
+}
+
+/// The ring as it was last made, by what endpoints are hashed to.
+#[derive(Debug, Default)]
+struct Known {
+    keys: HashSet<u64>,
+    /// The owner of each place.
+    owners: Box<[u64]>,
 }
 
 #[derive(Debug)]
@@ -74,7 +88,15 @@ impl Policy for RingHash {
     }
 
     fn picker(&self, endpoints: Endpoints, _: Duration) -> Box<dyn Picker> {
-        Box::new(Ring::of(endpoints, self.size))
+        let key = |load: &Arc<EndpointLoad>| mixed(hash(load.address().as_bytes()));
+        let keys: Vec<_> = endpoints.iter().map(key).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known::after(&known, &keys, self.size);
+        // Two addresses hardly ever have one key; if so, the first in the pool's order has it.
+        let places = keys.iter().enumerate().rev();
+        let indices: HashMap<_, _> = places.map(|(index, key)| (*key, index as u32)).collect();
+        let owners = known.owners.iter().map(|key| indices[key]).collect();
+        Box::new(Ring { endpoints, owners })
     }
 
     fn hashed_header(&self) -> Option<&str> {
@@ -86,20 +108,27 @@ impl Policy for RingHash {
     }
 }
 
-impl Ring {
-    fn of(endpoints: Endpoints, size: u64) -> Self {
-        let keys: Vec<_> =
-            endpoints.iter().map(|load| mixed(hash(load.address().as_bytes()))).collect();
+impl Known {
+    /// Who owns what among the endpoints of these keys. An owner that stays is challenged only by those
+    /// that are new, so a change costs the size of the ring and not that times the endpoints.
+    fn after(before: &Self, keys: &[u64], size: u64) -> Self {
+        let now: HashSet<u64> = keys.iter().copied().collect();
+        let joined: Vec<_> = now.difference(&before.keys).copied().collect();
         let owner = |place: u64| {
-            // Two addresses hardly ever have one key; if so, the first in the pool's order has it.
-            let scores = keys.iter().map(|key| mixed(key ^ mixed(place + 1)));
-            let best = scores.enumerate().max_by_key(|(index, score)| (*score, usize::MAX - index));
-            best.map(|(index, _)| index as u32)
+            let stays = before.owners.get(place as usize).filter(|owner| now.contains(owner));
+            // The highest score has the place.
+            let place = mixed(place + 1);
+            let rank = |key: &u64| (mixed(key ^ place), *key);
+            match stays {
+                Some(owner) => joined.iter().copied().chain([*owner]).max_by_key(rank),
+                None => keys.iter().copied().max_by_key(rank),
+            }
         };
-        let owners = (0..size).map_while(owner).collect();
-        Self { endpoints, owners }
+        Self { owners: (0..size).map_while(owner).collect(), keys: now }
     }
+}
 
+impl Ring {
     fn place(&self, hash: u64) -> usize {
         ((u128::from(mixed(hash)) * self.owners.len() as u128) >> 64) as usize
     }

@@ -1,9 +1,9 @@
 //! Policies that do not look at load: whose turn it is, over any window.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
-use strife_policy::{Orca, PickInfo, Regime, by_spec, hash};
+use strife_policy::{Orca, PickInfo, Picker, Regime, by_spec, hash};
 
 use super::{NOW, context, endpoints, picks};
 
@@ -101,6 +101,28 @@ proptest! {
             let new_owner = picks(&*after, info, 1)[0];
             let new_owner = new_owner + usize::from(new_owner >= leaves);
             prop_assert!(owner == leaves || owner == new_owner);
+        }
+    }
+
+    /// However a pool came to be what it is, its ring is the same.
+    #[test]
+    fn a_ring_has_no_history(
+        members in prop::collection::vec(prop::collection::vec(any::<bool>(), 12), 1..6),
+        values in prop::collection::vec(any::<u64>(), 100),
+    ) {
+        let (all, policy) = (endpoints(12), by_spec("ring_hash:ring_size=1024").unwrap());
+        let mut grown = policy.picker(Arc::new([]), NOW);
+        let mut last = Vec::new();
+        for present in members {
+            let those = all.iter().zip(present).filter(|(_, is_there)| *is_there);
+            last = those.map(|(load, _)| load.clone()).collect();
+            grown = policy.picker(last.clone().into(), NOW);
+        }
+        let fresh = by_spec("ring_hash:ring_size=1024").unwrap().picker(last.into(), NOW);
+        for value in values {
+            let info = PickInfo { hash: Some(value), avoid: &[] };
+            let owner = |picker: &dyn Picker| picker.pick(info, &mut context(1)).map(|it| it.index);
+            prop_assert_eq!(owner(&*grown), owner(&*fresh));
         }
     }
 
