@@ -1,13 +1,21 @@
 //! The balancer amid its fleet: policies, switches, dead servers, look-aside.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use strife_fleet::{BankSpec, PoolCalls};
-use strife_proto::lb::v1::{ServerRequest, load_balancer_client::LoadBalancerClient};
-use strife_runtime::{connect, tls::Expected};
+use strife_policy::POLICIES;
+use strife_proto::lb::v1::{
+    ServerRequest, SetPolicyRequest, load_balancer_admin_client::LoadBalancerAdminClient,
+    load_balancer_client::LoadBalancerClient,
+};
+use strife_runtime::{Role, connect, tls::Expected};
 
 use crate::support::{Booted, boot, may_ask_again, strife, validate};
 
@@ -51,14 +59,41 @@ async fn calls_by_server(booted: &Booted) -> Vec<u64> {
     pools[0].endpoints.iter().map(|endpoint| endpoint.calls).collect()
 }
 
+/// Bytes of memory that the balancer of this fleet has in use, by its control address.
+fn resident_bytes(control: &str) -> u64 {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_balancer = |process: &Path| {
+        let words = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        let mut words = words.split('\0');
+        words.nth(1) == Some("lb") && words.any(|word| word == control)
+    };
+    let balancer = processes.into_iter().find(|process| is_balancer(process));
+    let pages = fs::read_to_string(balancer.expect("it runs").join("statm")).unwrap();
+    let pages: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+/// What ten thousand switches may leave behind: less than a picker of any policy each.
+const MOST_GROWTH_BYTES: u64 = 8 << 20;
+
 #[tokio::test]
-async fn two_hundred_policy_switches_under_load_fail_no_call() {
+async fn ten_thousand_policy_switches_under_load_fail_no_call_and_leak_nothing() {
     let booted = one_bank_of_four().await;
+    let control = booted.fleet.control();
+    let operator = booted.security(Role::Admin, "1");
+    let channel = connect::direct(control, Expected::LB, &operator).unwrap();
+    let mut admin = LoadBalancerAdminClient::new(channel);
     let switches = async {
-        for switch in 0..200 {
-            let policy = ["pick_first", "least_load", "round_robin"][switch % 3];
-            booted.fleet.set_policy(policy).await.unwrap();
+        let mut warm_bytes = 0;
+        for switch in 0..10_000 {
+            if switch == 2_000 {
+                warm_bytes = resident_bytes(control);
+            }
+            let policy = POLICIES[switch % POLICIES.len()].name.to_owned();
+            admin.set_policy(SetPolicyRequest { pool: String::new(), policy }).await.unwrap();
         }
+        let grown = resident_bytes(control).saturating_sub(warm_bytes);
+        assert!(grown < MOST_GROWTH_BYTES, "{grown} bytes more after 8,000 switches");
     };
     let (succeeded, failed) = call_amid(&booted, switches).await;
     assert_eq!(failed, 0);
