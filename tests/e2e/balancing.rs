@@ -68,9 +68,10 @@ fn resident_bytes(control: &str) -> u64 {
         words.nth(1) == Some("lb") && words.any(|word| word == control)
     };
     let balancer = processes.into_iter().find(|process| is_balancer(process));
-    let pages = fs::read_to_string(balancer.expect("it runs").join("statm")).unwrap();
-    let pages: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * rustix::param::page_size() as u64
+    let status = fs::read_to_string(balancer.expect("it runs").join("status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    kib * 1024
 }
 
 /// What ten thousand switches may leave behind: less than a picker of any policy each.
