@@ -48,7 +48,7 @@ fn drain(stub: &Stub) -> DrainServerRequest {
 #[tokio::test]
 async fn a_drained_server_gets_no_new_call_and_keeps_those_it_has() {
     let stubs = plain_stubs(2);
-    let flags = format!("--policy round_robin --pool default={}", list(&stubs));
+    let flags = format!("--policy round_robin --slow-start 0s --pool default={}", list(&stubs));
     let fleet = Fleet::start(&flags).await;
     let (batches, sent) = mpsc::channel(1);
     let answer = fleet.store().apply(ReceiverStream::new(sent)).await.unwrap();
@@ -135,7 +135,7 @@ async fn who_is_not_there_cannot_be_drained() {
 #[tokio::test]
 async fn the_command_waits_until_calls_are_done_and_servers_are_back() {
     let mut stubs = plain_stubs(2);
-    let flags = format!("--policy round_robin --pool default={}", list(&stubs));
+    let flags = format!("--policy round_robin --slow-start 0s --pool default={}", list(&stubs));
     let fleet = Fleet::start(&flags).await;
     let (batches, sent) = mpsc::channel::<CommandBatch>(1);
     let answer = fleet.store().apply(ReceiverStream::new(sent)).await.unwrap();

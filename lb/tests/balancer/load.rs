@@ -56,8 +56,9 @@ impl Load {
     }
 }
 
-/// As any gRPC client does and tonic does not: a call that GOAWAY says was never processed is made
-/// again (RFC 9113, section 6.8; gRFC A6, transparent retries).
+/// As any gRPC client does and tonic does not: a call that GOAWAY says was never processed, or that
+/// hyper never sent because its connection had ended, is made again (RFC 9113, section 6.8; gRFC A6,
+/// transparent retries).
 pub(crate) async fn call_processed(
     client: &mut BankServiceClient<Channel>,
 ) -> Result<String, Status> {
@@ -75,6 +76,9 @@ fn was_never_processed(status: &Status) -> bool {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
             let is_graceful = error.reason() == Some(h2::Reason::NO_ERROR);
             return error.is_go_away() && error.is_remote() && is_graceful;
+        }
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
         }
         source = error.source();
     }

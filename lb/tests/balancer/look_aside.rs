@@ -71,7 +71,7 @@ async fn two_clients_that_ask_a_thousand_times_at_once_are_no_herd() {
 #[tokio::test]
 async fn servers_that_could_not_be_reached_are_named_and_avoided() {
     let stubs = plain_stubs(2);
-    let flags = format!("--pool default={} --policy pick_first", list(&stubs));
+    let flags = format!("--pool default={} --policy pick_first:failback=true", list(&stubs));
     let fleet = Fleet::start(&flags).await;
     let [first, second] = [0, 1].map(|index: usize| stubs[index].address.to_string());
     assert_eq!(pick(&fleet, ServerRequest::default()).await.address, first);
