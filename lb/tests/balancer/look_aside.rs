@@ -37,7 +37,8 @@ async fn picks(fleet: &Fleet, clients: usize, each: usize) -> BTreeMap<String, u
 async fn report(fleet: &Fleet, stub: &Stub, report: LoadReport) {
     let named = LoadReport { address: stub.address.to_string(), epoch: 1, ..report };
     let mut client = fleet.look_aside(&Security::Plaintext);
-    assert!(client.report_server_load(named).await.unwrap().get_ref().accepted);
+    let ack = client.report_server_load(named).await.expect("it is one of ours");
+    assert!(ack.get_ref().accepted);
 }
 
 async fn pick(fleet: &Fleet, request: ServerRequest) -> ServerResponse {
