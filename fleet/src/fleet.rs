@@ -139,6 +139,12 @@ impl Fleet {
         Ok(())
     }
 
+    /// Another balancer in place of the one there is, which knows nothing of what that one saw.
+    pub async fn renew_balancer(&mut self) -> Result<(), FleetError> {
+        self.drain(BALANCER).await?;
+        self.restart(BALANCER).await
+    }
+
     /// Starts every member that has ended by itself, where it was; returns their names.
     pub async fn restart_ended(&mut self) -> Result<Vec<String>, FleetError> {
         let ended = self

@@ -73,6 +73,10 @@ async fn one_run(
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     for repeat in 0.. {
+        if run.fault.is_some() {
+            // What a balancer has learned of a fault must not be known in the next run.
+            fleet.renew_balancer().await?;
+        }
         fleet.until_ready(READY_TIMEOUT).await?;
         fleet.set_policy(&run.key.policy).await?;
         fleet.until_idle(SETTLE_TIMEOUT).await?;

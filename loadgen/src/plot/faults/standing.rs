@@ -122,6 +122,11 @@ impl<'a> FaultStanding<'a> {
         errors as f64 / (self.during.due + self.after.due).max(1) as f64
     }
 
+    /// Whether more calls failed during the fault than a p99 leaves out.
+    pub(crate) fn fails_its_p99(&self) -> bool {
+        self.during.error_share() > 0.01
+    }
+
     /// `9.12 → 15.2 → 9.05 ms`.
     pub(crate) fn p99s(&self) -> String {
         let [before, during, after] = [&self.before, &self.during, &self.after];

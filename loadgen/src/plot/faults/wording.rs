@@ -17,12 +17,23 @@ pub(crate) fn back_means() -> String {
 
 /// The answer for one fault: `name` is the workload's, `told` what the fault is.
 pub(crate) fn headline(name: &str, told: &str, standings: &[FaultStanding<'_>]) -> String {
-    let during = |s: &FaultStanding<'_>| s.during.p99_us.map(|p99| p99.median);
     let mut known: Vec<&FaultStanding<'_>> =
-        standings.iter().filter(|s| during(s).is_some()).collect();
-    known.sort_by(|a, b| during(a).unwrap_or(0.0).total_cmp(&during(b).unwrap_or(0.0)));
+        standings.iter().filter(|s| s.during.p99_us.is_some() || s.fails_its_p99()).collect();
+    // Whoever fails more calls than the p99 leaves out served the hundredth call worst of all.
+    let p99_us = |s: &FaultStanding<'_>| match s.during.p99_us {
+        Some(p99) if !s.fails_its_p99() => p99.median,
+        _ => f64::INFINITY,
+    };
+    known.sort_by(|a, b| {
+        let failed = a.during.error_share().total_cmp(&b.during.error_share());
+        p99_us(a).total_cmp(&p99_us(b)).then(failed)
+    });
     let p99 = |s: &FaultStanding<'_>| {
-        format!("{} (p99 {} before, {} during it)", s.policy, s.before.p99(), s.during.p99())
+        let during = match s.fails_its_p99() {
+            true => format!("{} of calls failed", percent(s.during.error_share())),
+            false => s.during.p99(),
+        };
+        format!("{} (p99 {} before, {during} during it)", s.policy, s.before.p99())
     };
     let latency = match known.as_slice() {
         [] => "no policy answered enough calls for a p99".to_owned(),

@@ -184,6 +184,7 @@ fn a_run_too_small_for_percentiles_is_drawn() {
     let mut phases: Vec<PhaseRow> = crate::results::read_rows(&fixture.dir().phases()).unwrap();
     for row in &mut phases {
         (row.p99_us, row.limit_us, row.recovered_s) = (None, None, None);
+        row.errors = 0;
     }
     write_rows(&fixture.dir().phases(), &phases).unwrap();
     write_rows::<WindowRow>(&fixture.dir().windows(), &[]).unwrap();
@@ -191,4 +192,20 @@ fn a_run_too_small_for_percentiles_is_drawn() {
     assert!(drawn.headlines[0].contains("no policy answered enough"), "{:?}", drawn.headlines);
     let svg = fs::read_to_string(fixture.dir().charts().join("fault-bank-slow.svg")).unwrap();
     assert!(svg.contains("back: unknown"));
+}
+
+#[test]
+fn whoever_fails_more_calls_than_a_p99_leaves_out_is_not_best() {
+    let fixture = fixture(&["slow"]);
+    let mut phases: Vec<PhaseRow> = crate::results::read_rows(&fixture.dir().phases()).unwrap();
+    let quickest = phases[0].policy.clone();
+    for row in &mut phases {
+        let is_quickest = row.policy == quickest;
+        row.p99_us = Some(if is_quickest { 1_000 } else { 50_000 });
+        row.errors = if is_quickest { row.calls / 10 } else { 0 };
+    }
+    write_rows(&fixture.dir().phases(), &phases).unwrap();
+    let headline = draw(&fixture.dir()).unwrap().headlines[0].clone();
+    assert!(headline.contains(&format!("worst by {quickest} (")), "{headline}");
+    assert!(headline.contains("of calls failed during it"), "{headline}");
 }
