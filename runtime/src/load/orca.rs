@@ -12,7 +12,8 @@ use super::usage::Usage;
 /// The trailer that carries a report: binary metadata, which is base64 without padding on the wire.
 pub(crate) const TRAILER: &str = "endpoint-load-metrics-bin";
 
-/// `report` as ORCA has it.
+/// `report` as ORCA has it. Utilization is over the same time as the rates are: gRFC A58 divides one by
+/// the other.
 pub(super) fn report(report: &LoadReport, usage: Usage) -> OrcaLoadReport {
     let named = [
         ("strife.in_flight", f64::from(report.in_flight)),
@@ -26,7 +27,7 @@ pub(super) fn report(report: &LoadReport, usage: Usage) -> OrcaLoadReport {
     ];
     let application_utilization = match report.slots {
         0 => 0.0,
-        slots => f64::from(report.in_flight) / f64::from(slots),
+        slots => usage.calls_in_flight / f64::from(slots),
     };
     OrcaLoadReport {
         cpu_utilization: report.cpu_utilization,
@@ -70,12 +71,17 @@ pub(crate) mod tests {
             latency_us: 6_000,
             ..LoadReport::default()
         };
-        let usage = Usage { cpu_utilization: 0.25, calls_per_s: 40.0, failures_per_s: 2.0 };
+        let usage = Usage {
+            cpu_utilization: 0.25,
+            calls_per_s: 40.0,
+            failures_per_s: 2.0,
+            calls_in_flight: 2.5,
+        };
         let made = trailer(&report(&load, usage));
         let value = made[TRAILER].to_str().unwrap();
         assert!(!value.contains('='), "unpadded: {value}");
         let orca = read(&made);
-        assert_eq!((orca.cpu_utilization, orca.application_utilization), (0.25, 0.75));
+        assert_eq!((orca.cpu_utilization, orca.application_utilization), (0.25, 0.625));
         assert_eq!((orca.rps_fractional, orca.eps), (40.0, 2.0));
         let named = |name: &str| orca.named_metrics[&format!("strife.{name}")];
         let counts = ["in_flight", "queued", "slots", "completed", "sequence"].map(named);
@@ -87,6 +93,7 @@ pub(crate) mod tests {
     #[test]
     fn without_slots_there_is_no_application_utilization() {
         let load = LoadReport { in_flight: 3, ..LoadReport::default() };
-        assert_eq!(report(&load, Usage::default()).application_utilization, 0.0);
+        let usage = Usage { calls_in_flight: 3.0, ..Usage::default() };
+        assert_eq!(report(&load, usage).application_utilization, 0.0);
     }
 }

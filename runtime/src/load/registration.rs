@@ -89,6 +89,7 @@ impl Registration {
         asked: &Shutdown,
     ) -> Result<(), Failure> {
         let mut standing = Standing::New;
+        let mut last_lost = None;
         loop {
             let (pool, address) = (self.pool.clone(), self.address.clone());
             let request = RegisterServerRequest { pool, address };
@@ -98,7 +99,7 @@ impl Registration {
                     if standing != Standing::Member {
                         info!(balancer = %self.balancer, pool = self.pool, "registered");
                     }
-                    standing = Standing::Member;
+                    (standing, last_lost) = (Standing::Member, None);
                     let lease = Duration::from_millis(response.into_inner().lease_ms.into());
                     (lease / 3).max(RENEWAL_MIN)
                 }
@@ -106,7 +107,11 @@ impl Registration {
                     return Err(self.refused(&status));
                 }
                 Err(status) => {
-                    self.lost(&mut standing, &status);
+                    // Told whenever the reason is another one, not with every attempt.
+                    if last_lost.replace(status.code()) != Some(status.code()) {
+                        self.warn_of_loss(&status);
+                    }
+                    standing = standing.after_loss();
                     RETRY_PAUSE
                 }
             };
@@ -115,29 +120,27 @@ impl Registration {
                 () = asked.requested() => break,
             }
         }
-        if matches!(standing, Standing::Member | Standing::Lost) {
-            self.leave(&mut balancer, tracker).await;
-        }
+        // A request that was not answered in time may have been granted.
+        self.leave(standing, &mut balancer, tracker).await;
         Ok(())
     }
 
-    /// Told once for each time it happens.
-    fn lost(&self, standing: &mut Standing, status: &Status) {
-        let next = match standing {
-            Standing::New => Standing::Waiting,
-            Standing::Member => Standing::Lost,
-            Standing::Waiting | Standing::Lost => return,
-        };
-        *standing = next;
+    fn warn_of_loss(&self, status: &Status) {
         let why = status.message();
         warn!(balancer = %self.balancer, pool = self.pool, why, "cannot register; will keep trying");
     }
 
-    async fn leave(&self, balancer: &mut LoadBalancerClient<Channel>, tracker: &LoadTracker) {
+    async fn leave(
+        &self,
+        standing: Standing,
+        balancer: &mut LoadBalancerClient<Channel>,
+        tracker: &LoadTracker,
+    ) {
         let (pool, address) = (self.pool.clone(), self.address.clone());
         let request = DeregisterServerRequest { pool, address };
         match in_time(balancer.deregister_server(request)).await {
             Ok(_) => info!(balancer = %self.balancer, pool = self.pool, "left"),
+            Err(_) if standing == Standing::New => return,
             Err(status) => {
                 let why = status.message();
                 warn!(balancer = %self.balancer, why, "cannot leave the pool; the lease will end");
@@ -181,14 +184,18 @@ impl Registration {
 /// Where the server stands with the balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Not asked yet.
+    /// Never let in.
     New,
-    /// Asked, never let in.
-    Waiting,
     /// In the pool.
     Member,
     /// Was in the pool; the last request failed.
     Lost,
+}
+
+impl Standing {
+    fn after_loss(self) -> Self {
+        if self == Self::New { Self::New } else { Self::Lost }
+    }
 }
 
 /// Whether asking again cannot help unless somebody changes something.

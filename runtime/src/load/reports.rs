@@ -36,7 +36,8 @@ impl Reports {
     pub fn new(tracker: Arc<LoadTracker>) -> Arc<Self> {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let epoch = since.map_or(0, |since| since.as_millis() as u64);
-        let usage = UsageMeter::new(cores(), Instant::now(), counts(&tracker));
+        let now = Instant::now();
+        let usage = UsageMeter::new(cores(), now, counts(&tracker, now));
         Arc::new(Self { tracker, epoch, sequence: AtomicU64::new(0), usage: Mutex::new(usage) })
     }
 
@@ -58,7 +59,7 @@ impl Reports {
 
     fn at(&self, now: Instant) -> (LoadReport, Usage) {
         let mut meter = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        let usage = meter.read(now, || counts(&self.tracker));
+        let usage = meter.read(now, || counts(&self.tracker, now));
         drop(meter);
         let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
         let report = LoadReport {
@@ -71,9 +72,9 @@ impl Reports {
     }
 }
 
-fn counts(tracker: &LoadTracker) -> Counts {
+fn counts(tracker: &LoadTracker, now: Instant) -> Counts {
     let (completed, failed) = tracker.ended();
-    Counts { cpu: process_cpu_time(), completed, failed }
+    Counts { cpu: process_cpu_time(), completed, failed, call_time: tracker.call_time(now) }
 }
 
 /// Reports in the trailers of calls: some call every [`PIGGYBACK_INTERVAL`] carries one.

@@ -14,12 +14,19 @@ use super::latency::Latencies;
 
 /// Weight of the newest call in the moving average of service times.
 const SERVICE_TIME_WEIGHT: f64 = 0.05;
+/// Low bits of [`LoadTracker::calls`]: a million calls at once.
+const IN_FLIGHT_BITS: u32 = 20;
+const IN_FLIGHT_MASK: u64 = (1 << IN_FLIGHT_BITS) - 1;
 
 /// Counts one server's calls. Shared by everything that serves them.
 #[derive(Debug)]
 pub struct LoadTracker {
     slots: u32,
-    in_flight: AtomicU32,
+    since: Instant,
+    /// `microseconds << 20 | calls under way`. The upper part is when calls ended less when they began,
+    /// modulo 2^44: with the present added once for each that is under way it is the time that calls
+    /// have taken. In one word, so that no reader sees one part without the other.
+    calls: AtomicU64,
     queued: AtomicU32,
     completed: AtomicU64,
     failed: AtomicU64,
@@ -38,6 +45,10 @@ pub struct CallGuard {
     among: u32,
 }
 
+/// Time that calls have taken, all together: microseconds in the upper 44 bits, around their end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallTime(u64);
+
 /// A call that waits for a slot; stops waiting when dropped.
 #[derive(Debug)]
 pub struct QueueGuard(Arc<LoadTracker>);
@@ -48,7 +59,8 @@ impl LoadTracker {
     pub fn new(slots: u32) -> Arc<Self> {
         Arc::new(Self {
             slots,
-            in_flight: AtomicU32::new(0),
+            since: Instant::now(),
+            calls: AtomicU64::new(0),
             queued: AtomicU32::new(0),
             completed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -59,8 +71,10 @@ impl LoadTracker {
 
     /// A call arrived.
     pub fn started(self: &Arc<Self>) -> CallGuard {
-        let among = self.in_flight.fetch_add(1, Relaxed) + 1;
-        CallGuard { tracker: self.clone(), started: Instant::now(), among }
+        let started = Instant::now();
+        let begun = 1_u64.wrapping_sub(self.shifted_us(started));
+        let among = in_flight(self.calls.fetch_add(begun, Relaxed)) + 1;
+        CallGuard { tracker: self.clone(), started, among }
     }
 
     /// A call begins to wait for a slot.
@@ -84,7 +98,18 @@ impl LoadTracker {
 
     /// Calls under way.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        in_flight(self.calls.load(Relaxed))
+    }
+
+    /// The time that all calls together have taken until `now`.
+    pub(super) fn call_time(&self, now: Instant) -> CallTime {
+        let calls = self.calls.load(Relaxed);
+        let under_way = u64::from(in_flight(calls)).wrapping_mul(self.shifted_us(now));
+        CallTime((calls & !IN_FLIGHT_MASK).wrapping_add(under_way))
+    }
+
+    fn shifted_us(&self, at: Instant) -> u64 {
+        (at.saturating_duration_since(self.since).as_micros() as u64) << IN_FLIGHT_BITS
     }
 
     /// Calls that ended, and those of them that failed.
@@ -110,6 +135,21 @@ impl LoadTracker {
     }
 }
 
+impl CallTime {
+    #[cfg(test)]
+    pub(super) const ZERO: Self = Self(0);
+
+    /// What came since then; nothing if that was read a moment later than it says.
+    pub(super) fn since(self, before: Self) -> Duration {
+        let us = self.0.wrapping_sub(before.0).cast_signed() >> IN_FLIGHT_BITS;
+        Duration::from_micros(us.max(0).unsigned_abs())
+    }
+}
+
+fn in_flight(calls: u64) -> u32 {
+    (calls & IN_FLIGHT_MASK) as u32
+}
+
 impl CallGuard {
     /// The call ended; `failed` if by the server's fault. Neither the time of a failed call nor that of
     /// a cancelled one says how long the server takes.
@@ -129,7 +169,8 @@ impl CallGuard {
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        self.tracker.in_flight.fetch_sub(1, Relaxed);
+        let ended = self.tracker.shifted_us(Instant::now()).wrapping_sub(1);
+        self.tracker.calls.fetch_add(ended, Relaxed);
         self.tracker.completed.fetch_add(1, Relaxed);
     }
 }
@@ -161,6 +202,27 @@ mod tests {
         let told = report(&tracker);
         assert_eq!((told.in_flight, told.queued), (0, 0));
         assert_eq!((told.completed, told.failed), (2, 1));
+    }
+
+    #[test]
+    fn call_time_is_exact_whether_calls_have_ended_or_not() {
+        let tracker = LoadTracker::new(0);
+        let begun = Instant::now();
+        let before = tracker.call_time(begun);
+        let (first, second) = (tracker.started(), tracker.started());
+        drop(first);
+        let tenth = |now| tracker.call_time(now).since(before).as_secs_f64();
+        let running = tenth(begun + Duration::from_secs(100));
+        assert!((99.0..101.0).contains(&running), "the second only: {running}");
+        drop(second);
+        let ended = tenth(begun + Duration::from_secs(200));
+        assert!(ended < 1.0, "neither: {ended}");
+        // A call that began after the moment that is asked for has not taken time yet.
+        let _third = tracker.started();
+        assert_eq!(
+            tracker.call_time(begun).since(tracker.call_time(Instant::now())),
+            Duration::ZERO
+        );
     }
 
     #[test]

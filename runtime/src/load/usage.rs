@@ -1,4 +1,4 @@
-//! Quantities that only exist over time: CPU used, calls and errors a second.
+//! Quantities that only exist over time: CPU used, calls and errors a second, calls there on average.
 //!
 //! They are read when a report is made, at most once a [`WINDOW`], and smoothed over [`SMOOTHING`]: a
 //! report that follows another at once does not measure noise.
@@ -8,6 +8,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use super::tracker::CallTime;
 
 /// Least time between two readings.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -23,6 +25,8 @@ pub(super) struct Usage {
     pub(super) calls_per_s: f64,
     /// Of those, calls that failed by the server's fault.
     pub(super) failures_per_s: f64,
+    /// Calls under way, waiting ones included, on average.
+    pub(super) calls_in_flight: f64,
 }
 
 /// What has been counted so far.
@@ -31,6 +35,7 @@ pub(super) struct Counts {
     pub(super) cpu: Duration,
     pub(super) completed: u64,
     pub(super) failed: u64,
+    pub(super) call_time: CallTime,
 }
 
 /// Makes rates of counts.
@@ -61,6 +66,7 @@ impl UsageMeter {
             cpu_utilization: per_s(cpu) / self.cores,
             calls_per_s: per_s(counts.completed.saturating_sub(before.completed) as f64),
             failures_per_s: per_s(counts.failed.saturating_sub(before.failed) as f64),
+            calls_in_flight: per_s(counts.call_time.since(before.call_time).as_secs_f64()),
         };
         let weight = -(-elapsed.as_secs_f64() / SMOOTHING.as_secs_f64()).exp_m1();
         let towards = |old: f64, new: f64| old + weight * (new - old);
@@ -68,6 +74,7 @@ impl UsageMeter {
             cpu_utilization: towards(self.usage.cpu_utilization, reading.cpu_utilization),
             calls_per_s: towards(self.usage.calls_per_s, reading.calls_per_s),
             failures_per_s: towards(self.usage.failures_per_s, reading.failures_per_s),
+            calls_in_flight: towards(self.usage.calls_in_flight, reading.calls_in_flight),
         };
         (self.read_at, self.counts) = (now, counts);
         self.usage
@@ -92,8 +99,10 @@ pub(super) fn cores() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::LoadTracker;
 
-    const NOTHING: Counts = Counts { cpu: Duration::ZERO, completed: 0, failed: 0 };
+    const NOTHING: Counts =
+        Counts { cpu: Duration::ZERO, completed: 0, failed: 0, call_time: CallTime::ZERO };
 
     #[test]
     fn rates_are_of_what_came_since_the_last_reading() {
@@ -101,9 +110,14 @@ mod tests {
         let mut meter = UsageMeter::new(2.0, start, NOTHING);
         // Long enough for the readings before to count for nothing.
         let long = 100 * SMOOTHING;
-        let counts = Counts { cpu: long, completed: 5_000, failed: 1_000 };
+        let counts = Counts { cpu: long, completed: 5_000, failed: 1_000, ..NOTHING };
         let usage = meter.read(start + long, || counts);
-        let wanted = Usage { cpu_utilization: 0.5, calls_per_s: 50.0, failures_per_s: 10.0 };
+        let wanted = Usage {
+            cpu_utilization: 0.5,
+            calls_per_s: 50.0,
+            failures_per_s: 10.0,
+            ..Usage::default()
+        };
         assert_eq!(usage, wanted);
         let usage = meter.read(start + 2 * long, || counts);
         assert!(usage.calls_per_s < 1e-9, "{usage:?}");
@@ -118,6 +132,22 @@ mod tests {
         assert!(usage.calls_per_s > 0.0);
         let again = meter.read(start + WINDOW * 3 / 2, || panic!("asked too soon"));
         assert_eq!(again, usage);
+    }
+
+    #[test]
+    fn calls_count_for_as_long_as_they_are_there() {
+        let tracker = LoadTracker::new(4);
+        let start = Instant::now();
+        let counts = |at| Counts { call_time: tracker.call_time(at), ..NOTHING };
+        let mut meter = UsageMeter::new(1.0, start, counts(start));
+        let _two = [tracker.started(), tracker.started()];
+        // At most moments a server that is hardly used has no call; what is reported says both.
+        let usage = meter.read(start + 100 * SMOOTHING, || counts(start + 100 * SMOOTHING));
+        assert!((usage.calls_in_flight - 2.0).abs() < 0.1, "{usage:?}");
+        let brief = tracker.started();
+        drop(brief);
+        let usage = meter.read(start + 200 * SMOOTHING, || counts(start + 200 * SMOOTHING));
+        assert!((usage.calls_in_flight - 2.0).abs() < 0.1, "{usage:?}");
     }
 
     #[test]

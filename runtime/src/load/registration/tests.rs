@@ -63,6 +63,9 @@ impl LoadBalancer for Balancer {
     ) -> Result<Response<DeregisterServerResponse>, Status> {
         let DeregisterServerRequest { pool, address } = request.into_inner();
         self.asked.send(Asked::Leave(pool, address)).await.unwrap();
+        if let Some(refusal) = self.refusal.lock().unwrap().clone() {
+            return Err(refusal);
+        }
         Ok(Response::new(DeregisterServerResponse::default()))
     }
 }
@@ -196,6 +199,18 @@ async fn who_was_never_let_in_stops_at_once() {
     scene.joins().await;
     let _call = scene.tracker.started();
     scene.stopping.asked.request();
+    // What was not answered may have been granted.
+    scene.leaves().await;
     scene.stopping.stop.requested().await;
     scene.member.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_when_the_balancer_comes_late_too() {
+    let mut scene = scene(Some(Status::unavailable("starting"))).await;
+    scene.joins().await;
+    *scene.refusal.lock().unwrap() = Some(Status::permission_denied("not yours"));
+    let stopped = tokio::time::timeout(Duration::from_secs(30), scene.member).await;
+    let error = stopped.expect("it does not try for ever").unwrap().unwrap_err().to_string();
+    assert!(error.contains("not yours"), "{error}");
 }

@@ -36,10 +36,11 @@ async fn a_stream_reports_at_once_and_then_at_its_interval() {
     let mut reports = stream(&service, asking(1, 0)).await;
     let begun = tokio::time::Instant::now();
     let first = reports.next().await.unwrap().unwrap();
-    assert_eq!((first.application_utilization, begun.elapsed()), (0.0, Duration::ZERO));
+    let in_flight = |report: &OrcaLoadReport| report.named_metrics["strife.in_flight"];
+    assert_eq!((in_flight(&first), begun.elapsed()), (0.0, Duration::ZERO));
     let _call = tracker.started();
     let second = reports.next().await.unwrap().unwrap();
-    assert_eq!((second.application_utilization, begun.elapsed()), (0.5, Duration::from_secs(1)));
+    assert_eq!((in_flight(&second), begun.elapsed()), (1.0, Duration::from_secs(1)));
     assert!(second.named_metrics["strife.sequence"] > first.named_metrics["strife.sequence"]);
 }
 
