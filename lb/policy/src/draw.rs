@@ -57,10 +57,24 @@ pub(crate) fn ramped_turn(
     witness: &mut impl Witness,
     mut turn: impl FnMut(&mut SmallRng) -> usize,
 ) -> Option<usize> {
+    ramped(endpoints, context, witness, |rng, witness| {
+        let index = next_allowed(turn(rng), endpoints.len(), info)?;
+        witness.saw(index, Figure::None);
+        Some(index)
+    })
+}
+
+/// The same of turns that may be taken, and that the witness knows.
+#[inline]
+pub(crate) fn ramped<W: Witness>(
+    endpoints: &Endpoints,
+    context: &mut PickContext,
+    witness: &mut W,
+    mut turn: impl FnMut(&mut SmallRng, &mut W) -> Option<usize>,
+) -> Option<usize> {
     let mut given_away = 0;
     loop {
-        let index = next_allowed(turn(&mut context.rng), endpoints.len(), info)?;
-        witness.saw(index, Figure::None);
+        let index = turn(&mut context.rng, witness)?;
         let ramp = endpoints[index].ramp(context.now);
         let keeps = ramp >= 1.0 || context.rng.random::<f64>() < ramp;
         if keeps || given_away == MOST_TURNS_GIVEN_AWAY {

@@ -20,12 +20,17 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::{
-    failures::Failures, latency::PeakEwma, leases::Leases, orca::OrcaReports, reports::Reports,
+    failures::Failures,
+    latency::PeakEwma,
+    leases::Leases,
+    orca::OrcaReports,
+    reports::{Own, Reports},
 };
 
 use crate::peak_ewma::DEFAULT_DECAY;
 
 pub(crate) use self::latency::Decay;
+pub(crate) use self::state::LONGEST;
 pub use self::{
     orca::{LastOrca, Orca},
     reports::{LastReport, Reported},
@@ -35,8 +40,8 @@ pub use self::{
 /// How an endpoint that became READY is ramped up: slow start.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Ramp {
-    /// How long; zero: not at all. Envoy leaves it to the operator; five seconds fill caches and
-    /// connection pools without starving the others.
+    /// How long; zero: not at all. Envoy leaves it to the operator; after a second a server that was
+    /// added to a busy pool carries its share, and its first calls have shown what it can bear.
     pub window: Duration,
     /// Least share of its normal traffic that it gets, 0 to 1 (Envoy's `min_weight_percent`).
     pub floor: f64,
@@ -44,7 +49,7 @@ pub struct Ramp {
 
 impl Default for Ramp {
     fn default() -> Self {
-        Self { window: Duration::from_secs(5), floor: 0.1 }
+        Self { window: Duration::from_secs(1), floor: 0.1 }
     }
 }
 
@@ -142,17 +147,29 @@ impl EndpointLoad {
         &self.address
     }
 
-    /// It became READY: its ramp starts.
+    /// It became READY, or has another chance: its ramp starts. Nothing is held against it, for it may
+    /// be another process than the one that failed.
     pub fn joined(&self, now: Duration) {
-        self.joined_at_ns.store(nanoseconds(now), Relaxed);
-        self.ramped_at_ns.store(nanoseconds(now + self.ramp.window), Relaxed);
-        self.orca.start_anew();
+        self.ramps_from(now);
+        self.begin_anew();
+    }
+
+    /// Its ramp starts at `at`; until then it gets [`Ramp::floor`] of its share.
+    pub fn ramps_from(&self, at: Duration) {
+        self.joined_at_ns.store(nanoseconds(at), Relaxed);
+        self.ramped_at_ns.store(nanoseconds(at + self.ramp.window), Relaxed);
         self.changed();
     }
 
     /// It became READY with the rest of its pool: there is nobody whose traffic it could get slowly.
     pub fn joined_with_all(&self) {
         self.ramped_at_ns.store(0, Relaxed);
+        self.begin_anew();
+    }
+
+    fn begin_anew(&self) {
+        self.failures.set(Duration::ZERO, 0.0);
+        self.latency.set(Duration::ZERO, 0.0);
         self.orca.start_anew();
         self.changed();
     }
@@ -186,7 +203,7 @@ impl EndpointLoad {
     pub fn report(&self, now: Duration, report: &Report) -> Result<Reported, InvalidReport> {
         InvalidReport::unless_sound("cpu_utilization", report.cpu_utilization)?;
         let (own, sent) = (self.in_flight(), self.sent.load(Relaxed));
-        let (reported, seen) = self.reports.record(now, report, own, sent);
+        let (reported, seen) = self.reports.record(now, report, Own { in_flight: own, sent });
         self.leases.settle(now, seen);
         self.changed();
         Ok(reported)
@@ -202,7 +219,7 @@ impl EndpointLoad {
 
     /// A look-aside pick sent someone here: one more call expected, for [`leases::LEASE`].
     pub fn lease(&self, now: Duration) {
-        self.leases.grant(now);
+        self.leases.grant(now, 1);
     }
 
     /// Our own calls under way.
@@ -265,6 +282,9 @@ impl EndpointLoad {
         }
         let joined = Duration::from_nanos(self.joined_at_ns.load(Relaxed));
         let (age, Ramp { window, floor }) = (now.saturating_sub(joined), self.ramp);
+        if window.is_zero() {
+            return 1.0;
+        }
         floor.max(age.as_secs_f64() / window.as_secs_f64()).min(1.0)
     }
 

@@ -104,7 +104,14 @@ struct Parameters {
 struct Prequal {
     parameters: Parameters,
     /// What the last picker knew, for the next one.
-    last: Mutex<Option<(Endpoints, Arc<ProbePool>)>>,
+    last: Mutex<Option<Last>>,
+}
+
+#[derive(Debug)]
+struct Last {
+    endpoints: Endpoints,
+    probes: Arc<ProbePool>,
+    asking: Arc<Mutex<Asking>>,
 }
 
 struct BestProbed {
@@ -113,7 +120,7 @@ struct BestProbed {
     /// For want of probes.
     fewest_calls: FewestCalls,
     probes: Arc<ProbePool>,
-    asking: Mutex<Asking>,
+    asking: Arc<Mutex<Asking>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -129,19 +136,13 @@ impl Policy for Prequal {
 
     fn picker(&self, endpoints: Endpoints, now: Duration) -> Box<dyn Picker> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (hot_above, probes) = match &*last {
-            None => (u32::MAX, Vec::new()),
-            Some((known, probes)) => {
-                let place = |index: usize| {
-                    endpoints.iter().position(|load| Arc::ptr_eq(load, &known[index]))
-                };
-                let moved = |probe: Probe| Some(Probe { index: place(probe.index)?, ..probe });
-                let probes_left = probes.usable(now).filter_map(|held| moved(held.probe));
-                (probes.hot_above.load(Relaxed), probes_left.collect())
-            }
-        };
-        let picker = BestProbed::new(self.parameters, endpoints.clone(), hot_above, &probes);
-        *last = Some((endpoints, picker.probes.clone()));
+        let memory = last.as_ref().map_or_else(Memory::default, |last| last.moved(&endpoints, now));
+        let mut picker = BestProbed::new(self.parameters, endpoints.clone(), &memory);
+        if let Some(last) = &*last {
+            picker.asking = last.asking.clone();
+        }
+        let (probes, asking) = (picker.probes.clone(), picker.asking.clone());
+        *last = Some(Last { endpoints, probes, asking });
         Box::new(picker)
     }
 
@@ -151,22 +152,42 @@ impl Policy for Prequal {
         _: Duration,
         memory: &Value,
     ) -> Result<Box<dyn Picker>, serde_json::Error> {
-        let Memory { hot_above, mut probes } = Memory::deserialize(memory)?;
-        probes.retain(|probe| probe.index < endpoints.len());
-        Ok(Box::new(BestProbed::new(self.parameters, endpoints, hot_above, &probes)))
+        let mut memory = Memory::deserialize(memory)?;
+        memory.probes.retain(|probe| probe.index < endpoints.len());
+        Ok(Box::new(BestProbed::new(self.parameters, endpoints, &memory)))
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { hot_above: u32::MAX, probes: Vec::new() }
+    }
+}
+
+impl Last {
+    /// What was known, of these endpoints.
+    fn moved(&self, endpoints: &Endpoints, now: Duration) -> Memory {
+        let place = |index: usize| {
+            endpoints.iter().position(|load| Arc::ptr_eq(load, &self.endpoints[index]))
+        };
+        let moved = |probe: Probe| Some(Probe { index: place(probe.index)?, ..probe });
+        Memory {
+            hot_above: self.probes.hot_above.load(Relaxed),
+            probes: self.probes.usable(now).filter_map(|held| moved(held.probe)).collect(),
+        }
     }
 }
 
 impl BestProbed {
-    fn new(parameters: Parameters, endpoints: Endpoints, hot_above: u32, probes: &[Probe]) -> Self {
-        let pool = ProbePool::new(parameters.kept_of(endpoints.len()), hot_above);
-        probes.iter().for_each(|probe| pool.put(*probe));
+    fn new(parameters: Parameters, endpoints: Endpoints, memory: &Memory) -> Self {
+        let pool = ProbePool::new(parameters.kept_of(endpoints.len()), memory.hot_above);
+        memory.probes.iter().for_each(|probe| pool.put(*probe));
         Self {
             parameters,
             fewest_calls: FewestCalls::of_two(endpoints.clone()),
             endpoints,
             probes: Arc::new(pool),
-            asking: Mutex::default(),
+            asking: Arc::default(),
         }
     }
 }
@@ -197,6 +218,8 @@ impl Choose for BestProbed {
             };
             if let Some(other) = self.probes.best(now, others, &mut ()) {
                 witness.excluded(chosen.probe.index, Exclusion::Ramping);
+                // Else it would be the best of the next pick too, until one lets it through.
+                self.probes.use_up(&chosen);
                 chosen = other.held;
             }
         }

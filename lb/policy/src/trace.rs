@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{
     EndpointLoad, EndpointState, Explanation, InvalidPolicy, Pick, PickContext, PickInfo, Picker,
-    by_spec,
+    by_spec, load::LONGEST,
 };
 
 /// Up to so many endpoints, a trace holds what was known of all of them; beyond that, of those the
@@ -69,6 +69,17 @@ pub enum InvalidTrace {
         /// Endpoints it holds.
         traced: usize,
     },
+    /// A figure of it is beyond all bounds.
+    #[error("the trace is damaged: {figure} of endpoint {index}")]
+    Figure {
+        /// The endpoint.
+        index: usize,
+        /// As the trace calls it.
+        figure: &'static str,
+    },
+    /// It was made later than any balancer runs.
+    #[error("the trace is damaged: it was made {0:?} after the balancer's start")]
+    Time(Duration),
     /// It counts more endpoints than a pool has, or holds one that it does not count.
     #[error("the trace is damaged: endpoint {index} of {count}")]
     Endpoint {
@@ -135,10 +146,16 @@ pub fn replay(trace: &PickTrace) -> Result<Option<Pick>, InvalidTrace> {
     if count > MOST_ENDPOINTS {
         return Err(InvalidTrace::Endpoint { index: count, count });
     }
+    if trace.now > LONGEST {
+        return Err(InvalidTrace::Time(trace.now));
+    }
     let mut endpoints = vec![Arc::<EndpointLoad>::default(); count];
     for (index, state) in &trace.endpoints {
         let place = endpoints.get_mut(*index);
         let place = place.ok_or(InvalidTrace::Endpoint { index: *index, count })?;
+        if let Some(figure) = state.damage() {
+            return Err(InvalidTrace::Figure { index: *index, figure });
+        }
         *place = Arc::new(EndpointLoad::of_state(state, trace.now));
     }
     let picker = policy.recalled(endpoints.into(), trace.now, &trace.explanation.memory)?;

@@ -6,7 +6,7 @@
 //! round robin. Turns follow a static stride ([`stride`]); errors are what servers report of
 //! themselves: one that fails every call at once gets less, and outlier ejection does the rest.
 //!
-//! An endpoint that is ramping up has its weight times its ramp.
+//! An endpoint that is ramping up gives turns away.
 
 mod stride;
 
@@ -24,9 +24,9 @@ use serde_json::Value;
 
 use self::stride::StaticStride;
 use crate::{
-    Domain, EndpointLoad, Endpoints, Parameter, Pick, PickContext, PickInfo, Picker, Policy,
-    PolicyKind, Regime,
-    draw::{next_allowed, ramped_turn},
+    Domain, EndpointLoad, Endpoints, Figure, Parameter, Pick, PickContext, PickInfo, Picker,
+    Policy, PolicyKind, Regime,
+    draw::{next_allowed, ramped, ramped_turn},
     explain::{Choose, Witness},
 };
 
@@ -111,8 +111,7 @@ impl Policy for WeightedRoundRobin {
 
     fn picker(&self, endpoints: Endpoints, now: Duration) -> Box<dyn Picker> {
         let weights: Vec<_> = endpoints.iter().map(|load| self.weight(load, now)).collect();
-        let ramps: Vec<_> = endpoints.iter().map(|load| load.ramp(now)).collect();
-        let stride = StaticStride::of(&weights, &ramps);
+        let stride = StaticStride::of(&weights);
         Box::new(WeightedTurns { endpoints, stride, sequence: self.sequence.clone() })
     }
 
@@ -166,7 +165,14 @@ impl Choose for WeightedTurns {
             let index = ramped_turn(&self.endpoints, info, context, witness, turn)?;
             return Some(Pick { index, regime: Regime::Unweighted });
         };
-        let index = next_allowed(stride.pick(next, witness), count, info)?;
+        let index = ramped(&self.endpoints, context, witness, |_, witness| {
+            let turn = stride.pick(next, witness);
+            let index = next_allowed(turn, count, info)?;
+            if index != turn {
+                witness.saw(index, Figure::None);
+            }
+            Some(index)
+        })?;
         Some(Pick { index, regime: Regime::Weighted })
     }
 

@@ -24,7 +24,7 @@ pub struct HealthArgs {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
     pub health_service: String,
     /// How long a server that became ready takes to get its full share; 0s gives it at once.
-    #[arg(long, default_value = "5s", value_parser = parse::duration, value_name = "TIME")]
+    #[arg(long, default_value = "1s", value_parser = parse::duration, value_name = "TIME")]
     pub slow_start: Duration,
     /// Percent of its share that such a server gets at least.
     #[arg(long, default_value_t = 10, value_name = "PERCENT")]
@@ -162,6 +162,7 @@ mod tests {
     fn defaults_are_as_documented() {
         let health = health("").unwrap();
         assert_eq!((health.ramp, health.panic_percent), (Ramp::default(), 50));
+        assert_eq!(health.ramp.window, Duration::from_secs(1));
         assert_eq!(health.ejection.consecutive_failures, 5);
         assert_eq!(health.ejection.trial_calls(), 5);
         assert_eq!(health.ejection.max_ejection_percent, 50);

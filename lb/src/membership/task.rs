@@ -216,7 +216,7 @@ impl Task {
 
     fn carry_out(&mut self, Judgement { id, verdict }: Judgement) {
         let Some(place) = self.by_id.get(&id) else { return };
-        let (now, pool) = (self.clock.now(), &self.pool.name);
+        let (now, pool, health) = (self.clock.now(), &self.pool.name, &self.making.health);
         let member = &mut self.entries[*place].member;
         let endpoint = &member.endpoint;
         match verdict {
@@ -232,13 +232,15 @@ impl Task {
                 info!(pool, endpoint = endpoint.address, "endpoint on trial");
                 endpoint.failures.begin_anew(1);
                 endpoint.load.joined(now);
+                endpoint.load.ramps_from(now + health.ejection.interval);
                 member.ejection = None;
                 self.is_changed = true;
             }
-            Verdict::HoldBack => endpoint.load.joined(now),
+            Verdict::HoldBack => endpoint.load.ramps_from(now + health.ejection.interval),
             Verdict::Trust => {
                 info!(pool, endpoint = endpoint.address, "endpoint trusted again");
-                endpoint.failures.begin_anew(self.making.health.ejection.consecutive_failures);
+                endpoint.failures.begin_anew(health.ejection.consecutive_failures);
+                endpoint.load.ramps_from(now);
             }
         }
     }

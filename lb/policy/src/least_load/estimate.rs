@@ -45,6 +45,7 @@ pub(crate) struct Reading {
     /// The time in which they are believed by half.
     pub(crate) relaxation: Duration,
     age: Duration,
+    /// 0: not known.
     pub(crate) slots: f64,
     /// 0: not known.
     pub(crate) service_time_us: f64,
@@ -66,15 +67,19 @@ pub(crate) struct Estimate {
 }
 
 impl Reading {
-    /// Of a server's own report, or else of what its ORCA reports let one conclude. `None`: neither
+    /// Of a server's own report, or else of what its ORCA reports let one conclude, if they go on after
+    /// its own have ended: most servers say both at once, and the latter in other units. `None`: neither
     /// can be trusted.
     pub(crate) fn of(load: &EndpointLoad, now: Duration) -> Option<Self> {
         let trusted = |report: &LastReport| report.trust(now) > 0.0;
-        let orca = || load.last_orca().and_then(|orca| orca.as_report()).filter(trusted);
-        let report = load.last_report().filter(trusted).or_else(orca)?;
-        let slots = f64::from(report.slots.max(1));
+        let own = load.last_report();
+        let is_news = |orca: &LastReport| own.is_none_or(|own| own.trust(orca.received_at) == 0.0);
+        let orca = || load.last_orca()?.as_report().filter(|orca| trusted(orca) && is_news(orca));
+        let report = own.filter(trusted).or_else(orca)?;
+        let slots = f64::from(report.slots);
         let service_time_us = f64::from(report.service_time_us);
-        let turns = (f64::from(report.in_flight) / slots).max(1.0);
+        // Whoever does not say how many it serves at once serves all that are there.
+        let turns = if slots > 0.0 { (f64::from(report.in_flight) / slots).max(1.0) } else { 1.0 };
         let strangers = f64::from(report.in_flight) - report.own_in_flight as f64;
         Some(Self {
             trust: report.trust(now),
@@ -99,7 +104,12 @@ impl Reading {
     }
 
     fn believed_slots(&self, means: &Means) -> f64 {
-        if means.slots > 0.0 { self.slots.min(means.slots * SPREAD) } else { self.slots }
+        match (self.slots > 0.0, means.slots > 0.0) {
+            (true, true) => self.slots.min(means.slots * SPREAD),
+            (true, false) => self.slots,
+            (false, true) => means.slots,
+            (false, false) => 1.0,
+        }
     }
 
     fn believed_service_time_us(&self, means: &Means, quiet_for: Duration) -> f64 {

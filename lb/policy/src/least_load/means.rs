@@ -18,7 +18,7 @@ pub(crate) struct Means {
     pub(crate) strangers: f64,
     /// Of endpoints that do not fail: calls that fail take no time worth knowing.
     pub(crate) service_time_us: f64,
-    /// Calls an endpoint serves at once.
+    /// Calls an endpoint serves at once, of those that say so.
     pub(crate) slots: f64,
 }
 
@@ -28,10 +28,11 @@ impl Means {
         let fresh: Vec<_> = readings.filter(Reading::is_fresh).collect();
         let healthy =
             fresh.iter().filter(|reading| !reading.fails && reading.service_time_us > 0.0);
+        let known_slots = fresh.iter().map(|reading| reading.slots).filter(|slots| *slots > 0.0);
         Self {
             strangers: usual(fresh.iter().map(|reading| reading.strangers).collect()),
             service_time_us: usual(healthy.map(|reading| reading.service_time_us).collect()),
-            slots: usual(fresh.iter().map(|reading| reading.slots).collect()),
+            slots: usual(known_slots.collect()),
         }
     }
 }
@@ -41,7 +42,8 @@ fn usual(mut values: Vec<f64>) -> f64 {
     if values.is_empty() {
         return 0.0;
     }
-    let middle = values.len() / 2;
+    // Of two the lesser: the other may be the liar.
+    let middle = (values.len() - 1) / 2;
     let (_, median, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
     let most = median.max(1.0) * SPREAD;
     values.iter().map(|value| value.min(most)).sum::<f64>() / values.len() as f64
@@ -55,6 +57,7 @@ mod tests {
     fn one_liar_does_not_move_the_mean_far() {
         assert_eq!(usual(vec![]), 0.0);
         assert_eq!(usual(vec![1.0, 2.0, 6.0]), 3.0);
+        assert_eq!(usual(vec![4.0, f64::from(u32::MAX)]), (4.0 + 64.0) / 2.0);
         assert_eq!(usual(vec![4.0, 4.0, 4.0, f64::from(u32::MAX)]), (12.0 + 64.0) / 4.0);
         assert_eq!(usual(vec![0.0, 0.0, 0.0, f64::from(u32::MAX)]), 4.0);
     }

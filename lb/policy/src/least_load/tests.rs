@@ -114,8 +114,8 @@ fn a_new_endpoint_gets_a_floor_of_traffic_and_then_more() {
         assert!((low..=high).contains(&share[1]), "{share:?} after {age:?}");
     };
     check(ms(0), 0.08, 0.12);
-    check(ms(2500), 0.48, 0.52);
-    check(ms(5000), 1.0, 1.0);
+    check(ms(500), 0.48, 0.52);
+    check(ms(1000), 1.0, 1.0);
 }
 
 #[test]
@@ -145,6 +145,38 @@ fn a_server_that_sends_orca_alone_is_judged_by_its_capacity() {
     assert_eq!(shares(&pool, START, 100).0, [0.0, 1.0]);
     (0..8).for_each(|_| pool[1].sent());
     assert_eq!(shares(&pool, START, 100).0, [1.0, 0.0]);
+}
+
+#[test]
+fn orca_beside_reports_counts_only_once_they_have_ended() {
+    let pool = endpoints(2);
+    let busy = crate::Orca { cpu_utilization: 0.1, rps: 100.0, ..crate::Orca::default() };
+    for at in [START, START + ms(100)] {
+        for load in &pool {
+            load.orca(at, &busy).unwrap();
+            report(load, at, 1, 5000);
+        }
+    }
+    let check = |age, expected| assert_eq!(shares(&pool, START + age, 1).1, expected, "{age:?}");
+    pool.iter().for_each(|load| load.orca(START + ms(101), &busy).unwrap());
+    // Reports come more often, so they are distrusted sooner than ORCA, which said as much before.
+    for at in [102, 104, 109] {
+        pool.iter().for_each(|load| report(load, START + ms(at), 1, 5000));
+    }
+    check(ms(600), Regime::InFlight);
+    pool.iter().for_each(|load| load.orca(START + ms(700), &busy).unwrap());
+    check(ms(710), Regime::Fresh);
+}
+
+#[test]
+fn whoever_does_not_say_how_many_it_serves_is_taken_for_the_others() {
+    let pool = endpoints(2);
+    report(&pool[0], START, 2, 5000);
+    let silent =
+        Report { in_flight: 2, service_time_us: 5000, sequence: 1, epoch: 1, ..Report::default() };
+    pool[1].report(START, &silent).unwrap();
+    let (share, _) = shares(&pool, START, 1000);
+    assert!((0.45..0.55).contains(&share[0]), "{share:?}");
 }
 
 #[test]

@@ -36,6 +36,10 @@ impl Failures {
     pub(crate) fn record(&self, now: Duration, failure: f64) -> bool {
         let ratio = self.ratio(now);
         if ratio == 0.0 && failure == 0.0 {
+            // What has faded away is not reckoned with at every pick.
+            if self.ratio.load(Relaxed) != 0 {
+                self.set(now, 0.0);
+            }
             return false;
         }
         self.set(now, ratio + WEIGHT * (failure - ratio));

@@ -30,12 +30,12 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    pub(crate) fn grant(&self, now: Duration) {
+    pub(crate) fn grant(&self, now: Duration, leases: u64) {
         let now_ns = nanoseconds(now);
         let slot = now_ns / SLOT_NS;
         let _ = self.entry(slot).fetch_update(Relaxed, Relaxed, |entry| {
             let count = if entry >> COUNT_BITS == slot { entry & COUNT_MASK } else { 0 };
-            Some(slot << COUNT_BITS | (count + 1).min(COUNT_MASK))
+            Some(slot << COUNT_BITS | count.saturating_add(leases).min(COUNT_MASK))
         });
         self.ends_at_ns.fetch_max(now_ns + LEASE.as_nanos() as u64, Relaxed);
     }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::atomic::{
-        AtomicU64,
+        AtomicBool, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
     },
     time::Duration,
@@ -56,6 +56,8 @@ pub struct LastOrca {
     pub rps: f64,
     /// Errors a second.
     pub eps: f64,
+    /// It said that there is nothing to do: neither utilization nor calls.
+    pub idle: bool,
     /// Our own calls in flight when it arrived.
     pub own_in_flight: u64,
 }
@@ -72,6 +74,7 @@ pub(crate) struct OrcaReports {
     mem_utilization: AtomicU64,
     rps: AtomicU64,
     eps: AtomicU64,
+    idle: AtomicBool,
     own_in_flight: AtomicU64,
 }
 
@@ -97,20 +100,24 @@ impl Orca {
 impl OrcaReports {
     pub(crate) fn record(&self, now: Duration, report: &Orca, own_in_flight: u64) {
         let last = self.last();
+        let utilization = report.utilization();
+        let is_useful = utilization > 0.0 && report.rps > 0.0;
+        let useful_at = is_useful.then_some(now);
         let mut next = LastOrca {
             received_at: now,
-            useful_since: Some(now),
-            useful_at: Some(now),
+            useful_since: useful_at,
+            useful_at,
             interval: last.map_or(DEFAULT_REPORT_INTERVAL, |last| last.next_interval(now)),
-            utilization: report.utilization(),
+            utilization,
             mem_utilization: report.mem_utilization,
             rps: report.rps,
             eps: report.eps,
+            idle: utilization == 0.0 && report.rps == 0.0,
             own_in_flight,
         };
         if let Some(last) = last {
             next.useful_since = last.useful_since.or(next.useful_since);
-            if next.utilization == 0.0 || next.rps == 0.0 {
+            if !is_useful {
                 let LastOrca { useful_since, useful_at, utilization, rps, eps, .. } = last;
                 next = LastOrca { useful_since, useful_at, utilization, rps, eps, ..next };
             }
@@ -127,6 +134,7 @@ impl OrcaReports {
         self.mem_utilization.store(last.mem_utilization.to_bits(), Relaxed);
         self.rps.store(last.rps.to_bits(), Relaxed);
         self.eps.store(last.eps.to_bits(), Relaxed);
+        self.idle.store(last.idle, Relaxed);
         self.own_in_flight.store(last.own_in_flight, Relaxed);
         self.received_at_ns.store(nanoseconds(last.received_at).max(1), Release);
     }
@@ -145,6 +153,7 @@ impl OrcaReports {
             mem_utilization: figure(&self.mem_utilization),
             rps: figure(&self.rps),
             eps: figure(&self.eps),
+            idle: self.idle.load(Relaxed),
             own_in_flight: self.own_in_flight.load(Relaxed),
         })
     }
@@ -171,15 +180,21 @@ impl LastOrca {
     /// of its time with λ calls a second spends ρ/λ of its capacity on each: its service time, had it
     /// one slot only. Such a server has ρ/(1 − ρ) calls on average (M/M/1). So two of these servers
     /// compare well by capacity and by how near to it they are, but how many calls one serves side
-    /// by side, and how long each takes, stays unknown.
+    /// by side, and how long each takes, stays unknown. A server that has fallen idle since has no
+    /// calls, whatever it had when it was last busy.
     pub(crate) fn as_report(&self) -> Option<LastReport> {
         let service_time_us = self.utilization / self.rps * 1e6;
         let known = self.utilization > 0.0 && service_time_us.is_finite();
         let utilization = self.utilization.min(MOST_UTILIZATION);
+        let busy = (utilization / (1.0 - utilization)).round() as u32;
         known.then(|| LastReport {
-            received_at: self.received_at,
+            received_at: if self.idle {
+                self.received_at
+            } else {
+                self.useful_at.unwrap_or_default()
+            },
             interval: self.interval,
-            in_flight: (utilization / (1.0 - utilization)).round() as u32,
+            in_flight: if self.idle { 0 } else { busy },
             queued: 0,
             slots: 1,
             service_time_us: service_time_us.max(1.0) as u32,

@@ -5,7 +5,6 @@
 //! young without being told how often servers report).
 
 use std::{
-    hint,
     sync::atomic::{
         AtomicBool, AtomicU32, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -26,14 +25,28 @@ pub const TRUSTED_INTERVALS: u32 = 5;
 const INTERVAL_BOUNDS_NS: (f64, f64) = (10e6, 2e9);
 /// Weight of the newest interval in the measured one.
 const INTERVAL_WEIGHT: f64 = 0.2;
+/// A gap of more than so many intervals is a pause, or reports that were lost, unless the next one is
+/// as long.
+const OUTLIER: f64 = 4.0;
+/// How long calls that arrived are compared with calls that were sent before both are counted anew: one
+/// that was sent and never arrived would else hide a stranger's for ever.
+const COMPARED_FOR: Duration = Duration::from_secs(1);
 
 /// What became of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
     /// It is now what is known.
     Accepted,
-    /// Not newer than what was known already, and that is still trusted: dropped.
+    /// Not newer than what was known already, and that is still trusted; or one that arrived at the
+    /// same moment is being written: dropped.
     OutOfSequence,
+}
+
+/// Our own calls when a report arrives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own {
+    pub(crate) in_flight: u64,
+    pub(crate) sent: u64,
 }
 
 /// The last accepted report.
@@ -66,11 +79,17 @@ pub(crate) struct Reports {
     known: AtomicBool,
     /// The interval is: two reports have arrived.
     measured: AtomicBool,
+    /// The last gap was an outlier.
+    paused: AtomicBool,
     epoch: AtomicU64,
     sequence: AtomicU64,
-    /// Calls that had reached the server, and how many of them we had sent.
+    /// When calls that arrive were last begun to be compared with those we send, and how many there
+    /// were of either.
+    compared_from_ns: AtomicU64,
     arrived: AtomicU64,
     sent: AtomicU64,
+    /// By how many the former were ahead at most since.
+    strangers: AtomicU64,
     received_at_ns: AtomicU64,
     interval_ns: AtomicU64,
     own_in_flight: AtomicU64,
@@ -83,43 +102,29 @@ pub(crate) struct Reports {
 
 impl Reports {
     /// Returns also how many calls reached the server since the last report that we did not send.
-    pub(crate) fn record(
-        &self,
-        now: Duration,
-        report: &Report,
-        own_in_flight: u64,
-        sent: u64,
-    ) -> (Reported, u64) {
-        while self.writing.compare_exchange_weak(false, true, Acquire, Relaxed).is_err() {
-            hint::spin_loop();
+    pub(crate) fn record(&self, now: Duration, report: &Report, own: Own) -> (Reported, u64) {
+        // Nobody waits: who writes may have lost its processor, and this one is hardly newer.
+        if self.writing.compare_exchange(false, true, Acquire, Relaxed).is_err() {
+            return (Reported::OutOfSequence, 0);
         }
-        let outcome = self.record_alone(now, report, own_in_flight, sent);
+        let outcome = self.record_alone(now, report, own);
         self.writing.store(false, Release);
         outcome
     }
 
-    fn record_alone(
-        &self,
-        now: Duration,
-        report: &Report,
-        own_in_flight: u64,
-        sent: u64,
-    ) -> (Reported, u64) {
+    fn record_alone(&self, now: Duration, report: &Report, own: Own) -> (Reported, u64) {
         let known = self.known.load(Relaxed);
         let last = (self.epoch.load(Relaxed), self.sequence.load(Relaxed));
         if known && (report.epoch, report.sequence) <= last && !self.is_earlier_start(now, report) {
             return (Reported::OutOfSequence, 0);
         }
         let arrived = report.completed.saturating_add(u64::from(report.in_flight));
-        let mut strangers = 0;
-        if known && report.epoch == last.0 {
-            self.measure_interval(now, report.sequence - last.1);
-            let all = arrived.saturating_sub(self.arrived.load(Relaxed));
-            strangers = all.saturating_sub(sent.saturating_sub(self.sent.load(Relaxed)));
+        let is_same_start = known && report.epoch == last.0;
+        if is_same_start {
+            self.measure_interval(now);
         }
+        let strangers = self.strangers(now, arrived, own.sent, is_same_start);
         self.epoch.store(report.epoch, Relaxed);
-        self.arrived.store(arrived, Relaxed);
-        self.sent.store(sent, Relaxed);
         self.set(&LastReport {
             received_at: now,
             interval: self.interval(),
@@ -129,7 +134,7 @@ impl Reports {
             service_time_us: report.service_time_us,
             latency_us: report.latency_us,
             sequence: report.sequence,
-            own_in_flight,
+            own_in_flight: own.in_flight,
         });
         (Reported::Accepted, strangers)
     }
@@ -154,13 +159,34 @@ impl Reports {
             && self.last().is_some_and(|last| last.trust(now) == 0.0)
     }
 
-    /// Reports that were lost on the way do not make the interval longer.
-    fn measure_interval(&self, now: Duration, reports: u64) {
+    /// How many calls have become known to have arrived that we did not send. What we sent and is still
+    /// under way to the server counts when it arrives and not twice: only the lead's rise is news.
+    fn strangers(&self, now: Duration, arrived: u64, sent: u64, is_same_start: bool) -> u64 {
+        let come = arrived.saturating_sub(self.arrived.load(Relaxed));
+        let ours = sent.saturating_sub(self.sent.load(Relaxed));
+        let (ahead, before) = (come.saturating_sub(ours), self.strangers.load(Relaxed));
+        self.strangers.store(ahead.max(before), Relaxed);
+        let since = nanoseconds(now).saturating_sub(self.compared_from_ns.load(Relaxed));
+        if !is_same_start || since >= nanoseconds(COMPARED_FOR) {
+            self.compared_from_ns.store(nanoseconds(now), Relaxed);
+            self.arrived.store(arrived, Relaxed);
+            self.sent.store(sent, Relaxed);
+            self.strangers.store(0, Relaxed);
+        }
+        if is_same_start { ahead.saturating_sub(before) } else { 0 }
+    }
+
+    /// By the clock, not by the reports' numbers: many get reports of one server, and none all of them.
+    fn measure_interval(&self, now: Duration) {
         let gap = nanoseconds(now).saturating_sub(self.received_at_ns.load(Relaxed));
-        let sample =
-            (gap as f64 / reports as f64).clamp(INTERVAL_BOUNDS_NS.0, INTERVAL_BOUNDS_NS.1);
+        let sample = (gap as f64).clamp(INTERVAL_BOUNDS_NS.0, INTERVAL_BOUNDS_NS.1);
         let next = if self.measured.swap(true, Relaxed) {
             let measured = self.interval_ns.load(Relaxed) as f64;
+            let is_outlier = sample > OUTLIER * measured;
+            if is_outlier && !self.paused.swap(is_outlier, Relaxed) {
+                return;
+            }
+            self.paused.store(is_outlier, Relaxed);
             measured + INTERVAL_WEIGHT * (sample - measured)
         } else {
             sample

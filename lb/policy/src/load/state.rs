@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{EndpointLoad, LastOrca, LastReport, Ramp, nanoseconds};
 
+/// A balancer runs no longer than that: 146 years in nanoseconds.
+pub(crate) const LONGEST: Duration = Duration::from_nanos(1 << 62);
+/// More calls than there are anywhere.
+const MOST_CALLS: u64 = 1 << 32;
+
 /// An endpoint as it was when a call was picked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointState {
@@ -31,6 +36,25 @@ pub struct EndpointState {
     pub report: Option<LastReport>,
     /// The last ORCA report.
     pub orca: Option<LastOrca>,
+}
+
+impl EndpointState {
+    /// A figure that no balancer has written, by its name.
+    pub(crate) fn damage(&self) -> Option<&'static str> {
+        let (report, orca) = (self.report.as_ref(), self.orca.as_ref());
+        let times = [
+            ("ramp", Some(self.ramp.window)),
+            ("joined_at", self.joined_at),
+            ("finished_at", Some(self.finished_at)),
+            ("latency_updated_at", Some(self.latency_updated_at)),
+            ("report", report.map(|report| report.received_at.max(report.interval))),
+            ("orca", orca.map(|orca| orca.received_at.max(orca.interval))),
+        ];
+        let counts = [("in_flight", self.in_flight), ("leased", self.leased)];
+        let late = times.iter().find(|(_, time)| time.is_some_and(|time| time > LONGEST));
+        let many = counts.iter().find(|(_, count)| *count > MOST_CALLS);
+        late.map(|(name, _)| *name).or(many.map(|(name, _)| *name))
+    }
 }
 
 impl EndpointLoad {
@@ -59,7 +83,7 @@ impl EndpointLoad {
             load.joined(joined_at);
         }
         load.in_flight.store(state.in_flight, Relaxed);
-        (0..state.leased).for_each(|_| load.lease(now));
+        load.leases.grant(now, state.leased);
         load.finished_at_ns.store(nanoseconds(state.finished_at), Relaxed);
         load.failures.set(now, state.failure_ratio);
         load.latency.set(state.latency_updated_at, state.latency_ns);

@@ -65,8 +65,17 @@ fn the_interval_is_measured_and_lost_reports_do_not_stretch_it() {
     assert_eq!(load.last_report().unwrap().interval, DEFAULT);
     load.report(ms(250), &report(1, 2)).unwrap();
     assert_eq!(load.last_report().unwrap().interval, ms(250));
-    load.report(ms(1000), &report(1, 5)).unwrap();
+    // Numbers are skipped because others, too, get reports of this server.
+    load.report(ms(500), &report(1, 12)).unwrap();
     assert_eq!(load.last_report().unwrap().interval, ms(250));
+    // One pause is none of its business, a new pace is.
+    load.report(ms(1600), &report(1, 13)).unwrap();
+    assert_eq!(load.last_report().unwrap().interval, ms(250));
+    for number in 1..40 {
+        load.report(ms(1600 + 1500 * number), &report(1, 13 + number)).unwrap();
+    }
+    let interval = load.last_report().unwrap().interval;
+    assert!((ms(1490)..=ms(1500)).contains(&interval), "{interval:?}");
 }
 
 const DEFAULT: Duration = reports::DEFAULT_REPORT_INTERVAL;
@@ -123,12 +132,80 @@ fn a_lease_counts_until_it_ends_or_a_report_shows_the_call() {
 }
 
 #[test]
+fn our_own_calls_on_their_way_settle_no_lease() {
+    let load = endpoint();
+    load.report(ms(0), &Report { in_flight: 0, ..report(1, 1) }).unwrap();
+    (0..20).for_each(|_| load.lease(ms(1)));
+    // Ten calls a report, of which now and then some are still on the wire.
+    for number in 1..30_u64 {
+        (0..10).for_each(|_| load.sent());
+        let on_the_wire = if number % 2 == 0 { 0 } else { 5 };
+        let completed = 10 * number - on_the_wire;
+        let arrived = Report { completed, in_flight: 0, ..report(1, number + 1) };
+        load.report(ms(10 * number), &arrived).unwrap();
+    }
+    assert_eq!(load.leased(ms(300)), 20);
+}
+
+#[test]
+fn who_comes_back_is_not_held_to_what_was_before() {
+    let load = endpoint();
+    for _ in 0..5 {
+        load.sent();
+        load.finished(ms(1), Outcome::Failed, ms(900));
+    }
+    assert!(load.failure_ratio(ms(2)) > 0.7);
+    load.joined(ms(2));
+    assert_eq!((load.failure_ratio(ms(2)), load.latency(ms(2))), (0.0, None));
+    assert_eq!(load.failure_cost(ms(2)), 1.0);
+}
+
+#[test]
+fn who_is_held_back_stays_at_the_floor() {
+    let load = endpoint();
+    load.joined(ms(100));
+    load.ramps_from(ms(1100));
+    assert_eq!(load.ramp(ms(1099)), Ramp::default().floor);
+    assert_eq!(load.ramp(ms(2100)), 1.0);
+    let at_once = EndpointLoad::new("a:1", Ramp { window: Duration::ZERO, floor: 0.1 });
+    at_once.ramps_from(ms(1100));
+    assert_eq!(at_once.ramp(ms(100)), 1.0);
+}
+
+#[test]
+fn the_first_orca_report_that_says_something_counts_from_when_it_came() {
+    let load = endpoint();
+    let useful = Orca { cpu_utilization: 0.5, rps: 100.0, ..Orca::default() };
+    let known = || load.last_orca().map(|orca| (orca.useful_since, orca.useful_at)).unwrap();
+    load.orca(ms(1), &Orca::default()).unwrap();
+    assert_eq!(known(), (None, None));
+    load.orca(ms(500), &useful).unwrap();
+    assert_eq!(known(), (Some(ms(500)), Some(ms(500))));
+    load.orca(ms(900), &Orca { cpu_utilization: 0.3, ..Orca::default() }).unwrap();
+    assert_eq!(known(), (Some(ms(500)), Some(ms(500))));
+}
+
+#[test]
+fn a_server_that_has_fallen_idle_has_no_calls() {
+    let load = endpoint();
+    let busy = Orca { cpu_utilization: 0.95, rps: 100.0, ..Orca::default() };
+    load.orca(ms(1), &busy).unwrap();
+    let concluded = || load.last_orca().unwrap().as_report().unwrap();
+    assert_eq!((concluded().in_flight, concluded().received_at), (19, ms(1)));
+    // One that says too little makes what is known no younger.
+    load.orca(ms(100), &Orca { cpu_utilization: 0.9, ..Orca::default() }).unwrap();
+    assert_eq!((concluded().in_flight, concluded().received_at), (19, ms(1)));
+    load.orca(ms(200), &Orca::default()).unwrap();
+    assert_eq!((concluded().in_flight, concluded().received_at), (0, ms(200)));
+}
+
+#[test]
 fn an_endpoint_ramps_from_the_floor_to_its_full_share() {
     let load = endpoint();
     load.joined(ms(10_000));
     assert_eq!(load.ramp(ms(10_000)), Ramp::default().floor);
-    assert_eq!(load.ramp(ms(12_500)), 0.5);
-    assert_eq!(load.ramp(ms(15_000)), 1.0);
+    assert_eq!(load.ramp(ms(10_500)), 0.5);
+    assert_eq!(load.ramp(ms(11_000)), 1.0);
 }
 
 #[test]

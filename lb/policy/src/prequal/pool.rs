@@ -58,9 +58,14 @@ pub(super) struct ProbePool {
     slots: Box<[Slot]>,
     /// A probe with more calls in flight is hot.
     pub(super) hot_above: AtomicU32,
-    /// Picks since the prober last looked. Picks that meet are counted once: it is a rate.
-    picks: AtomicU64,
+    /// Picks since the prober last looked.
+    picks: Apart<AtomicU64>,
 }
+
+/// On a cache line of its own: written by every pick, beside what every pick reads.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Apart<T>(T);
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -75,18 +80,18 @@ impl ProbePool {
         Self {
             slots: (0..size).map(|_| Slot::default()).collect(),
             hot_above: AtomicU32::new(hot_above),
-            picks: AtomicU64::new(0),
+            picks: Apart(AtomicU64::new(0)),
         }
     }
 
     /// A pick was made.
     #[inline]
     pub(super) fn picked(&self) {
-        self.picks.store(self.picks.load(Relaxed) + 1, Relaxed);
+        self.picks.0.fetch_add(1, Relaxed);
     }
 
     pub(super) fn take_picks(&self) -> u64 {
-        self.picks.swap(0, Relaxed)
+        self.picks.0.swap(0, Relaxed)
     }
 
     /// Probes that may be used now.
@@ -140,6 +145,11 @@ impl ProbePool {
                 word >> LATENCY_BITS & u64::from(MOST_IN_FLIGHT) == u64::from(MOST_IN_FLIGHT);
             (uses > 0).then(|| word - ONE_USE + if full { 0 } else { ONE_CALL })
         });
+    }
+
+    /// No further call goes by this probe.
+    pub(super) fn use_up(&self, held: &Held) {
+        self.slots[held.slot].free();
     }
 
     /// In the place of what the same server answered before; else in a free one; else in that of the

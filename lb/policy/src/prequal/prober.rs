@@ -74,17 +74,21 @@ impl Parameters {
 }
 
 impl Asking {
-    /// Probes to ask for so many picks, and how many are to go for them.
-    fn for_picks(&mut self, picks: u64, servers: usize, parameters: &Parameters) -> usize {
+    /// Probes wanted for so many picks.
+    fn wanted_for(&mut self, picks: u64, parameters: &Parameters) -> f64 {
         self.wanted += picks as f64 * parameters.r_probe;
         let wanted = self.wanted.floor();
         self.wanted -= wanted;
-        let asked = wanted.min(MOST_PROBES_AT_ONCE.min(servers) as f64);
+        wanted
+    }
+
+    /// So many were asked of those that picks wanted; some of the kept ones are to go for them.
+    fn asked(&mut self, asked: usize, wanted: f64, parameters: &Parameters) {
         if wanted > 0.0 {
+            let asked = wanted.min(asked as f64);
             self.asked_share += ROUND_WEIGHT * (asked / wanted - self.asked_share);
             self.to_remove += asked * parameters.r_remove / parameters.r_probe;
         }
-        asked as usize
     }
 
     /// Probes to ask because the pool has run low, picks or not. Servers that do not answer are not
@@ -130,8 +134,8 @@ impl Prober for BestProbed {
         let (now, count) = (context.now, self.endpoints.len());
         let mut asking = self.asking();
         self.probes.forget_old(now);
-        let for_picks = asking.for_picks(self.probes.take_picks(), count, &self.parameters);
-        self.remove(now, &mut asking);
+        let wanted = asking.wanted_for(self.probes.take_picks(), &self.parameters);
+        let for_picks = wanted.min(MOST_PROBES_AT_ONCE.min(count) as f64) as usize;
         let kept = self.parameters.kept_of(count).min(count);
         let missing = kept.saturating_sub(self.probes.usable(now).count());
         let for_refill = asking.for_refill(now, missing, kept, self.parameters.max_age);
@@ -142,6 +146,8 @@ impl Prober for BestProbed {
                 ask.push(index);
             }
         }
+        asking.asked(ask.len(), wanted, &self.parameters);
+        self.remove(now, &mut asking);
     }
 
     fn answered(&self, now: Duration, index: usize, in_flight: u32, latency_us: u32) {

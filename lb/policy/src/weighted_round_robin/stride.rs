@@ -28,20 +28,18 @@ pub(crate) struct StaticStride {
 
 impl StaticStride {
     /// Weights that are not known are the mean of the others; `None` if fewer than two are known.
-    /// Each is then multiplied by its endpoint's ramp.
-    pub(crate) fn of(weights: &[Option<f64>], ramps: &[f64]) -> Option<Self> {
+    pub(crate) fn of(weights: &[Option<f64>]) -> Option<Self> {
         let known: Vec<_> = weights.iter().flatten().copied().collect();
         if known.len() < 2 {
             return None;
         }
         let mean = known.iter().sum::<f64>() / known.len() as f64;
         let bounded = |weight: f64| weight.clamp(mean * LEAST_OF_MEAN, mean * MOST_OF_MEAN);
-        let weights = weights.iter().map(|weight| bounded(weight.unwrap_or(mean)));
-        let ramps = ramps.iter().map(|ramp| ramp.max(LEAST_OF_MEAN));
-        let ramped: Vec<_> = weights.zip(ramps).map(|(weight, ramp)| weight * ramp).collect();
-        let greatest = ramped.iter().copied().fold(0.0, f64::max);
+        let bounded: Vec<_> =
+            weights.iter().map(|weight| bounded(weight.unwrap_or(mean))).collect();
+        let greatest = bounded.iter().copied().fold(0.0, f64::max);
         let scaled = |weight: f64| (weight / greatest * MOST as f64).round().max(1.0) as u16;
-        Some(Self { weights: ramped.into_iter().map(scaled).collect() })
+        Some(Self { weights: bounded.into_iter().map(scaled).collect() })
     }
 
     /// Whether it can be of so many endpoints: somebody takes a turn in every generation.

@@ -117,6 +117,11 @@ fn a_damaged_trace_is_refused() {
     check(|trace| trace.policy = "best".to_owned());
     check(|trace| trace.endpoint_count = 2);
     check(|trace| trace.endpoint_count = usize::MAX);
+    check(|trace| trace.now = Duration::MAX);
+    check(|trace| trace.endpoints[1].1.leased = u64::MAX);
+    check(|trace| trace.endpoints[1].1.in_flight = u64::MAX);
+    check(|trace| trace.endpoints[1].1.joined_at = Some(Duration::MAX));
+    check(|trace| trace.endpoints[1].1.ramp.window = Duration::MAX);
     check(|trace| trace.explanation.memory = serde_json::Value::Null);
     check(|trace| {
         trace.explanation.memory = serde_json::json!({ "sequence": 1, "stride": [1, 1, 1] });

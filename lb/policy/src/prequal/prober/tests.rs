@@ -135,6 +135,31 @@ fn servers_that_never_answer_are_not_asked_all_the_time() {
 }
 
 #[test]
+fn a_server_that_ramps_up_gets_no_more_than_its_part_in_pools_of_any_size() {
+    for count in [12, 100] {
+        let picker = picker("prequal", count);
+        let (prober, new) = (picker.prober().unwrap(), &picker.endpoints()[0]);
+        new.ramps_from(NOW + ms(60_000));
+        let mut context = context(NOW);
+        let (mut ask, mut picks) = (Vec::new(), 0_u32);
+        const PICKS: u32 = 20_000;
+        for round in 0..PICKS {
+            context.now = NOW + ms(1) * round;
+            prober.due(&mut context, &mut ask);
+            for index in ask.drain(..) {
+                // Idle, and so quick that it is the best of all.
+                let (in_flight, latency_us) = if index == 0 { (0, 1) } else { (3, 5000) };
+                prober.answered(context.now, index, in_flight, latency_us);
+            }
+            let pick = picker.pick(PickInfo::default(), &mut context).unwrap();
+            picks += u32::from(pick.index == 0);
+        }
+        let of_even = f64::from(picks) / f64::from(PICKS) * count as f64;
+        assert!(of_even > 0.02 && of_even < 0.5, "{count} servers: {of_even} of an even share");
+    }
+}
+
+#[test]
 fn what_is_known_outlives_a_change_of_members() {
     let policy = by_spec("prequal").unwrap();
     let load = |index| Arc::new(EndpointLoad::new(&format!("server-{index}:1"), Ramp::default()));
@@ -146,4 +171,8 @@ fn what_is_known_outlives_a_change_of_members() {
     // The quickest leaves; the others move up.
     let after = policy.picker(before[1..].into(), NOW);
     assert_eq!(pick(&*after, NOW), (2, Regime::Cold));
+    // One more answer does not decide alone what is hot.
+    after.prober().unwrap().answered(NOW, 1, 0, 1000);
+    assert_eq!(pick(&*after, NOW), (1, Regime::Cold));
+    assert_eq!(pick(&*after, NOW).1, Regime::Cold);
 }
