@@ -29,6 +29,8 @@ use crate::line_log::Kind;
 
 /// One pick in so many is written down if no flag says otherwise.
 pub(crate) const DEFAULT_EVERY: u64 = 1024;
+/// Nobody watches fewer picks than one in so many.
+const MOST_EVERY: u64 = 1 << 40;
 /// Picks that a pool remembers.
 const RECENT: usize = 64;
 /// Picks that may wait for each who watches.
@@ -88,7 +90,7 @@ impl PoolPicks {
 
     /// From now on, one pick in `every` is written down at least; more, if others want more.
     pub(crate) fn watch(self: &Arc<Self>, every: u64) -> Watch {
-        let every = every.max(1);
+        let every = every.clamp(1, MOST_EVERY);
         self.change_watchers(|watchers| watchers.push(every));
         Watch { picks: self.clone(), every, received: self.live.subscribe() }
     }

@@ -43,7 +43,7 @@ use self::{
     wheel::Wheel,
 };
 pub(crate) use self::{
-    director::{CallEnd, Director},
+    director::{Avoid, CallEnd, Director},
     translate::Peer,
 };
 use crate::{
@@ -105,8 +105,8 @@ pub(crate) struct Switch<D> {
     replay_bytes: usize,
     /// Calls, with their serials, whose endpoint is decided when all bytes are read.
     fresh: Vec<(u32, u32)>,
-    /// Calls, with their serials, that wait for any endpoint to be ready.
-    parked: VecDeque<(u32, u32)>,
+    /// Calls, with their serials, that wait for any endpoint to be ready, by the pool's number.
+    parked: Vec<VecDeque<(u32, u32)>>,
     /// When they were last looked at.
     parked_looked_at: Duration,
     /// Links with output.
@@ -142,7 +142,7 @@ impl<D: Director> Switch<D> {
             budgets: Vec::new(),
             replay_bytes: 0,
             fresh: Vec::new(),
-            parked: VecDeque::new(),
+            parked: Vec::new(),
             parked_looked_at: now,
             dirty: Vec::new(),
             connects: Vec::new(),
@@ -263,7 +263,9 @@ impl<D: Director> Switch<D> {
                 trace: call.trace.as_deref(),
             },
         );
-        self.look_for_parked();
+        if let Some(pool) = call.pool {
+            self.look_for_parked(pool);
+        }
     }
 }
 

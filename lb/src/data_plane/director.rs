@@ -21,7 +21,7 @@ use crate::{
     picks::{PickRecorder, Sampler},
     pool::{Pool, View},
     records::Recorders,
-    switch::{CallEnd, Director, TrailerReport},
+    switch::{Avoid, CallEnd, Director, TrailerReport},
     trace::{self, CallTrace, Tracer},
 };
 
@@ -119,7 +119,7 @@ impl Director for PoolDirector {
         now: Duration,
         pool: usize,
         head: Option<&Head>,
-        tried: &[usize],
+        Avoid { tried, full_from }: Avoid<'_>,
     ) -> Option<usize> {
         self.context.now = now;
         let view = &mut self.views[pool];
@@ -132,7 +132,13 @@ impl Director for PoolDirector {
         let policy = &snapshot.policy.policy;
         let hashed = policy.hashed_header().zip(head);
         let hash = hashed.and_then(|(name, head)| head.fields().get(name.as_bytes())).map(hash);
-        let avoid = places(&view.numbers, tried);
+        let avoid = match full_from {
+            None => places(&view.numbers, tried),
+            Some(most) => places_with_full((&view.ready, &view.numbers), tried, most),
+        };
+        if full_from.is_some() && avoid.len() == view.ready.len() {
+            return None;
+        }
         let (info, context) = (PickInfo { hash, avoid: &avoid }, &mut self.context);
         let pick = match view.sampler.due(context) {
             None => snapshot.picker.pick(info, context)?,
@@ -259,6 +265,19 @@ impl Director for PoolDirector {
     fn pool_name(&self, pool: usize) -> &str {
         &self.balancer.pools[pool].name
     }
+}
+
+/// The places of these numbers among all, and of those that have so many calls.
+fn places_with_full(
+    (ready, all): (&[Arc<Endpoint>], &[Option<usize>]),
+    numbers: &[usize],
+    most: u64,
+) -> Vec<usize> {
+    let is_meant = |place: &usize| {
+        ready[*place].load.in_flight() >= most
+            || all[*place].is_some_and(|one| numbers.contains(&one))
+    };
+    (0..ready.len()).filter(is_meant).collect()
 }
 
 /// The places of these numbers among all.

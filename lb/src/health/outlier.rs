@@ -90,7 +90,11 @@ impl Detector {
         let mut verdicts = self.advance(now, seen, ends_interval);
         let takers = self.takers(seen);
         let mut suspects = self.suspects(&takers, ends_interval);
-        suspects.truncate(takers.may_be_ejected);
+        let spared = suspects.split_off(suspects.len().min(takers.may_be_ejected));
+        for one in takers.seen.iter().filter(|one| spared.iter().any(|(id, _)| *id == one.id)) {
+            let server = self.servers.get_mut(&one.id).expect("every member is known");
+            server.spare(one);
+        }
         for (id, cause) in suspects {
             let server = self.servers.get_mut(&id).expect("every member is known");
             let longer = 1.0 + rng.random_range(0.0..JITTER);

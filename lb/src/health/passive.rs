@@ -1,8 +1,11 @@
 //! Health as calls show it: counted where they end, judged by a task per pool.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use rand::rngs::SmallRng;
@@ -19,6 +22,10 @@ use crate::{
     snapshot::{Member, State},
 };
 
+/// From one look to the next, at least: where everything fails and nobody can be ejected, looks must
+/// not be all that this runtime does.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// A server's calls that failed in a row, counted by all threads.
 #[derive(Debug, Default)]
 pub(crate) struct FailureRun {
@@ -29,7 +36,7 @@ pub(crate) struct FailureRun {
 }
 
 impl FailureRun {
-    /// `told`: woken by as many failures in a row as `limit`, and by each beyond it.
+    /// `told`: woken by as many failures in a row as `limit`, and by as many again.
     pub(crate) fn new(limit: u32, told: Arc<Notify>) -> Self {
         Self { failures: AtomicU32::new(0), limit: AtomicU32::new(limit), told }
     }
@@ -46,7 +53,7 @@ impl FailureRun {
             Outcome::Failed | Outcome::TimedOut => {
                 let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
                 let limit = self.limit.load(Relaxed);
-                if limit > 0 && failures >= limit {
+                if limit > 0 && failures.is_multiple_of(limit) {
                     self.told.notify_one();
                 }
             }
@@ -101,6 +108,7 @@ impl PassiveTask {
             for (id, verdict) in detector.judge(self.clock.now(), &seen, &mut rng) {
                 self.writer.judged(Judgement { id, verdict }).await;
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

@@ -74,6 +74,18 @@ fn a_gap_ends_soon_when_more_is_asked_for() {
 }
 
 #[test]
+fn whatever_is_asked_for_can_be_counted() {
+    let picks = Arc::<PoolPicks>::default();
+    for every in [u64::MAX, (1 << 63) + 1, 1 << 63, 0] {
+        let _watch = picks.watch(every);
+        let mut sampler = Sampler::new(picks.clone(), 0);
+        let mut context = context(1);
+        let due = (0..100).filter(|_| sampler.due(&mut context).is_some()).count();
+        assert_eq!(due, if every == 0 { 100 } else { 1 }, "{every}: the first begins the count");
+    }
+}
+
+#[test]
 fn gaps_do_not_march_in_step_with_turns() {
     let (mut sampler, mut context) = (Sampler::new(Arc::default(), 64), context(3));
     let mut turns = [0_u32; 4];

@@ -103,7 +103,9 @@ pub(super) struct Call {
     /// When it was last given to an endpoint, and when that began to answer.
     pub(super) assigned_at: Duration,
     pub(super) answered_at: Option<Duration>,
-    /// When it first found no stream.
+    /// How often its request was sent.
+    pub(super) sends: u8,
+    /// When it first found no stream, since it was last sent.
     pub(super) waits_since: Option<Duration>,
     /// Endpoints it was given to.
     pub(super) attempts: u8,
@@ -190,6 +192,7 @@ impl Call {
             deadline: None,
             assigned_at: now,
             answered_at: None,
+            sends: 0,
             waits_since: None,
             attempts: 0,
             patience: None,

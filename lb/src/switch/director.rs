@@ -19,14 +19,14 @@ pub(crate) trait Director {
     /// The pool of a call to this authority, or what to tell the client instead.
     fn route(&mut self, authority: &str) -> Result<usize, String>;
 
-    /// An endpoint for a call, another than those it was `tried` on if there is one; `None` when none
-    /// is ready.
+    /// An endpoint for a call, another than those to avoid if there is one; `None` when none is ready,
+    /// or when full ones are to be avoided and there is no other.
     fn pick(
         &mut self,
         now: Duration,
         pool: usize,
         head: Option<&Head>,
-        tried: &[usize],
+        avoid: Avoid<'_>,
     ) -> Option<usize>;
 
     /// The trace of a call that is to have one.
@@ -86,6 +86,16 @@ pub(crate) trait Director {
 
     /// Of a pool.
     fn pool_name(&self, pool: usize) -> &str;
+}
+
+/// Whom a call should not go to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avoid<'c> {
+    /// It was tried on them.
+    pub(crate) tried: &'c [usize],
+    /// All that have so many calls under way, over all threads. To look at each of them costs as much as
+    /// there are, so nobody does before one was found full.
+    pub(crate) full_from: Option<u64>,
 }
 
 /// What became of a call.

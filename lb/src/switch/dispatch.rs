@@ -1,12 +1,12 @@
 //! Which stream of which endpoint a call gets: now, after a connection is made, or elsewhere when
 //! it cannot have run.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use strife_wire::Head;
 
 use super::{
-    Director, Switch,
+    Avoid, Director, Switch,
     call::{Leg, Stage},
     link::Side,
     purge, retry, translate,
@@ -34,23 +34,28 @@ impl<D: Director> Switch<D> {
     /// All bytes that were there are read: new calls are sent on their way.
     pub(crate) fn settle(&mut self, now: Duration) {
         self.now = now;
-        let mut fresh = std::mem::take(&mut self.fresh);
-        for entry in fresh.drain(..) {
+        let mut next = 0;
+        // One that ends meanwhile may let another go.
+        while let Some(entry) = self.fresh.get(next).copied() {
+            next += 1;
             // One that was cancelled in the same breath never costs an endpoint anything.
             if self.live(entry).is_some_and(|call| call.stage == Stage::Fresh) {
                 self.dispatch(entry.0 as usize);
             }
         }
-        self.fresh = fresh;
+        self.fresh.clear();
     }
 
     pub(super) fn dispatch(&mut self, number: usize) {
+        // One that is full is not tried: from then on all that are full are passed over.
+        let mut full_from = None;
         loop {
             let call = &self.calls[number];
             let Some(pool) = call.pool else { return };
             let head = call.head.as_ref().map(|block| &block.head);
-            let Some(endpoint) = self.director.pick(self.now, pool, head, &call.tried) else {
-                return self.park(number);
+            let avoid = Avoid { tried: &call.tried, full_from };
+            let Some(endpoint) = self.director.pick(self.now, pool, head, avoid) else {
+                return self.park(number, full_from.is_some());
             };
             if let Some(trace) = &mut self.calls[number].trace {
                 let (policy, regime) = self.director.last_pick();
@@ -60,13 +65,12 @@ impl<D: Director> Switch<D> {
             // All there are were tried, or enough of them.
             let is_last =
                 call.tried.len() + 1 >= self.limits.max_attempts || call.tried.contains(&endpoint);
-            if self.is_capped(endpoint) {
-                if is_last {
-                    self.park(number);
-                    self.calls[number].found_all_full = true;
-                    return;
+            if let Some(most) = self.limits.max_calls_per_server
+                && self.director.in_flight(endpoint) >= most
+            {
+                if full_from.replace(most).is_some() {
+                    return self.park(number, true);
                 }
-                self.calls[number].tried.push(endpoint);
                 continue;
             }
             match self.vacancy(endpoint) {
@@ -82,16 +86,10 @@ impl<D: Director> Switch<D> {
                     return self.wait(number, endpoint, self.limits.connect_timeout);
                 }
                 Vacancy::Full if is_last => return self.wait(number, endpoint, Duration::ZERO),
-                Vacancy::Unreachable if is_last => return self.park(number),
+                Vacancy::Unreachable if is_last => return self.park(number, false),
                 Vacancy::Full | Vacancy::Unreachable => self.calls[number].tried.push(endpoint),
             }
         }
-    }
-
-    /// Whether it has as many calls as it may, over all threads.
-    fn is_capped(&self, endpoint: usize) -> bool {
-        let most = self.limits.max_calls_per_server;
-        most.is_some_and(|most| self.director.in_flight(endpoint) >= most)
     }
 
     fn vacancy(&mut self, endpoint: usize) -> Vacancy {
@@ -140,15 +138,19 @@ impl<D: Director> Switch<D> {
         self.set_timer(number);
     }
 
-    fn park(&mut self, number: usize) {
+    /// `found_all_full`: there are endpoints, with as many calls as they may have.
+    fn park(&mut self, number: usize, found_all_full: bool) {
         let call = &mut self.calls[number];
-        (call.stage, call.found_all_full) = (Stage::Parked, false);
+        (call.stage, call.found_all_full) = (Stage::Parked, found_all_full);
         let since = *call.waits_since.get_or_insert(self.now);
         call.patience = Some(since + self.limits.ready_timeout);
         call.tried.clear();
-        let entry = (number as u32, call.serial);
-        self.parked.push_back(entry);
-        purge(&mut self.parked, &self.calls);
+        let (entry, pool) = ((number as u32, call.serial), call.pool.unwrap_or_default());
+        if pool >= self.parked.len() {
+            self.parked.resize_with(pool + 1, VecDeque::new);
+        }
+        self.parked[pool].push_back(entry);
+        purge(&mut self.parked[pool], &self.calls);
         self.set_timer(number);
     }
 
@@ -161,20 +163,28 @@ impl<D: Director> Switch<D> {
 
     pub(super) fn unpark(&mut self) {
         self.parked_looked_at = self.now;
-        for _ in 0..self.parked.len() {
-            let Some(entry) = self.parked.pop_front() else { return };
-            if self.live(entry).is_some_and(|call| call.stage == Stage::Parked) {
-                self.dispatch(entry.0 as usize);
+        for pool in 0..self.parked.len() {
+            for _ in 0..self.parked[pool].len() {
+                let Some(entry) = self.parked[pool].pop_front() else { break };
+                if self.live(entry).is_some_and(|call| call.stage == Stage::Parked) {
+                    self.dispatch(entry.0 as usize);
+                }
             }
         }
     }
 
-    /// A call has ended: one that waits for any endpoint may look again, when all bytes are read.
-    pub(super) fn look_for_parked(&mut self) {
+    /// Whether calls wait for any endpoint to be ready.
+    pub(super) fn has_parked(&self) -> bool {
+        self.parked.iter().any(|queue| !queue.is_empty())
+    }
+
+    /// A call of this pool has ended: one that waits for any endpoint may look again, when all bytes
+    /// are read.
+    pub(super) fn look_for_parked(&mut self, pool: usize) {
         if self.limits.max_calls_per_server.is_none() {
             return;
         }
-        while let Some((number, serial)) = self.parked.pop_front() {
+        while let Some((number, serial)) = self.parked.get_mut(pool).and_then(VecDeque::pop_front) {
             let call = self.calls.get_mut(number as usize).filter(|call| call.serial == serial);
             if let Some(call) = call.filter(|call| call.stage == Stage::Parked) {
                 call.stage = Stage::Fresh;
@@ -205,6 +215,9 @@ impl<D: Director> Switch<D> {
         }
         (request.done, call.up) = (ends, Some(Leg { link, stream }));
         call.stage = Stage::Sent;
+        call.sends = call.sends.saturating_add(1);
+        // If it comes back it may wait as long as any other.
+        call.waits_since = None;
         if call.patience.take().is_some() {
             self.set_timer(number);
         }
@@ -224,7 +237,10 @@ impl<D: Director> Switch<D> {
     /// it has been tried often enough, or cannot be sent again.
     pub(super) fn move_on(&mut self, number: usize, why: Retry) -> bool {
         let call = &mut self.calls[number];
-        let may = call.replayable && call.tried.len() + 1 < self.limits.max_attempts;
+        let most = self.limits.max_attempts;
+        // Where it was tried is forgotten when it waits; how often it was sent is not.
+        let is_bounded = call.tried.len() + 1 < most && usize::from(call.sends) < most;
+        let may = call.replayable && is_bounded;
         // An endpoint that refuses has had work with it, which must not grow with its refusals; one that
         // goes away, or never saw the call, is no worse off.
         if !may || (why == Retry::Refused && !self.withdraw_retry(number)) {

@@ -7,7 +7,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use rand::{SeedableRng, rngs::SmallRng};
 use strife_wire::{Config as WireConfig, Connection, Event, Head, Role, hpack::encode};
 
-use super::{CallEnd, Director, Peer, Switch, TrailerReport};
+use super::{Avoid, CallEnd, Director, Peer, Switch, TrailerReport};
 use crate::{
     config::Limits,
     metrics::{CallCode, EndpointMetrics, Retry},
@@ -24,7 +24,7 @@ impl Director for OneEndpoint {
         Ok(0)
     }
 
-    fn pick(&mut self, _: Duration, _: usize, _: Option<&Head>, _: &[usize]) -> Option<usize> {
+    fn pick(&mut self, _: Duration, _: usize, _: Option<&Head>, _: Avoid<'_>) -> Option<usize> {
         Some(0)
     }
 

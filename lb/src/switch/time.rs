@@ -31,7 +31,7 @@ impl<D: Director> Switch<D> {
             self.timer_fired(number as usize);
         }
         self.expired = expired;
-        if !self.parked.is_empty() && now.saturating_sub(self.parked_looked_at) >= PARKED_LOOK {
+        if self.has_parked() && now.saturating_sub(self.parked_looked_at) >= PARKED_LOOK {
             self.unpark();
         }
         if now.saturating_sub(self.swept_at) >= SWEEP {
@@ -47,7 +47,7 @@ impl<D: Director> Switch<D> {
         if let Some(next) = self.wheel.next_look() {
             return Some(next);
         }
-        if !self.parked.is_empty() {
+        if self.has_parked() {
             return Some(PARKED_LOOK);
         }
         let has_gone = || (0..self.slots.len()).any(|number| self.director.is_gone(number));

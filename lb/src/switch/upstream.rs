@@ -47,6 +47,13 @@ impl<D: Director> Switch<D> {
     }
 
     fn answer_head(&mut self, number: usize, block: Rc<Block<Memo>>, end_stream: bool) {
+        let endpoint = self.calls[number].endpoint.unwrap_or_default();
+        let address = self.director.address(endpoint);
+        let memo = block.memo(|head| Memo::Answered {
+            block: translate::answer(head, address),
+            report: if end_stream { translate::report(head) } else { None },
+        });
+        self.take_report(number, memo);
         if end_stream && self.retry_answered(number, &block.head) {
             return;
         }
@@ -56,15 +63,9 @@ impl<D: Director> Switch<D> {
         call.http_status = block.head.status();
         call.grpc_status = block.head.grpc_status();
         call.answer_is_grpc = block.head.is_grpc();
-        let (down, endpoint) = (call.down, call.endpoint.unwrap_or_default());
+        let down = call.down;
         self.keep_no_replay(number);
-        let address = self.director.address(endpoint);
-        let memo = block.memo(|head| Memo::Answered {
-            block: translate::answer(head, address),
-            report: if end_stream { translate::report(head) } else { None },
-        });
         self.links[down.link].wire.send_headers(down.stream, memo.block(), end_stream);
-        self.take_report(number, memo);
         self.mark_dirty(down.link);
         if end_stream {
             self.calls[number].response.ended = true;
@@ -186,10 +187,13 @@ impl<D: Director> Switch<D> {
             // It wants no more of the request; its answer is whole and still on its way.
             return;
         }
-        if code == Code::REFUSED_STREAM && !by_us && self.move_on(number, Retry::Refused) {
-            return;
-        }
-        if !by_us && self.retry_reset(number) {
+        let is_sent_again = match code {
+            _ if by_us => false,
+            // It has not run; whether it might run twice does not matter.
+            Code::REFUSED_STREAM => self.move_on(number, Retry::Refused),
+            _ => self.retry_reset(number),
+        };
+        if is_sent_again {
             return;
         }
         let call = &self.calls[number];

@@ -65,6 +65,14 @@ impl Server {
         matches!(self.state, State::HalfOpen { before } if seen.counts.failed > before.failed)
     }
 
+    /// It should be ejected and cannot be. One on trial has its trial begin anew: what it failed is not
+    /// held against it for ever, and it is trusted after as many successes as before.
+    pub(super) fn spare(&mut self, seen: &Seen) {
+        if let State::HalfOpen { before } = &mut self.state {
+            *before = seen.counts;
+        }
+    }
+
     /// What time and its calls make of it, ejection aside.
     pub(super) fn advance(
         &mut self,

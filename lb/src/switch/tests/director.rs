@@ -8,7 +8,7 @@ use strife_wire::Head;
 use crate::{
     access_log::Ended,
     metrics::{EndpointMetrics, Retry},
-    switch::{CallEnd, Director, TrailerReport},
+    switch::{Avoid, CallEnd, Director, TrailerReport},
 };
 
 /// What became of a call, kept.
@@ -69,12 +69,19 @@ impl Director for Fake {
         if authority == "nowhere" { Err("no pool `nowhere`".to_owned()) } else { Ok(0) }
     }
 
-    fn pick(&mut self, _: Duration, _: usize, _: Option<&Head>, tried: &[usize]) -> Option<usize> {
+    fn pick(
+        &mut self,
+        _: Duration,
+        _: usize,
+        _: Option<&Head>,
+        Avoid { tried, full_from }: Avoid<'_>,
+    ) -> Option<usize> {
         let count = self.addresses.len();
         let order = (0..count).map(|step| (self.next + step) % count);
         let ready: Vec<_> = order.filter(|one| self.is_ready[*one]).collect();
-        let other = ready.iter().find(|one| !tried.contains(one));
-        let picked = *other.or(ready.first())?;
+        let is_full = |one: usize| full_from.is_some_and(|most| self.in_flight(one) >= most);
+        let other = ready.iter().find(|one| !tried.contains(one) && !is_full(**one));
+        let picked = *other.or(ready.first().filter(|_| full_from.is_none()))?;
         self.next = (picked + 1) % count;
         Some(picked)
     }

@@ -216,6 +216,96 @@ fn a_server_has_no_more_calls_than_it_may() {
     world.assert_idle();
 }
 
+#[test]
+fn full_servers_are_passed_over_and_are_no_attempts() {
+    let limits = Limits { max_calls_per_server: Some(1), max_attempts: 2, ..limits() };
+    let mut world = World::new(limits, 6);
+    let client = world.client(Asked::default());
+    world.run();
+    let calls: Vec<_> = (0..5)
+        .map(|_| {
+            // As `pick_first` has it.
+            world.switch.director.next = 0;
+            let id = world.call(client, "/write/a", &[], b"");
+            world.run();
+            id
+        })
+        .collect();
+    assert_eq!(world.switch.director.in_flight, [1, 1, 1, 1, 1, 0]);
+    // The fifth passed over four that are full, and may still be refused once.
+    let pipe = world.connections(4)[0];
+    world.switch.director.next = 0;
+    world.peer(pipe).say_reset(1, Code::REFUSED_STREAM);
+    world.run();
+    assert_eq!(world.switch.director.in_flight, [1, 1, 1, 1, 0, 1]);
+    world.answer_all(b"");
+    world.run();
+    assert!(calls.iter().all(|id| world.status(client, *id) == Some("0")));
+    world.assert_idle();
+}
+
+#[test]
+fn a_call_that_comes_back_may_wait_as_long_as_any_other() {
+    let (mut world, client, id) = called(limits(), 1, "/write/a");
+    // It waited for its connection, and was sent.
+    world.pass(limits().ready_timeout + MS * 100);
+    world.run();
+    world.switch.director.is_ready[0] = false;
+    let pipe = world.connections(0)[0];
+    world.peer(pipe).say_goaway(0);
+    world.run();
+    world.pass(limits().ready_timeout - MS * 100);
+    world.run();
+    assert_eq!(world.status(client, id), None);
+    world.switch.director.is_ready[0] = true;
+    world.pass(MS * 60);
+    world.run();
+    world.answer_all(b"");
+    world.run();
+    assert_eq!(world.status(client, id), Some("0"));
+    world.assert_idle();
+}
+
+#[test]
+fn a_call_that_is_given_back_for_ever_is_told_so() {
+    let (mut world, client, id) = called(limits(), 1, "/write/a");
+    for _ in 0..limits().max_attempts {
+        assert_eq!(world.peer(client).streams[&id].reset, None);
+        // It has to wait each time.
+        world.switch.director.is_ready[0] = false;
+        for pipe in world.connections(0) {
+            world.peer(pipe).say_goaway(0);
+        }
+        world.run();
+        world.switch.director.is_ready[0] = true;
+        world.pass(MS * 60);
+        world.run();
+    }
+    assert_eq!(world.peer(client).streams[&id].reset, Some(Code::REFUSED_STREAM));
+    world.assert_idle();
+}
+
+#[test]
+fn a_refusal_over_budget_is_counted_once() {
+    let limits = Limits { retry_budget_percent: 0, min_retries_per_second: 0, ..limits() };
+    let (mut world, client, id) = called(limits, 2, "/read/a");
+    let pipe = world.connections(0)[0];
+    world.peer(pipe).say_reset(1, Code::REFUSED_STREAM);
+    world.run();
+    assert_eq!(world.peer(client).streams[&id].reset, Some(Code::REFUSED_STREAM));
+    assert_eq!(world.switch.director.retries_denied, 1);
+    world.assert_idle();
+}
+
+#[test]
+fn an_answer_that_is_hidden_tells_the_load() {
+    let (mut world, client, id) = called(limits(), 2, "/read/a");
+    say(&mut world, [unavailable(&[("endpoint-load-metrics-bin", "CQAAAAAAAOA/")])]);
+    let from: Vec<_> = world.switch.director.reported.iter().map(|(from, _)| *from).collect();
+    assert_eq!(from, [0]);
+    assert_answered_elsewhere(&mut world, client, id);
+}
+
 /// What an endpoint does to a stream: one of these, by chance.
 fn misbehave(world: &mut World, pipe: usize, id: u32, how: u8, run: &mut Runs) {
     let stream = &world.pipes[pipe].peer.streams[&id];
