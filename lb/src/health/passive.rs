@@ -123,3 +123,27 @@ fn seen(member: &Member) -> Seen {
         ready_since: member.ready_since,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn runs_are_told_of_when_they_are_as_long_as_the_limit_and_as_long_again() {
+        let told = Arc::<Notify>::default();
+        let run = FailureRun::new(5, told.clone());
+        let tells = |outcome| {
+            run.record(outcome);
+            pin!(told.notified()).enable()
+        };
+        let told_at: Vec<_> = (1..=12).filter(|_| tells(Outcome::Failed)).collect();
+        assert_eq!(told_at, [5, 10]);
+        assert!(!tells(Outcome::Succeeded));
+        let told_at: Vec<_> = (1..=6).filter(|_| tells(Outcome::TimedOut)).collect();
+        assert_eq!(told_at, [5], "another run");
+        run.begin_anew(1);
+        assert!(tells(Outcome::Failed) && tells(Outcome::Failed), "on trial each one counts");
+    }
+}
