@@ -3,7 +3,8 @@
 //! One task per endpoint keeps one connection of its own, asks the gRPC health protocol over it at
 //! an interval, and at once when the data plane lost a connection or the server tells of a change. A server that does not speak
 //! the health protocol is well as long as the connection works. Loss of the connection is noticed
-//! when it happens, not at the next check.
+//! when it happens, not at the next check; a server that is well may end an old connection (gRFC A9), so
+//! another is made at once before it is called down.
 
 mod link;
 mod outlier;
@@ -13,7 +14,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::SmallRng};
 use strife_runtime::Security;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -38,6 +39,32 @@ const BACKOFF_GROWTH: f64 = 1.6;
 /// Attempts are spread by up to this share either way.
 const BACKOFF_JITTER: f64 = 0.2;
 
+/// A connection that was well for so long and ends is made again before its server is called down, if
+/// that takes no longer than [`RECONNECT`]; one that is younger shows that the server keeps none.
+const OLD: Duration = Duration::from_secs(1);
+const RECONNECT: Duration = Duration::from_millis(100);
+
+/// What the pool was last told of the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Down,
+    Ready,
+}
+
+/// What the server says of its health.
+enum Answer {
+    Well,
+    Unwell(String),
+}
+
+/// Why a connection is watched no more.
+enum Ended {
+    /// It is over, or as good as that: another one may do better.
+    Lost(String),
+    /// The server does not answer.
+    Silent(String),
+}
+
 /// Watches one endpoint.
 pub(crate) struct HealthTask {
     pub(crate) endpoint: Arc<Endpoint>,
@@ -56,47 +83,78 @@ impl HealthTask {
     pub(crate) async fn run(self) {
         let mut rng: SmallRng = rand::make_rng();
         let mut backoff = BACKOFF_FIRST;
+        let mut told = Told::Down;
         self.tell(State::Connecting, "connecting").await;
         loop {
-            let Endpoint { address, expected, .. } = &*self.endpoint;
-            let why = match Link::open(address, expected, &self.security, &self.limits).await {
+            let opened = Instant::now();
+            let why = match self.open(told).await {
                 Ok(link) => {
-                    let (was_ready, why) = self.watch(&link).await;
+                    let (ended, was_ready) = self.watch(&link, &mut told).await;
                     self.endpoint.set_channel(None);
                     if was_ready {
                         backoff = BACKOFF_FIRST;
                     }
-                    why
+                    match ended {
+                        Ended::Lost(_) if told == Told::Ready && opened.elapsed() >= OLD => {
+                            continue;
+                        }
+                        Ended::Lost(why) | Ended::Silent(why) => why,
+                    }
                 }
                 Err(why) => why,
             };
+            told = Told::Down;
             self.tell(State::TransientFailure, &why).await;
             tokio::time::sleep(jittered(backoff, &mut rng)).await;
             backoff = backoff.mul_f64(BACKOFF_GROWTH).min(BACKOFF_LAST);
         }
     }
 
-    /// Checks until the connection is lost or a check fails; whether it ever was well, and what
-    /// ended it.
-    async fn watch(&self, link: &Link) -> (bool, String) {
+    async fn open(&self, told: Told) -> Result<Link, String> {
+        let Endpoint { address, expected, .. } = &*self.endpoint;
+        let link = Link::open(address, expected, &self.security, &self.limits);
+        match told {
+            Told::Down => link.await,
+            // Calls go there meanwhile.
+            Told::Ready => tokio::time::timeout(RECONNECT, link)
+                .await
+                .unwrap_or_else(|_| Err("the connection was lost".to_owned())),
+        }
+    }
+
+    /// Checks until the connection ends; what ended it, and whether the server ever was well.
+    async fn watch(&self, link: &Link, told: &mut Told) -> (Ended, bool) {
         let mut was_ready = false;
         let mut reports = pin!(self.take_reports(link));
         let changed = Notify::new();
         let mut news = pin!(self.take_news(link, &changed));
         loop {
-            if let Err(why) = self.check(link).await {
-                return (was_ready, why);
-            }
-            if !was_ready {
-                was_ready = true;
-                self.endpoint.set_channel(Some(link.channel.clone()));
-                self.tell(State::Ready, "").await;
+            match self.check(link).await {
+                Ok(Answer::Well) => {
+                    // Not told of a connection that took the place of another, but probed over it.
+                    if self.endpoint.channel().is_none() {
+                        self.endpoint.set_channel(Some(link.channel.clone()));
+                    }
+                    was_ready = true;
+                    if std::mem::replace(told, Told::Ready) == Told::Down {
+                        self.tell(State::Ready, "").await;
+                    }
+                }
+                Ok(Answer::Unwell(why)) => {
+                    // It is there, and tells when that changes.
+                    self.endpoint.set_channel(None);
+                    *told = Told::Down;
+                    self.tell(State::TransientFailure, &why).await;
+                }
+                Err(ended) => return (ended, was_ready),
             }
             tokio::select! {
                 () = &mut reports => {}
                 () = &mut news => {}
                 () = changed.notified() => {}
-                () = link.lost() => return (was_ready, "the connection was lost".to_owned()),
+                () = link.lost() => {
+                    return (Ended::Lost("the connection was lost".to_owned()), was_ready);
+                }
                 () = self.endpoint.suspected() => {}
                 () = tokio::time::sleep(self.limits.health_interval) => {}
             }
@@ -128,19 +186,22 @@ impl HealthTask {
         std::future::pending().await
     }
 
-    async fn check(&self, link: &Link) -> Result<(), String> {
+    async fn check(&self, link: &Link) -> Result<Answer, Ended> {
         let mut client = HealthClient::new(link.channel.clone());
         let check = client.check(HealthCheckRequest { service: self.service.clone() });
         match tokio::time::timeout(self.limits.health_timeout, check).await {
             Err(_) => {
-                Err(format!("no answer to a health check in {:?}", self.limits.health_timeout))
+                let timeout = self.limits.health_timeout;
+                Err(Ended::Silent(format!("no answer to a health check in {timeout:?}")))
             }
-            Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
-            Ok(Ok(answer)) => {
-                Err(format!("its health is {}", answer.get_ref().status().as_str_name()))
+            Ok(Ok(answer)) => Ok(match answer.get_ref().status() {
+                ServingStatus::Serving => Answer::Well,
+                other => Answer::Unwell(format!("its health is {}", other.as_str_name())),
+            }),
+            Ok(Err(status)) if status.code() == Code::Unimplemented => Ok(Answer::Well),
+            Ok(Err(status)) => {
+                Err(Ended::Lost(format!("its health check failed: {}", status.message())))
             }
-            Ok(Err(status)) if status.code() == Code::Unimplemented => Ok(()),
-            Ok(Err(status)) => Err(format!("its health check failed: {}", status.message())),
         }
     }
 

@@ -1,17 +1,25 @@
 //! Servers that are not there, go away, come back, or speak no health protocol.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
 use strife_proto::{
     bank::v1::{CommandBatch, bank_service_server::BankServiceServer},
     lb::v1::EndpointState::{Ready, TransientFailure},
 };
 use strife_runtime::Security;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::Code;
 use tonic_health::ServingStatus;
 
 use crate::{
-    fleet::{Fleet, account, call},
+    fleet::{Fleet, PATIENCE, account, call},
     stub::{Stub, free_port, list, plain_stubs},
 };
 
@@ -101,7 +109,7 @@ async fn a_server_without_health_checks_is_well_while_it_is_connected() {
 async fn a_server_that_tells_that_it_is_not_well_is_left_at_once() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let (incoming, connections) = counted(listener);
     let (reporter, service) = tonic_health::server::health_reporter();
     reporter.set_service_status("orders", ServingStatus::Serving).await;
     reporter.set_service_status("", ServingStatus::NotServing).await;
@@ -116,5 +124,43 @@ async fn a_server_that_tells_that_it_is_not_well_is_left_at_once() {
     fleet.wait_for_state(0, TransientFailure).await;
     reporter.set_service_status("orders", ServingStatus::Serving).await;
     fleet.wait_for_state(0, Ready).await;
+    reporter.set_service_status("", ServingStatus::Serving).await;
+    whole.wait_for_state(0, Ready).await;
+    assert_eq!(connections.load(Relaxed), 2, "they were watched all the time");
     server.abort();
+}
+
+/// As servers do that spread their clients (gRFC A9).
+#[tokio::test]
+async fn a_server_that_ends_old_connections_stays_ready() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (incoming, connections) = counted(listener);
+    let (reporter, service) = tonic_health::server::health_reporter();
+    reporter.set_service_status("", ServingStatus::Serving).await;
+    let age = Duration::from_millis(1500);
+    let server = tonic::transport::Server::builder().max_connection_age(age).add_service(service);
+    let server = tokio::spawn(server.serve_with_incoming(incoming));
+    let fleet = Fleet::start(&format!("--pool default={address} --health-interval 50ms")).await;
+    fleet.wait_for_state(0, Ready).await;
+    let begun = Instant::now();
+    while connections.load(Relaxed) < 3 {
+        assert_eq!(fleet.pool().await.endpoints[0].state(), Ready);
+        assert!(begun.elapsed() < PATIENCE, "its connections do not end");
+    }
+    server.abort();
+}
+
+/// What a listener accepts, and how many that were.
+fn counted(
+    listener: tokio::net::TcpListener,
+) -> (impl Stream<Item = std::io::Result<tokio::net::TcpStream>>, Arc<AtomicUsize>) {
+    let count = Arc::<AtomicUsize>::default();
+    let counter = count.clone();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let incoming = incoming.map(move |accepted| {
+        counter.fetch_add(1, Relaxed);
+        accepted
+    });
+    (incoming, count)
 }
