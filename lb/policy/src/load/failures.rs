@@ -11,9 +11,12 @@ use super::nanoseconds;
 
 /// What a call counts whose deadline passed at the endpoint.
 pub(crate) const TIMEOUT: f64 = 0.5;
-/// An endpoint whose calls all fail costs this many times more, and proportionally below: one that
-/// fails fast is no sinkhole.
+/// An endpoint whose calls all fail costs this many times more, and proportionally below, down to
+/// [`FREE`]: one that fails fast is no sinkhole.
 const COST: f64 = 100.0;
+/// A ratio that costs nothing: one failed call among good ones. If it did, a pool where calls fail now
+/// and then by nobody's fault would be balanced by who failed longest ago.
+const FREE: f64 = WEIGHT;
 /// Weight of the newest call: five failures in a row make a ratio of three quarters, and one
 /// failure in a hundred calls hardly shows.
 const WEIGHT: f64 = 0.25;
@@ -65,6 +68,6 @@ impl Failures {
     /// What it multiplies the cost of a call by.
     #[inline]
     pub(crate) fn cost(&self, now: Duration) -> f64 {
-        1.0 + COST * self.ratio(now)
+        1.0 + COST * (self.ratio(now) - FREE).max(0.0) / (1.0 - FREE)
     }
 }

@@ -209,6 +209,21 @@ fn an_endpoint_ramps_from_the_floor_to_its_full_share() {
 }
 
 #[test]
+fn one_failure_among_good_calls_costs_nothing_and_a_run_of_them_much() {
+    let load = EndpointLoad::default();
+    let end = |outcome| {
+        load.sent();
+        load.finished(ms(1), outcome, ms(1));
+        load.failure_cost(ms(1))
+    };
+    (0..50).for_each(|_| assert_eq!(end(Outcome::Succeeded), 1.0));
+    assert_eq!(end(Outcome::Failed), 1.0);
+    assert!(end(Outcome::Failed) > 20.0);
+    (0..8).for_each(|_| _ = end(Outcome::Failed));
+    assert!(end(Outcome::Failed) > 90.0);
+}
+
+#[test]
 fn a_timeout_is_half_a_failure_and_counted_apart() {
     let load = endpoint();
     for _ in 0..30 {
