@@ -9,6 +9,7 @@ mod examples;
 mod hostile;
 mod lifetime;
 mod memory;
+mod patience;
 mod peer;
 mod plan;
 mod retries;
