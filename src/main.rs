@@ -34,7 +34,7 @@ struct Cli {
 enum Command {
     Sweep(strife_loadgen::SweepArgs),
     Up(strife_fleet::UpArgs),
-    Lb(strife_lb::LbArgs),
+    Lb(Box<strife_lb::LbArgs>),
     Bank(strife_bank::BankArgs),
     Gateway(strife_gateway::GatewayArgs),
     Load(strife_loadgen::LoadArgs),
@@ -62,7 +62,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Sweep(args) => strife_loadgen::run_sweep(args),
         Command::Up(args) => strife_fleet::run_up(args, &cli.log),
-        Command::Lb(args) => strife_lb::run(args),
+        Command::Lb(args) => strife_lb::run(*args),
         Command::Bank(args) => strife_bank::run(args),
         Command::Gateway(args) => strife_gateway::run(args),
         Command::Load(args) => strife_loadgen::run_load(args),
