@@ -74,8 +74,17 @@ impl Sources {
         self.pool.set_sources(statuses.clone());
         let mut registering = configs.iter().zip(&statuses);
         let registering = registering.find(|(one, _)| **one == SourceConfig::Registration);
-        self.registrations.open(registering.map(|(_, status)| status.clone())).await;
-        self.tasks.spawn(retire(self.writer.clone(), 0..self.numbers.start, statuses));
+        if let Some((_, status)) = registering {
+            self.registrations.open(status.clone()).await;
+        }
+        let retirement = Retirement {
+            writer: self.writer.clone(),
+            registrations: self.registrations.clone(),
+            earlier: 0..self.numbers.start,
+            registering: registering.map(|(_, status)| status.clone()),
+            later: statuses,
+        };
+        self.tasks.spawn(retirement.carry_out());
         true
     }
 
@@ -101,12 +110,35 @@ impl Sources {
     }
 }
 
-/// Takes the servers of earlier sources away once all that came after know theirs.
-async fn retire(writer: Writer, earlier: Range<usize>, later: Vec<Arc<SourceStatus>>) {
-    for status in &later {
-        status.until(|said| said.is_known).await;
-    }
-    for number in earlier {
-        writer.set_servers(number, Vec::new()).await;
+/// The end of earlier sources.
+struct Retirement {
+    writer: Writer,
+    registrations: Arc<Registrations>,
+    /// As the writer knows them.
+    earlier: Range<usize>,
+    later: Vec<Arc<SourceStatus>>,
+    /// That of `later` by which servers register.
+    registering: Option<Arc<SourceStatus>>,
+}
+
+impl Retirement {
+    /// Takes the servers of earlier sources away once all that came after know theirs.
+    async fn carry_out(self) {
+        for status in &self.later {
+            status.until(|said| said.is_known).await;
+        }
+        if let Some(status) = &self.registering {
+            self.registrations.until_heard().await;
+            if self.later.len() == 1 {
+                // Servers that may register and do not are no reason to have none.
+                status.until(|said| said.servers > 0).await;
+            }
+        }
+        for number in self.earlier {
+            self.writer.set_servers(number, Vec::new()).await;
+        }
+        if self.registering.is_none() {
+            self.registrations.close().await;
+        }
     }
 }

@@ -122,7 +122,7 @@ impl Endpoint {
         self.channel.load_full()
     }
 
-    /// For its health task only.
+    /// For its health task, and for the writer of its pool when it leaves.
     pub(crate) fn set_channel(&self, channel: Option<Channel>) {
         // Another connection may lead to another version of the server.
         self.serves_probes.store(true, Relaxed);

@@ -5,6 +5,7 @@
 //! needed. Whatever has arrived is folded in before anything is published, so that a thousand
 //! findings cost one snapshot.
 
+mod absent;
 mod task;
 
 use std::{num::NonZeroUsize, pin::Pin, sync::Arc};
@@ -64,8 +65,10 @@ enum Change {
     SetPolicy(ChosenPolicy, oneshot::Sender<()>),
     /// All servers that this source has now.
     Servers(Origin, Vec<String>, oneshot::Sender<()>),
-    Joins(String, oneshot::Sender<()>),
-    Leaves(String, oneshot::Sender<()>),
+    Joins(Vec<String>, oneshot::Sender<()>),
+    Leaves(Vec<String>, oneshot::Sender<()>),
+    /// Drained before there was this writer.
+    Drained(Vec<String>, oneshot::Sender<()>),
 }
 
 /// Hands changes to the writer of one pool.
@@ -115,20 +118,28 @@ impl Writer {
         self.written(|written| Change::Servers(origin, addresses, written)).await;
     }
 
-    /// A server registered.
-    pub(crate) async fn joins(&self, address: String) {
-        self.written(|written| Change::Joins(address, written)).await;
+    /// Servers registered.
+    pub(crate) async fn join(&self, addresses: Vec<String>) {
+        self.written(|written| Change::Joins(addresses, written)).await;
     }
 
-    /// A server that registered does so no more.
-    pub(crate) async fn leaves(&self, address: String) {
-        self.written(|written| Change::Leaves(address, written)).await;
+    /// Servers that registered do so no more. `gone` is called when nothing can keep the writer from
+    /// knowing, even if this is no more polled.
+    pub(crate) async fn leave(&self, gone: impl FnOnce() -> Vec<String>) {
+        self.written(|written| Change::Leaves(gone(), written)).await;
+    }
+
+    /// These are drained, whether they are there or come later.
+    pub(crate) async fn have_drained(&self, addresses: Vec<String>) {
+        self.written(|written| Change::Drained(addresses, written)).await;
     }
 
     /// Resolves when the next pick knows of the change.
     async fn written(&self, change: impl FnOnce(oneshot::Sender<()>) -> Change) {
+        // Fails only when the balancer is being torn down.
+        let Ok(room) = self.0.reserve().await else { return };
         let (answer, written) = oneshot::channel();
-        self.send(change(answer)).await;
+        room.send(change(answer));
         // Nobody answers when the balancer is being torn down.
         let _ = written.await;
     }

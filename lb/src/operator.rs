@@ -81,10 +81,13 @@ impl Operator {
             .collect())
     }
 
-    /// Where a server stands: in one pool, or in all if `pool` is empty.
+    /// Where a server stands, or was drained and left: in one pool, or in all if `pool` is empty.
     fn places(&self, pool: &str, address: &str) -> Result<Vec<Place<'_>>, LbError> {
         let mut places = self.pools(pool)?;
-        places.retain(|place| place.pool.member(address).is_some());
+        places.retain(|Place { pool, .. }| {
+            let has_drained = || pool.absent_drained().iter().any(|one| one == address);
+            pool.endpoint(address).is_some() || has_drained()
+        });
         if places.is_empty() {
             return Err(LbError::NoServerToDrain(address.to_owned()));
         }

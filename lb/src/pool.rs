@@ -32,8 +32,12 @@ pub(crate) struct Pool {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Told when members or their health change; a picker made anew is no such change.
     changed: watch::Sender<()>,
+    /// Told when a member takes calls that took none.
+    gained: watch::Sender<()>,
     /// Told when the policy is another.
     switched: watch::Sender<()>,
+    /// Servers that were drained when they left, `host:port`: drained they come back.
+    absent_drained: ArcSwap<Vec<String>>,
     /// Where its members come from.
     sources: ArcSwap<Vec<Arc<SourceStatus>>>,
     unavailable: AtomicU64,
@@ -53,7 +57,9 @@ impl Pool {
             route: config.route.clone(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             changed: watch::Sender::new(()),
+            gained: watch::Sender::new(()),
             switched: watch::Sender::new(()),
+            absent_drained: ArcSwap::default(),
             sources: ArcSwap::default(),
             unavailable: AtomicU64::new(0),
             metrics: PoolMetrics::default(),
@@ -89,6 +95,11 @@ impl Pool {
         self.changed.subscribe()
     }
 
+    /// Told when a member takes calls that took none.
+    pub(crate) fn gains(&self) -> watch::Receiver<()> {
+        self.gained.subscribe()
+    }
+
     /// Told when the policy is another.
     pub(crate) fn policy_switches(&self) -> watch::Receiver<()> {
         self.switched.subscribe()
@@ -100,6 +111,9 @@ impl Pool {
         let old = self.snapshot.swap(new.clone());
         if !Arc::ptr_eq(&old.members, &new.members) {
             self.changed.send_replace(());
+        }
+        if !Arc::ptr_eq(&old.ready, &new.ready) && new.has_newcomers(&old) {
+            self.gained.send_replace(());
         }
         if !Arc::ptr_eq(&old.policy.policy, &new.policy.policy) {
             self.switched.send_replace(());
@@ -115,12 +129,21 @@ impl Pool {
     }
 
     pub(crate) fn member(&self, address: &str) -> Option<Member> {
-        let snapshot = self.snapshot.load();
-        snapshot.members.iter().find(|member| member.endpoint.address == address).cloned()
+        self.snapshot.load().member(address).cloned()
     }
 
     pub(crate) fn endpoint(&self, address: &str) -> Option<Arc<Endpoint>> {
-        self.member(address).map(|member| member.endpoint)
+        self.snapshot.load().member(address).map(|member| member.endpoint.clone())
+    }
+
+    /// Servers that were drained when they left, `host:port`: drained they come back.
+    pub(crate) fn absent_drained(&self) -> Arc<Vec<String>> {
+        self.absent_drained.load_full()
+    }
+
+    /// For the one writer only.
+    pub(crate) fn set_absent_drained(&self, addresses: Vec<String>) {
+        self.absent_drained.store(Arc::new(addresses));
     }
 
     /// Where its members come from, in their order.

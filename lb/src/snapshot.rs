@@ -1,7 +1,7 @@
 //! A pool's members, their health and its policy at one moment: immutable, so that a pick sees one
 //! truth.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use strife_policy::{Picker, Policy};
 
@@ -75,6 +75,11 @@ impl Member {
         }
     }
 
+    /// Whether it takes calls of a pool that panics, or does not.
+    pub(crate) fn takes_calls_if(&self, panics: bool) -> bool {
+        if panics { self.could_take_calls() } else { self.takes_calls() }
+    }
+
     fn could_take_calls(&self) -> bool {
         self.state == State::Ready && !self.draining
     }
@@ -99,46 +104,83 @@ pub(crate) struct Snapshot {
     pub(crate) ready: Arc<[Arc<Endpoint>]>,
     pub(crate) policy: ChosenPolicy,
     /// Over `ready`.
-    pub(crate) picker: Box<dyn Picker>,
+    pub(crate) picker: Arc<dyn Picker>,
+    /// Places among `members`, by address.
+    places: Arc<HashMap<String, usize>>,
+}
+
+/// Whether so few of these take calls that ejected ones do, too (Envoy's panic threshold): less than
+/// this percentage of those that do not drain; 0: never.
+pub(crate) fn panics<'a>(members: impl Iterator<Item = &'a Member>, panic_percent: u8) -> bool {
+    let (mut staying, mut takers, mut could) = (0, 0, 0);
+    for member in members {
+        staying += usize::from(!member.draining);
+        takers += usize::from(member.takes_calls());
+        could += usize::from(member.could_take_calls());
+    }
+    could > takers && takers * 100 < staying * usize::from(panic_percent)
 }
 
 impl Snapshot {
-    /// `panic_percent`: when fewer of the members take calls, ejected ones do, too (Envoy's panic
-    /// threshold); 0: never. Those that drain count neither way.
+    /// `panic_percent`: see [`panics`].
     pub(crate) fn new(
         members: Arc<[Member]>,
         policy: ChosenPolicy,
         now: Duration,
         panic_percent: u8,
     ) -> Self {
-        let count = |is_counted: fn(&Member) -> bool| {
-            members.iter().filter(|member| is_counted(member)).count()
+        let panics = panics(members.iter(), panic_percent);
+        let ready: Arc<[_]> = takers(&members, panics).cloned().collect();
+        let places = Arc::new(places(&members));
+        let picker = picker(&ready, &policy, now);
+        Self { members, panics, ready, policy, picker, places }
+    }
+
+    /// The one after this. What is as it was is not made anew: threads, probes and turns go on where
+    /// they are.
+    pub(crate) fn next(
+        &self,
+        members: Arc<[Member]>,
+        policy: ChosenPolicy,
+        now: Duration,
+        panic_percent: u8,
+    ) -> Self {
+        let panics = panics(members.iter(), panic_percent);
+        let is_same =
+            takers(&members, panics).map(Arc::as_ptr).eq(self.ready.iter().map(Arc::as_ptr));
+        let ready =
+            if is_same { self.ready.clone() } else { takers(&members, panics).cloned().collect() };
+        let picker = if is_same && Arc::ptr_eq(&self.policy.policy, &policy.policy) {
+            self.picker.clone()
+        } else {
+            picker(&ready, &policy, now)
         };
-        let staying = count(|member| !member.draining);
-        let (takers, could) = (count(Member::takes_calls), count(Member::could_take_calls));
-        let panics = could > takers && takers * 100 < staying * usize::from(panic_percent);
-        let is_taken = |member: &&Member| {
-            if panics { member.could_take_calls() } else { member.takes_calls() }
+        let endpoint = |member: &Member| Arc::as_ptr(&member.endpoint);
+        let places = if members.iter().map(endpoint).eq(self.members.iter().map(endpoint)) {
+            self.places.clone()
+        } else {
+            Arc::new(places(&members))
         };
-        let ready = members.iter().filter(is_taken).map(|member| member.endpoint.clone()).collect();
-        Self::of(members, panics, ready, policy, now)
+        Self { members, panics, ready, policy, picker, places }
     }
 
     /// The same members, with a picker made anew, of this policy.
     pub(crate) fn renewed(&self, policy: ChosenPolicy, now: Duration) -> Self {
-        Self::of(self.members.clone(), self.panics, self.ready.clone(), policy, now)
+        let (members, ready) = (self.members.clone(), self.ready.clone());
+        let picker = picker(&ready, &policy, now);
+        Self { members, panics: self.panics, ready, policy, picker, places: self.places.clone() }
     }
 
-    fn of(
-        members: Arc<[Member]>,
-        panics: bool,
-        ready: Arc<[Arc<Endpoint>]>,
-        policy: ChosenPolicy,
-        now: Duration,
-    ) -> Self {
-        let loads = ready.iter().map(|endpoint| endpoint.load.clone()).collect();
-        let picker = policy.policy.picker(loads, now);
-        Self { members, panics, ready, policy, picker }
+    /// `host:port`.
+    pub(crate) fn member(&self, address: &str) -> Option<&Member> {
+        self.places.get(address).map(|place| &self.members[*place])
+    }
+
+    /// Whether somebody takes calls who did not in the one before.
+    pub(crate) fn has_newcomers(&self, before: &Self) -> bool {
+        // Both are in the pool's order. One that moved is taken for a newcomer, which costs little.
+        let mut before = before.ready.iter();
+        !self.ready.iter().all(|one| before.any(|other| Arc::ptr_eq(one, other)))
     }
 
     /// Whether every member was tried at least once.
@@ -146,4 +188,19 @@ impl Snapshot {
         let untried = [State::Idle, State::Connecting];
         self.members.iter().all(|member| !untried.contains(&member.state))
     }
+}
+
+fn takers(members: &[Member], panics: bool) -> impl Iterator<Item = &Arc<Endpoint>> {
+    let takers = members.iter().filter(move |member| member.takes_calls_if(panics));
+    takers.map(|member| &member.endpoint)
+}
+
+fn places(members: &[Member]) -> HashMap<String, usize> {
+    let addresses = members.iter().map(|member| member.endpoint.address.clone());
+    addresses.zip(0..).collect()
+}
+
+fn picker(ready: &[Arc<Endpoint>], policy: &ChosenPolicy, now: Duration) -> Arc<dyn Picker> {
+    let loads = ready.iter().map(|endpoint| endpoint.load.clone()).collect();
+    policy.policy.picker(loads, now).into()
 }

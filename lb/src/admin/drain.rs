@@ -120,10 +120,13 @@ impl UndrainArgs {
         loop {
             let states = self.server.states(pools).await?;
             let is_ready = |state: &EndpointStatus| state.state() == EndpointState::Ready;
-            let Some((pool, state)) = states.iter().find(|(_, state)| !is_ready(state)) else {
-                return Ok(());
+            let waiting = states.iter().find(|(_, state)| !is_ready(state));
+            let absent = pools.iter().find(|pool| states.iter().all(|(one, _)| one != *pool));
+            let (pool, why) = match (waiting, absent) {
+                (Some((pool, state)), _) => (pool, state.last_error.as_str()),
+                (None, Some(pool)) => (pool, "no source names it"),
+                (None, None) => return Ok(()),
             };
-            let why = &state.last_error;
             progress.show(&format!("not ready in {pool} ({why})"));
             if Instant::now() >= deadline {
                 let waited = parse::format_duration(self.timeout);

@@ -87,7 +87,7 @@ impl Worker {
         self.spawn(coop::unconstrained(self.clone().flush_for_ever()));
         self.spawn(self.clone().keep_time());
         for pool in &self.balancer.pools {
-            self.spawn(self.clone().follow(pool.changes()));
+            self.spawn(self.clone().follow(pool.gains()));
         }
         tokio::select! {
             () = self.clone().serve(arrivals, shutdown) => Ok(()),
@@ -200,9 +200,9 @@ impl Worker {
         }
     }
 
-    /// Tells the switch when endpoints of a pool come and go.
-    async fn follow(self: Rc<Self>, mut changes: watch::Receiver<()>) {
-        while changes.changed().await.is_ok() {
+    /// Tells the switch when a pool has endpoints to call that it had not.
+    async fn follow(self: Rc<Self>, mut gains: watch::Receiver<()>) {
+        while gains.changed().await.is_ok() {
             self.switch.borrow_mut().endpoints_changed(self.clock.now());
             self.flusher.request();
         }

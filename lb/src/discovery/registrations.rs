@@ -5,8 +5,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
-use tokio::{sync::Mutex as Turn, time::MissedTickBehavior};
+use tokio::{
+    sync::Mutex as Turn,
+    time::{Instant, MissedTickBehavior},
+};
 use tracing::info;
 
 use super::{
@@ -25,9 +27,16 @@ pub(crate) struct Registrations {
     clock: Clock,
     lease: Duration,
     leases: Mutex<Leases>,
-    /// Held while the table and the pool change, so that both do in the same order. Who may register
-    /// is told of here; nobody may while it is empty.
-    source: Turn<Option<Arc<SourceStatus>>>,
+    /// Held while the table and the pool change, so that both do in the same order. Nobody may
+    /// register while it is empty.
+    source: Turn<Option<Open>>,
+}
+
+/// Servers may register.
+struct Open {
+    /// Who registered is told of here.
+    status: Arc<SourceStatus>,
+    since: Instant,
 }
 
 impl Registrations {
@@ -37,35 +46,65 @@ impl Registrations {
         Arc::new(Self { pool, writer, clock, lease, leases, source: Turn::new(None) })
     }
 
-    /// Servers may register from now on, or no more if there is no such source: then those that did
-    /// leave.
-    pub(super) async fn open(&self, source: Option<Arc<SourceStatus>>) {
+    /// Servers may register from now on, if they might not already.
+    pub(super) async fn open(&self, status: Arc<SourceStatus>) {
         let mut turn = self.source.lock().await;
-        *turn = source;
-        if turn.is_none() {
-            let gone = self.leases().clear();
-            self.leave(gone).await;
-        }
+        let since = turn.as_ref().map_or_else(Instant::now, |open| open.since);
+        *turn = Some(Open { status, since });
         self.count(&turn);
+    }
+
+    /// Nobody may register any more, and those that did leave.
+    pub(super) async fn close(&self) {
+        let mut turn = self.source.lock().await;
+        let source = &mut *turn;
+        let close = || {
+            *source = None;
+            self.leases().clear()
+        };
+        self.writer.leave(close).await;
+    }
+
+    /// Resolves when every server that is there had the time to register.
+    pub(super) async fn until_heard(&self) {
+        let since = self.source.lock().await.as_ref().map(|open| open.since);
+        if let Some(since) = since {
+            tokio::time::sleep_until(since + self.lease).await;
+        }
     }
 
     /// A server is there for the time of a lease. How long that is, once the next pick knows of it.
     pub(crate) async fn register(&self, address: &str) -> Result<Duration, LbError> {
+        self.register_all(vec![address.to_owned()]).await?;
+        Ok(self.lease)
+    }
+
+    /// As [`Registrations::register`], of many at once. Those that there is room for are there.
+    pub(crate) async fn register_all(&self, addresses: Vec<String>) -> Result<(), LbError> {
         let turn = self.source.lock().await;
         if turn.is_none() {
             return Err(LbError::NoRegistration(self.pool.name.clone()));
         }
-        let renewed = self.leases().renew(address, self.clock.now());
-        let is_new = renewed.map_err(|Full| LbError::TooManyRegistrations {
-            pool: self.pool.name.clone(),
-            most: MAX_REGISTRATIONS,
-        })?;
-        if is_new {
-            info!(pool = self.pool.name, endpoint = address, "server registered");
-            self.writer.joins(address.to_owned()).await;
+        let (mut new, mut is_full) = (Vec::new(), false);
+        for address in addresses {
+            match self.leases().renew(&address, self.clock.now()) {
+                Ok(true) => {
+                    info!(pool = self.pool.name, endpoint = address, "server registered");
+                    new.push(address);
+                }
+                Ok(false) => {}
+                Err(Full) => is_full = true,
+            }
+        }
+        if !new.is_empty() {
+            self.writer.join(new).await;
             self.count(&turn);
         }
-        Ok(self.lease)
+        if is_full {
+            let (pool, most) = (self.pool.name.clone(), MAX_REGISTRATIONS);
+            return Err(LbError::TooManyRegistrations { pool, most });
+        }
+        Ok(())
     }
 
     /// A server is there no more; whether it was registered.
@@ -77,7 +116,7 @@ impl Registrations {
         let was_there = self.leases().end(address);
         if was_there {
             info!(pool = self.pool.name, endpoint = address, "server deregistered");
-            self.writer.leaves(address.to_owned()).await;
+            self.writer.leave(|| vec![address.to_owned()]).await;
             self.count(&turn);
         }
         Ok(was_there)
@@ -96,7 +135,7 @@ impl Registrations {
                 for endpoint in &gone {
                     info!(pool = self.pool.name, endpoint, "registration ended");
                 }
-                self.leave(gone).await;
+                self.writer.leave(|| gone).await;
                 self.count(&turn);
             }
         }
@@ -107,14 +146,9 @@ impl Registrations {
         self.leases().addresses().map(str::to_owned).collect()
     }
 
-    /// Side by side, so that the pool is written once.
-    async fn leave(&self, gone: Vec<String>) {
-        join_all(gone.into_iter().map(|address| self.writer.leaves(address))).await;
-    }
-
-    fn count(&self, source: &Option<Arc<SourceStatus>>) {
+    fn count(&self, source: &Option<Open>) {
         let servers = self.leases().len();
-        if let Some(status) = source {
+        if let Some(Open { status, .. }) = source {
             status.say(|said| said.servers = servers);
         }
     }

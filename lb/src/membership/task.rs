@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Change, Drain, Finding, Making, Origin, Writer};
+use super::{Change, Drain, Finding, Making, Origin, Writer, absent::AbsentDrained};
 use crate::{
     clock::Clock,
     endpoint::Endpoint,
@@ -23,7 +23,7 @@ use crate::{
     health::{FailureRun, Judgement, Verdict},
     metrics::Label,
     pool::Pool,
-    snapshot::{ChosenPolicy, Member, Snapshot, State},
+    snapshot::{self, ChosenPolicy, Member, Snapshot, State},
 };
 
 /// Changes folded in before the next snapshot.
@@ -32,7 +32,8 @@ const BATCH: usize = 256;
 /// A member, and who says that it is one.
 struct Entry {
     member: Member,
-    /// With its place among the servers of that origin: the pool's order is that of its sources.
+    /// With its place among the servers of that origin: the pool's order is that of its sources. Empty
+    /// when it has left.
     origins: Vec<(Origin, usize)>,
     watch: AbortHandle,
 }
@@ -56,6 +57,10 @@ pub(super) struct Task {
     /// Places in `entries`, by [`Endpoint::id`] and by address.
     by_id: HashMap<u64, usize>,
     by_address: HashMap<String, usize>,
+    /// Some of `entries` have left.
+    has_leavers: bool,
+    /// Servers that were drained when they left.
+    absent_drained: AbsentDrained,
     policy: ChosenPolicy,
     /// When the pool got its first endpoint that takes calls, after it had none.
     began_at: Option<Duration>,
@@ -73,6 +78,7 @@ impl Task {
         changes: mpsc::WeakSender<Change>,
     ) -> Self {
         let policy = pool.snapshot().policy.clone();
+        let absent_drained = AbsentDrained::new(pool.clone());
         Self {
             pool,
             clock,
@@ -84,6 +90,8 @@ impl Task {
             registrations: 0,
             by_id: HashMap::new(),
             by_address: HashMap::new(),
+            has_leavers: false,
+            absent_drained,
             policy,
             began_at: None,
             is_changed: false,
@@ -141,13 +149,19 @@ impl Task {
                 self.set_servers(origin, &addresses);
                 self.answers.push(Answer::Done(answer));
             }
-            Change::Joins(address, answer) => {
-                self.registrations += 1;
-                self.add(Origin::Registration, self.registrations, &address);
+            Change::Joins(addresses, answer) => {
+                for address in addresses {
+                    self.registrations += 1;
+                    self.add(Origin::Registration, self.registrations, &address);
+                }
                 self.answers.push(Answer::Done(answer));
             }
-            Change::Leaves(address, answer) => {
-                self.withdraw(Origin::Registration, |one| one == address);
+            Change::Leaves(addresses, answer) => {
+                addresses.iter().for_each(|one| self.withdraw(Origin::Registration, one));
+                self.answers.push(Answer::Done(answer));
+            }
+            Change::Drained(addresses, answer) => {
+                addresses.into_iter().for_each(|one| self.have_drained(one));
                 self.answers.push(Answer::Done(answer));
             }
         }
@@ -155,6 +169,7 @@ impl Task {
 
     /// Makes what was folded in known, and then answers who waits for it.
     fn publish(&mut self) {
+        self.forget_leavers();
         let now = self.clock.now();
         let snapshot = if mem::take(&mut self.is_changed) {
             let members = self.entries.iter().map(|entry| entry.member.clone()).collect();
@@ -179,8 +194,9 @@ impl Task {
 
     fn snapshot(&self, members: Arc<[Member]>, now: Duration) -> Snapshot {
         let panic_percent = self.making.health.panic_percent;
-        let snapshot = Snapshot::new(members, self.policy.clone(), now, panic_percent);
-        if snapshot.panics && !self.pool.snapshot().panics {
+        let before = self.pool.snapshot();
+        let snapshot = before.next(members, self.policy.clone(), now, panic_percent);
+        if snapshot.panics && !before.panics {
             self.pool.metrics.panics.increment();
             warn!(pool = self.pool.name, "few endpoints left: ejected ones take calls, too");
         }
@@ -210,8 +226,10 @@ impl Task {
                 State::Idle | State::Connecting => {}
             }
         }
-        (member.state, member.why) = (state, why.into());
-        self.is_changed = true;
+        if member.state != state || *member.why != *why {
+            (member.state, member.why) = (state, why.into());
+            self.is_changed = true;
+        }
     }
 
     fn carry_out(&mut self, Judgement { id, verdict }: Judgement) {
@@ -247,31 +265,59 @@ impl Task {
 
     fn set_draining(&mut self, drain: &Drain) -> Result<bool, LbError> {
         let Drain { address, draining, force } = drain;
-        let takers = self.entries.iter().filter(|entry| entry.member.takes_calls()).count();
-        let Some(place) = self.by_address.get(address) else {
-            return Err(LbError::NoServerToDrain(address.clone()));
+        let Some(&place) = self.by_address.get(address) else {
+            if !self.absent_drained.has(address) {
+                return Err(LbError::NoServerToDrain(address.clone()));
+            }
+            return Ok(!*draining && self.absent_drained.forget(address));
         };
-        let member = &mut self.entries[*place].member;
-        if member.draining == *draining {
+        if self.entries[place].member.draining == *draining {
             return Ok(false);
         }
-        if *draining && !force && member.takes_calls() && takers == 1 {
+        if *draining && !force && self.is_last(place) {
             let (pool, address) = (self.pool.name.clone(), address.clone());
             return Err(LbError::LastServer { pool, address });
         }
+        self.drain(place, *draining);
+        Ok(true)
+    }
+
+    fn drain(&mut self, place: usize, draining: bool) {
+        let member = &mut self.entries[place].member;
         if !draining {
             member.endpoint.load.joined(self.clock.now());
         }
-        member.endpoint.set_draining(*draining);
-        member.draining = *draining;
-        info!(pool = self.pool.name, endpoint = address, draining, "endpoint drain set");
+        member.endpoint.set_draining(draining);
+        member.draining = draining;
+        let endpoint = &member.endpoint.address;
+        info!(pool = self.pool.name, endpoint, draining, "endpoint drain set");
         self.is_changed = true;
-        Ok(true)
+    }
+
+    /// Whether it is the only one that takes calls.
+    fn is_last(&self, place: usize) -> bool {
+        let staying = self.entries.iter().filter(|entry| !entry.origins.is_empty());
+        let members = staying.map(|entry| &entry.member);
+        let panics = snapshot::panics(members.clone(), self.making.health.panic_percent);
+        let takers = members.filter(|member| member.takes_calls_if(panics)).count();
+        takers == 1 && self.entries[place].member.takes_calls_if(panics)
+    }
+
+    /// It was drained before this writer knew of it.
+    fn have_drained(&mut self, address: String) {
+        match self.by_address.get(&address) {
+            Some(&place) => self.drain(place, true),
+            None => self.absent_drained.keep(address),
+        }
     }
 
     fn set_servers(&mut self, origin: Origin, addresses: &[String]) {
         let still: HashSet<_> = addresses.iter().map(String::as_str).collect();
-        self.withdraw(origin, |address| !still.contains(address));
+        let is_named = |entry: &&Entry| entry.origins.iter().any(|(one, _)| *one == origin);
+        let named =
+            self.entries.iter().filter(is_named).map(|entry| &entry.member.endpoint.address);
+        let gone: Vec<_> = named.filter(|one| !still.contains(one.as_str())).cloned().collect();
+        gone.iter().for_each(|address| self.withdraw(origin, address));
         for (place, address) in addresses.iter().enumerate() {
             self.add(origin, place, address);
         }
@@ -303,30 +349,46 @@ impl Task {
         let origins = vec![(origin, place)];
         self.entries.push(Entry { member: Member::new(endpoint), origins, watch });
         self.is_changed = true;
+        if self.absent_drained.forget(address) {
+            self.drain(self.entries.len() - 1, true);
+        }
     }
 
-    /// This origin no more names the servers of these addresses.
-    fn withdraw(&mut self, origin: Origin, is_meant: impl Fn(&str) -> bool) {
-        for entry in &mut self.entries {
-            if is_meant(&entry.member.endpoint.address) {
-                entry.origins.retain(|(one, _)| *one != origin);
-            }
+    /// This origin no more names this server.
+    fn withdraw(&mut self, origin: Origin, address: &str) {
+        let Some(&place) = self.by_address.get(address) else { return };
+        let Entry { member, origins, watch } = &mut self.entries[place];
+        origins.retain(|(one, _)| *one != origin);
+        if !origins.is_empty() {
+            return;
         }
-        let gone: Vec<_> = self.entries.extract_if(.., |entry| entry.origins.is_empty()).collect();
-        for Entry { member, watch, .. } in &gone {
-            info!(pool = self.pool.name, endpoint = member.endpoint.address, "endpoint leaves");
-            self.pool.metrics.endpoints_left.increment();
-            member.endpoint.set_gone();
-            watch.abort();
+        info!(pool = self.pool.name, endpoint = address, "endpoint leaves");
+        self.pool.metrics.endpoints_left.increment();
+        member.endpoint.set_gone();
+        watch.abort();
+        // Whoever still holds the endpoint need not hold its connection.
+        member.endpoint.set_channel(None);
+        self.by_id.remove(&member.endpoint.id);
+        let was_draining = member.draining;
+        (self.has_leavers, self.is_changed) = (true, true);
+        if let Some((address, _)) = self.by_address.remove_entry(address)
+            && was_draining
+        {
+            self.absent_drained.keep(address);
         }
-        if !gone.is_empty() {
-            self.is_changed = true;
+    }
+
+    /// However many left, their places are filled once.
+    fn forget_leavers(&mut self) {
+        if mem::take(&mut self.has_leavers) {
+            self.entries.retain(|entry| !entry.origins.is_empty());
             self.find_places();
         }
     }
 
     /// A source names its servers in an order that means something to it.
     fn put_in_order(&mut self) {
+        self.forget_leavers();
         let rank = |entry: &Entry| entry.origins.iter().min().copied();
         if !self.entries.is_sorted_by_key(rank) {
             self.entries.sort_by_key(rank);

@@ -116,7 +116,7 @@ async fn the_last_member_that_takes_calls_is_drained_by_force_only() {
 async fn a_server_stays_as_long_as_anybody_names_it() {
     let (pool, writer) = pool(&[FIRST]).await;
     let first = pool.endpoint(FIRST).unwrap();
-    writer.joins(FIRST.to_owned()).await;
+    writer.join(owned(&[FIRST])).await;
     writer.set_servers(1, owned(&[SECOND, FIRST])).await;
     assert_eq!(members(&pool), [FIRST, SECOND]);
     writer.set_servers(0, Vec::new()).await;
@@ -124,7 +124,7 @@ async fn a_server_stays_as_long_as_anybody_names_it() {
     writer.set_servers(1, Vec::new()).await;
     assert_eq!(members(&pool), [FIRST]);
     assert!(!first.is_gone());
-    writer.leaves(FIRST.to_owned()).await;
+    writer.leave(|| owned(&[FIRST])).await;
     assert!(members(&pool).is_empty() && first.is_gone());
 }
 
@@ -137,7 +137,7 @@ async fn whoever_comes_back_is_somebody_else() {
     check_ready(&pool, &[]);
     writer.set_servers(0, owned(&[SECOND, FIRST])).await;
     writer.found(old).await;
-    writer.leaves(SECOND.to_owned()).await;
+    writer.leave(|| owned(&[SECOND])).await;
     check_ready(&pool, &[]);
     assert_eq!(members(&pool), [SECOND, FIRST]);
     writer.found(finding(&pool, FIRST, State::Ready)).await;
@@ -242,4 +242,108 @@ async fn ejected_members_take_calls_when_too_few_others_do_and_only_if_they_are_
     writer.drain(drain).await.unwrap();
     check_ready(&pool, &[THIRD]);
     assert!(!pool.snapshot().panics);
+}
+
+#[tokio::test]
+async fn a_drained_server_that_leaves_comes_back_drained() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    let drain =
+        |draining| writer.drain(Drain { address: FIRST.to_owned(), draining, force: false });
+    let comes_back = async || {
+        writer.set_servers(0, owned(&[SECOND])).await;
+        writer.set_servers(0, owned(&[SECOND, FIRST])).await;
+        writer.found(finding(&pool, FIRST, State::Ready)).await;
+        writer.set_policy("pick_first").await.unwrap();
+        pool.endpoint(FIRST).unwrap().is_draining()
+    };
+    assert!(drain(true).await.unwrap());
+    assert!(comes_back().await);
+    check_ready(&pool, &[]);
+    assert!(pool.absent_drained().is_empty(), "it is there");
+    writer.set_servers(0, owned(&[SECOND])).await;
+    assert!(!drain(true).await.unwrap(), "it is drained already");
+    assert!(drain(false).await.unwrap(), "it need not be there to be undrained");
+    assert!(matches!(drain(false).await, Err(LbError::NoServerToDrain(_))));
+    assert!(!comes_back().await);
+    check_ready(&pool, &[FIRST]);
+    // Whoever took the balancer's place is told of those that are not there, too.
+    writer.set_servers(0, owned(&[SECOND])).await;
+    writer.have_drained(owned(&[FIRST, SECOND, FIRST])).await;
+    assert_eq!(*pool.absent_drained(), [FIRST]);
+    assert!(comes_back().await && pool.endpoint(SECOND).unwrap().is_draining());
+}
+
+#[tokio::test]
+async fn drained_servers_that_never_come_back_are_forgotten_at_last() {
+    let (pool, writer) = pool(&[]).await;
+    let address = |number| format!("10.0.0.1:{number}");
+    writer.have_drained((1..=1025).map(address).collect()).await;
+    assert_eq!(pool.absent_drained().len(), 1024);
+    assert!(!pool.absent_drained().contains(&address(1)));
+}
+
+#[tokio::test]
+async fn what_is_found_again_is_no_news() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    writer.found(finding(&pool, FIRST, State::Ready)).await;
+    writer.found(finding(&pool, SECOND, State::TransientFailure)).await;
+    writer.set_policy("round_robin").await.unwrap();
+    let (before, gains) = (pool.snapshot(), pool.gains());
+    writer.found(finding(&pool, SECOND, State::TransientFailure)).await;
+    writer.have_drained(Vec::new()).await;
+    assert!(Arc::ptr_eq(&before, &pool.snapshot()), "nothing is published");
+    // Another reason is told, and touches nobody who picks.
+    writer.found(finding(&pool, SECOND, State::Connecting)).await;
+    writer.have_drained(Vec::new()).await;
+    let after = pool.snapshot();
+    assert_eq!(after.members[1].state, State::Connecting);
+    assert!(Arc::ptr_eq(&before.ready, &after.ready) && Arc::ptr_eq(&before.picker, &after.picker));
+    writer.found(finding(&pool, FIRST, State::TransientFailure)).await;
+    writer.have_drained(Vec::new()).await;
+    check_ready(&pool, &[]);
+    assert!(!gains.has_changed().unwrap(), "nobody is there who was not");
+    writer.found(finding(&pool, SECOND, State::Ready)).await;
+    writer.have_drained(Vec::new()).await;
+    assert!(gains.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn the_last_one_of_a_pool_that_panics_is_drained_by_force_only() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    writer.found(finding(&pool, FIRST, State::Ready)).await;
+    eject(&pool, &writer, FIRST, EJECTION).await;
+    check_ready(&pool, &[FIRST]);
+    assert!(pool.snapshot().panics);
+    let drain = |force| writer.drain(Drain { address: FIRST.to_owned(), draining: true, force });
+    assert!(matches!(drain(false).await, Err(LbError::LastServer { .. })));
+    assert!(drain(true).await.unwrap());
+    check_ready(&pool, &[]);
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_lets_go_of_its_connection() {
+    let (pool, writer) = pool(&[FIRST, SECOND]).await;
+    let first = pool.endpoint(FIRST).unwrap();
+    let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    first.set_channel(Some(channel));
+    writer.set_servers(0, owned(&[SECOND])).await;
+    assert!(first.is_gone() && first.channel().is_none());
+}
+
+#[tokio::test]
+async fn any_number_join_and_leave_at_once() {
+    let (pool, writer) = pool(&[FIRST]).await;
+    let many: Vec<_> = (1..=5000).map(|number| format!("10.0.0.1:{number}")).collect();
+    writer.join(many.clone()).await;
+    assert_eq!(members(&pool).len(), 5001);
+    assert_eq!(pool.endpoint(&many[4999]).unwrap().address, many[4999]);
+    // Some leave by themselves, in the same batch in which one of them comes again.
+    let (gone, stays) = many.split_at(2500);
+    let leave =
+        futures_util::future::join_all(gone.iter().map(|one| writer.leave(|| vec![one.clone()])));
+    futures_util::future::join(leave, writer.join(vec![gone[0].clone()])).await;
+    let left = [&[FIRST.to_owned()], stays, &gone[..1]].concat();
+    assert_eq!(members(&pool), left);
+    writer.leave(|| left.clone()).await;
+    assert_eq!(members(&pool), [FIRST], "who registered is not who is configured");
 }

@@ -3,13 +3,13 @@
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `POOL ADDRESS` | the server is drained |
+//! | `POOL ADDRESS` | the server is drained, and may have left |
 //! | `registered POOL ADDRESS` | the server registered |
 //! | `policy POOL SPEC` | the policy was switched |
 //! | `known POOL ADDRESS SOURCE` | the source named the server; for a successor to whom it does not answer |
 //!
-//! Lines that mean nothing here (another version's, a pool or server that is no longer configured) are
-//! passed over.
+//! Lines that mean nothing here (another version's, a pool that is no longer configured) are passed
+//! over.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::{
     balancer::Balancer,
     discovery::{Configured, Registrations},
-    membership::{Drain, Writer},
+    membership::Writer,
     pool::Pool,
 };
 
@@ -57,6 +57,9 @@ impl Inheritance {
             for member in snapshot.members.iter().filter(|member| member.draining) {
                 let _ = writeln!(text, "{name} {}", member.endpoint.address);
             }
+            for address in pool.absent_drained().iter() {
+                let _ = writeln!(text, "{name} {address}");
+            }
             let registered = registrations.addresses().into_iter();
             let registered = registered.map(|address| format!("registered {name} {address}\n"));
             for line in registered.chain(known(pool)) {
@@ -74,21 +77,27 @@ impl Inheritance {
         let of = |name: &str| self.balancer.pools.iter().position(|pool| pool.name == *name);
         let lines: Vec<_> =
             read.iter().filter_map(|(name, line)| Some((of(name)?, line))).collect();
-        // Side by side, so that a pool is written once; drained before it can be called.
-        join_all(lines.iter().map(async |&(pool, line)| match line {
-            Line::Registered(address) => self.register(pool, address).await,
-            Line::Policy(spec) => self.set_policy(pool, spec).await,
-            Line::Drained(_) | Line::Known { .. } => {}
-        }))
-        .await;
+        join_all((0..self.writers.len()).map(|pool| self.take_for(pool, &lines))).await;
         self.remember(&lines).await;
-        for (pool, line) in lines {
-            if let Line::Drained(address) = line {
-                // Forced, so refused only if there is no such server.
-                let address = (*address).to_owned();
-                let drain = Drain { address, draining: true, force: true };
-                let _ = self.writers[pool].drain(drain).await;
+    }
+
+    /// What was left of one pool. Each kind at once, so that the pool is written once; drained servers
+    /// before those that could be called.
+    async fn take_for(&self, pool: usize, lines: &[(usize, &Line<'_>)]) {
+        let (mut drained, mut registered) = (Vec::new(), Vec::new());
+        for (_, line) in lines.iter().filter(|(of, _)| *of == pool) {
+            match line {
+                Line::Drained(address) => drained.push((*address).to_owned()),
+                Line::Registered(address) => registered.push((*address).to_owned()),
+                Line::Policy(spec) => self.set_policy(pool, spec).await,
+                Line::Known { .. } => {}
             }
+        }
+        self.writers[pool].have_drained(drained).await;
+        if !registered.is_empty()
+            && let Err(error) = self.registrations[pool].register_all(registered).await
+        {
+            info!(%error, "registrations were not taken over");
         }
     }
 
@@ -107,12 +116,6 @@ impl Inheritance {
                     status.had(&self.writers[number], had).await;
                 }
             }
-        }
-    }
-
-    async fn register(&self, pool: usize, address: &str) {
-        if let Err(error) = self.registrations[pool].register(address).await {
-            info!(%error, "a registration was not taken over");
         }
     }
 

@@ -54,9 +54,7 @@ impl LookAside {
         }
         let now = self.balancer.clock.now();
         let snapshot = pool.snapshot();
-        let ready = snapshot.ready.iter().enumerate();
-        let avoided = |endpoint: &Endpoint| request.avoid.contains(&endpoint.address);
-        let avoid: Vec<_> = ready.filter(|(_, one)| avoided(one)).map(|(index, _)| index).collect();
+        let avoid = places(&snapshot.ready, &request.avoid);
         let info = PickInfo { hash: request.hash, avoid: &avoid };
         let mut picking = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         let (context, metrics) = &mut *picking;
@@ -93,10 +91,12 @@ impl LookAside {
                 default.filter(|pool| pool.endpoint(&report.address).is_some()).ok_or(unknown)?
             }
         };
+        // The pool that is meant, and what it was called: another bank's name may mean the default pool.
+        let mut names = [&pool.name, &report.pool].into_iter().filter(|name| !name.is_empty());
         if let Some(identity) = reporter
-            && !may_report(identity, &report.pool)
+            && let Some(pool) = names.find(|name| !may_report(identity, name))
         {
-            let (identity, pool) = (identity.clone(), report.pool.clone());
+            let (identity, pool) = (identity.clone(), pool.clone());
             return Err(LbError::NotItsPool { identity, pool });
         }
         let unknown = || LbError::UnknownEndpoint {
@@ -107,14 +107,24 @@ impl LookAside {
     }
 }
 
+/// The places of these addresses among all.
+fn places(all: &[Arc<Endpoint>], addresses: &[String]) -> Vec<usize> {
+    if addresses.is_empty() {
+        return Vec::new();
+    }
+    let is_meant = |endpoint: &Endpoint| addresses.contains(&endpoint.address);
+    all.iter().enumerate().filter(|(_, one)| is_meant(one)).map(|(place, _)| place).collect()
+}
+
 /// A bank's servers report for their bank, gateways for the gateways, and both for the default pool.
+/// `pool`: its own name, for a request may leave it out and mean the only pool, whosever it is.
 pub(super) fn may_report(identity: &Identity, pool: &str) -> bool {
     let own = match identity.role {
         Role::Bank => format!("bank.{}", identity.name),
         Role::Gateway => "gateway".to_owned(),
         _ => return false,
     };
-    pool == own || pool == DEFAULT_POOL || pool.is_empty()
+    pool == own || pool == DEFAULT_POOL
 }
 
 #[tonic::async_trait]

@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashMap,
+    fs,
     time::{Duration, Instant},
 };
 
+use rustix::process::{Signal, getpid, kill_process};
 use strife_proto::{
     bank::v1::bank_service_client::BankServiceClient,
     lb::v1::{
-        DeregisterServerRequest, DeregisterServerResponse, RegisterServerRequest, SetPolicyRequest,
+        DeregisterServerRequest, DeregisterServerResponse, DrainServerRequest, EndpointState,
+        EndpointStatus, RegisterServerRequest, SetPolicyRequest,
         load_balancer_client::LoadBalancerClient,
     },
 };
@@ -16,6 +19,7 @@ use strife_runtime::{Role, Security, certs};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
 use tonic::{Code, Status, transport::Channel};
@@ -308,4 +312,79 @@ async fn a_successor_inherits_registrations_and_switched_policies() {
     assert_eq!(new.pool().await.policy, "pick_first");
     let status = new.admin().get_status(strife_proto::lb::v1::StatusRequest {}).await.unwrap();
     assert_eq!(status.get_ref().pools[1].policy, "least_load", "as configured");
+}
+
+#[tokio::test]
+async fn a_hangup_takes_no_server_before_the_new_source_has_named_its_own() {
+    // Ours: the balancer's own may come later than the first signal.
+    let _not_fatal = signal(SignalKind::hangup()).unwrap();
+    let (stubs, dir) = (plain_stubs(2), tempfile::tempdir().unwrap());
+    let [a, b] = [0, 1].map(|index: usize| stubs[index].address.to_string());
+    let config = dir.path().join("lb.toml");
+    let configure = |source: &str| {
+        fs::write(&config, format!("[[pool]]\nname = \"default\"\n{source}\n")).unwrap();
+    };
+    configure("register = true");
+    let flags = format!("--registration-lease 300ms --config {}", config.display());
+    let fleet = Fleet::start(&flags).await;
+    let hang_up_until = async |source: &str| {
+        fleet
+            .wait_until(|pool| {
+                kill_process(getpid(), Signal::HUP).unwrap();
+                pool.sources[0].source.starts_with(source)
+            })
+            .await;
+    };
+    let member = Member::start(fleet.look_aside(&Security::Plaintext), a.clone());
+    fleet.wait_for_servers(&[&a]).await;
+    let load = Load::start((0..4).map(|_| fleet.bank()));
+    load.go_on(20).await;
+    configure("file = \"servers.txt\"");
+    hang_up_until("file:").await;
+    load.go_on(20).await;
+    fleet.wait_for_servers(&[&a]).await;
+    fs::write(dir.path().join("servers.txt"), &b).unwrap();
+    fleet.wait_for_servers(&[&b]).await;
+    drop(member);
+    let mut client = fleet.look_aside(&Security::Plaintext);
+    let refused = register(&mut client, "", &a).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    load.go_on(20).await;
+    // And back: nobody could have registered before.
+    configure("register = true");
+    hang_up_until("register:").await;
+    load.go_on(20).await;
+    fleet.wait_for_servers(&[&b]).await;
+    let _member = Member::start(client, a.clone());
+    fleet.wait_for_servers(&[&a]).await;
+    load.stop().await;
+}
+
+#[tokio::test]
+async fn a_registered_server_that_is_drained_is_drained_when_it_comes_back() {
+    let stubs = plain_stubs(2);
+    let [a, b] = [0, 1].map(|index: usize| stubs[index].address.to_string());
+    let fleet = Fleet::start(LONG).await;
+    let mut client = fleet.look_aside(&Security::Plaintext);
+    for address in [&a, &b] {
+        register(&mut client, "", address).await.unwrap();
+    }
+    fleet.wait_for_servers(&[&a, &b]).await;
+    let drain =
+        |drain| DrainServerRequest { address: a.clone(), drain, ..DrainServerRequest::default() };
+    fleet.admin().drain_server(drain(true)).await.unwrap();
+    deregister(&mut client, "", &a).await.unwrap();
+    register(&mut client, "", &a).await.unwrap();
+    let is_drained = |one: &EndpointStatus| {
+        one.address == a && one.state() == EndpointState::Draining && one.last_error.is_empty()
+    };
+    fleet.wait_until(|pool| pool.endpoints.iter().any(is_drained)).await;
+    for _ in 0..20 {
+        assert_eq!(call(&mut fleet.bank()).await.unwrap(), b);
+    }
+    deregister(&mut client, "", &a).await.unwrap();
+    let undrained = fleet.admin().drain_server(drain(false)).await.unwrap();
+    assert_eq!(undrained.get_ref().pools, ["default"]);
+    register(&mut client, "", &a).await.unwrap();
+    fleet.wait_for_servers(&[&a, &b]).await;
 }

@@ -21,6 +21,7 @@ fn a_server_speaks_for_its_own_pool() {
     check(Role::Bank, "icici", "bank.sbi", false);
     check(Role::Bank, "icici", "gateway", false);
     check(Role::Bank, "icici", "default", true);
+    check(Role::Bank, "icici", "", false);
     check(Role::Gateway, "1", "gateway", true);
     check(Role::Gateway, "1", "bank.icici", false);
     check(Role::Client, "john", "default", false);
@@ -100,4 +101,32 @@ fn a_server_that_leaves_takes_its_debt_along() {
     assert_eq!(leased(&pool, now), [0], "whoever comes back is somebody else");
     drop(service);
     assert_eq!(Arc::strong_count(&left), 1, "nobody holds it for its leases");
+}
+
+#[test]
+fn a_pool_that_is_not_named_is_not_everybodys() {
+    let check = |reporter: &str, pools: &[&str], named: &str, expected: bool| {
+        let configs: Vec<_> =
+            pools.iter().map(|name| PoolConfig::of(name, &SERVERS, "pick_first")).collect();
+        let balancer = Arc::new(Balancer::new(&configs).unwrap());
+        balancer.pools.iter().for_each(|pool| publish(pool, &SERVERS));
+        let service = LookAside::new(balancer.clone(), Registry::new(balancer, Vec::new()));
+        let report = LoadReport {
+            pool: named.to_owned(),
+            address: SERVERS[0].to_owned(),
+            ..LoadReport::default()
+        };
+        let outcome = service.reported(Some(&Identity::new(Role::Bank, reporter)), &report);
+        let is_refused = matches!(outcome, Err(LbError::NotItsPool { .. }));
+        assert_eq!((outcome.is_ok(), is_refused), (expected, !expected), "{reporter}: `{named}`");
+    };
+    for named in ["", "default", "bank.sbi", "bank.icici"] {
+        check("sbi", &["bank.icici"], named, false);
+    }
+    check("icici", &["bank.icici"], "", true);
+    check("icici", &["bank.icici"], "default", true);
+    // A bank without a pool of its own stands in the default pool.
+    for named in ["", "default", "bank.sbi"] {
+        check("sbi", &["default", "bank.icici"], named, true);
+    }
 }
