@@ -133,7 +133,7 @@ impl Pool {
     }
 
     pub(crate) fn endpoint(&self, address: &str) -> Option<Arc<Endpoint>> {
-        self.snapshot.load().member(address).map(|member| member.endpoint.clone())
+        self.member(address).map(|member| member.endpoint)
     }
 
     /// Servers that were drained when they left, `host:port`: drained they come back.
