@@ -1,6 +1,6 @@
 //! A pool's sources at work: each tells the pool's writer which servers there are.
 //!
-//! What a file or an answer of DNS means is decided in pure rooms ([`file`], [`dns`], [`leases`]);
+//! What a file or an answer of DNS means is decided in pure rooms ([`mod@file`], [`dns`], [`leases`]);
 //! around them a task per source reads, asks and waits. A source that cannot say which servers there
 //! are leaves those it named before: no failure of a name server or slip of an editor takes a pool
 //! away. What is wrong is said once in the log, and in the source's [`SourceStatus`].
