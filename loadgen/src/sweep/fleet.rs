@@ -1,6 +1,6 @@
 //! One group of runs: boot their fleet, make them, count the money, stop the fleet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strife_fleet::{Fleet, FleetSpec};
 use strife_runtime::{Failure, Shutdown};
@@ -19,6 +19,8 @@ use crate::workload::AccountBook;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the balancer may take to find every server ready again after a fault, ejections included.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
+/// How often it is looked meanwhile whether they all live.
+const READY_LOOK: Duration = Duration::from_secs(1);
 /// The members yield to the generator: who measures is scheduled before what is measured.
 const MEMBERS_NICENESS: i32 = 5;
 
@@ -77,7 +79,7 @@ async fn one_run(
             // What a balancer has learned of a fault must not be known in the next run.
             fleet.renew_balancer().await?;
         }
-        fleet.until_ready(READY_TIMEOUT).await?;
+        until_ready(fleet).await?;
         fleet.set_policy(&run.key.policy).await?;
         fleet.until_idle(SETTLE_TIMEOUT).await?;
         let done = session.summary().len();
@@ -91,6 +93,18 @@ async fn one_run(
             return session.add(&run.key, measured);
         }
         bar.line("  the measurement failed; making this run again");
+    }
+    Ok(())
+}
+
+/// Waits until every server takes calls; one that has ended never will.
+async fn until_ready(fleet: &mut Fleet) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while let Err(not_yet) = fleet.until_ready(READY_LOOK).await {
+        fleet.check_alive()?;
+        if begun.elapsed() > READY_TIMEOUT {
+            return Err(not_yet.into());
+        }
     }
     Ok(())
 }

@@ -169,7 +169,10 @@ impl Connection {
                 }
                 SETTINGS => self.settled = true,
                 WINDOW_UPDATE => {}
-                _ if frame.is_health_check() => {
+                // Beside health, load reports out of band are asked for on that connection.
+                _ if frame.is_health_check()
+                    || (frame.kind == HEADERS && !self.health_checks.is_empty()) =>
+                {
                     self.health_checks.push(frame.stream);
                     self.write_status(frame.stream, b"12").await?;
                 }
