@@ -121,12 +121,16 @@ fn a_new_endpoint_gets_a_floor_of_traffic_and_then_more() {
 #[test]
 fn failures_cost_more_than_load() {
     let pool = endpoints(2);
-    pool[0].sent();
-    pool[0].finished(START, Outcome::Failed, ms(1));
     for _ in 0..10 {
         pool[1].sent();
     }
-    assert_eq!(shares(&pool, START, 100).0, [0.0, 1.0]);
+    let fail = || {
+        pool[0].sent();
+        pool[0].finished(START, Outcome::Failed, ms(1));
+        shares(&pool, START, 100).0
+    };
+    assert_eq!(fail(), [1.0, 0.0], "one failure is none");
+    assert_eq!(fail(), [0.0, 1.0]);
 }
 
 #[test]
