@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use strife_runtime::{Failure, Role, Security, TlsArgs, certs};
 use tokio::process::Command;
 
@@ -139,9 +139,20 @@ impl Fleet {
         Ok(())
     }
 
-    /// Another balancer in place of the one there is, which knows nothing of what that one saw.
-    pub async fn renew_balancer(&mut self) -> Result<(), FleetError> {
+    /// Other processes in place of the balancer and of every bank's servers, where those were: they know
+    /// nothing of what those saw. The owners of the stores and the gateway stay. Await
+    /// [`Fleet::until_ready`] next.
+    pub async fn renew(&mut self) -> Result<(), FleetError> {
+        // The balancer first: it sees no server leave, and the servers have no call to wait for.
         self.drain(BALANCER).await?;
+        let spec = &self.spec;
+        let servers = self.members.iter_mut().filter(|(name, _)| is_server(spec, name));
+        let ended = servers.map(|(_, member)| async {
+            member.stop().await;
+            member.recipe_at_same_address()
+        });
+        let recipes = join_all(ended).await;
+        self.start_all(recipes).await?;
         self.restart(BALANCER).await
     }
 
@@ -183,7 +194,7 @@ impl Fleet {
         let order = |name: &str| match name {
             BALANCER => 0,
             GATEWAY => 1,
-            server if !self.spec.banks.iter().any(|bank| bank.name == server) => 2,
+            server if is_server(&self.spec, server) => 2,
             _ => 3,
         };
         let mut names: Vec<String> = self.members.keys().cloned().collect();
@@ -195,7 +206,7 @@ impl Fleet {
             waves.entry(wave).or_default().push(member);
         }
         for mut wave in waves.into_values() {
-            futures_util::future::join_all(wave.iter_mut().map(Member::stop)).await;
+            join_all(wave.iter_mut().map(Member::stop)).await;
         }
     }
 
@@ -211,6 +222,11 @@ impl Fleet {
     pub(crate) fn member(&mut self, name: &str) -> Result<&mut Member, FleetError> {
         self.members.get_mut(name).ok_or_else(|| FleetError::UnknownMember(name.to_owned()))
     }
+}
+
+/// Whether a member is a bank's server, not the owner of its store.
+fn is_server(spec: &FleetSpec, member: &str) -> bool {
+    ![BALANCER, GATEWAY].contains(&member) && !spec.banks.iter().any(|bank| bank.name == member)
 }
 
 /// Makes what must be there before the first process: directories, certificates, account files.

@@ -347,6 +347,23 @@ async fn what_befalls_a_fleet_is_felt_and_undone() {
     booted.fleet.check_alive().unwrap();
     booted.fleet.restart("icici-2").await.unwrap();
     booted.fleet.until_ready(limit).await.unwrap();
+
+    for server in ["icici-1", "icici-2"] {
+        booted.fleet.fail_fast(server).await.unwrap();
+    }
+    let addresses =
+        ["icici-1", "icici-2"].map(|name| booted.fleet.address(name).unwrap().to_owned());
+    booted.fleet.renew().await.unwrap();
+    booted.fleet.until_ready(limit).await.unwrap();
+    for pool in booted.fleet.pools().await.unwrap() {
+        let calls: u64 = pool.endpoints.iter().map(|endpoint| endpoint.calls).sum();
+        assert_eq!(calls, 0, "the balancer is another one: {pool:?}");
+    }
+    let kept = ["icici-1", "icici-2"].map(|name| booted.fleet.address(name).unwrap().to_owned());
+    assert_eq!(kept, addresses);
+    // Those that had been told to fail are gone.
+    booted.bank("icici").validate_account(validate(&account)).await.unwrap();
+    booted.fleet.check_alive().unwrap();
     booted.fleet.stop().await;
 }
 

@@ -76,8 +76,9 @@ async fn one_run(
 ) -> Result<(), Failure> {
     for repeat in 0.. {
         if run.fault.is_some() {
-            // What a balancer has learned of a fault must not be known in the next run.
-            fleet.renew_balancer().await?;
+            // What the balancer has learned of a fault, and the averages that the servers report, must not be
+            // known in the next run.
+            fleet.renew().await?;
         }
         until_ready(fleet).await?;
         fleet.set_policy(&run.key.policy).await?;

@@ -44,8 +44,11 @@ impl<'a> Course<'a> {
         let panel = heading_height(workload, LINES) + DATA + BELOW;
         let content = 36.0 + rows * panel + (rows - 1.0) * GAP;
         let title = format!("{}: {}", workload.name, workload.told);
-        let reading = "p99 of the half second before each point · shaded: the fault lasts";
-        let frame = Frame::new(title, reading, workload, machine, content);
+        let reading = format!(
+            "p99 of the half second before each point · shaded: the fault lasts · {}",
+            wording::over_trials(&[workload])
+        );
+        let frame = Frame::new(title, &reading, workload, machine, content);
         Some(Self { workload, standings: standings(workload), span, frame })
     }
 

@@ -46,9 +46,9 @@ impl<'a> Overview<'a> {
         workloads.first()?;
         let rows = workloads.iter().map(|w| w.policies.len()).max().unwrap_or(0) as f64;
         let title = format!("{name}: p99 and time to recover, by policy and fault");
-        let reading = "median over trials";
+        let reading = wording::over_trials(&workloads);
         let content = HEADS + rows * ROW + BELOW;
-        let frame = Frame::of_workloads(title, reading, &workloads, machine, content);
+        let frame = Frame::of_workloads(title, &reading, &workloads, machine, content);
         let faults = workloads.iter().map(|w| (w.fault.clone(), standings(w))).collect();
         Some(Self { name, faults, frame })
     }

@@ -1,7 +1,10 @@
 //! What the fault charts show, in words.
 
 use super::{
-    super::numbers::{counted, list, percent},
+    super::{
+        data::Workload,
+        numbers::{counted, list, percent},
+    },
     standing::{Back, FaultStanding},
 };
 use crate::summary::{RECOVERY_FACTOR, WINDOW};
@@ -13,6 +16,15 @@ pub(crate) fn back_means() -> String {
          then on",
         WINDOW.as_millis()
     )
+}
+
+/// What figures stand for: `3 trials, medians`.
+pub(crate) fn over_trials(workloads: &[&Workload]) -> String {
+    let trials = workloads.iter().flat_map(|workload| &workload.policies);
+    match trials.map(|runs| runs.trials.len()).max().unwrap_or(0) {
+        most @ (0 | 1) => counted(most, "trial"),
+        most => format!("{}, medians", counted(most, "trial")),
+    }
 }
 
 /// The answer for one fault: `name` is the workload's, `told` what the fault is.
