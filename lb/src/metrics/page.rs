@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use strife_runtime::{Identity, Security, Shutdown};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Mutex, task};
 
 use super::Metrics;
 use crate::{
@@ -22,6 +22,9 @@ struct Page {
     metrics: Arc<Metrics>,
     balancer: Arc<Balancer>,
     shutdown: Shutdown,
+    /// Held by who renders: one after the other, however many ask, and they are no more than the
+    /// listener's connections.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Answers until dropped: also while the balancer drains, and says so. In plain text.
@@ -31,8 +34,23 @@ pub(crate) async fn serve(
     balancer: Arc<Balancer>,
     shutdown: Shutdown,
 ) {
-    let page = Arc::new(Page { metrics, balancer, shutdown });
+    let page = Arc::new(Page { metrics, balancer, shutdown, turn: Arc::default() });
     listener::serve(listener, Security::Plaintext, page).await;
+}
+
+impl Page {
+    /// Beside the tasks that must not wait: there may be many endpoints.
+    async fn rendered(&self) -> String {
+        let turn = self.turn.clone().lock_owned().await;
+        let (metrics, balancer) = (self.metrics.clone(), self.balancer.clone());
+        let rendered = task::spawn_blocking(move || {
+            // Until it is done: who asked may have hung up.
+            let _turn = turn;
+            metrics.render(&balancer)
+        });
+        // Fails only when the process is being torn down.
+        rendered.await.unwrap_or_default()
+    }
 }
 
 impl listener::Site for Page {
@@ -51,7 +69,7 @@ impl listener::Site for Page {
             return response;
         }
         match request.uri().path() {
-            "/metrics" => response(StatusCode::OK, EXPOSITION, self.metrics.render(&self.balancer)),
+            "/metrics" => response(StatusCode::OK, EXPOSITION, self.rendered().await),
             "/healthz" if self.shutdown.is_requested() => {
                 response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n")
             }

@@ -64,6 +64,24 @@ async fn the_page_is_served_as_prometheus_expects_it() {
 }
 
 #[tokio::test]
+async fn whoever_asks_while_the_page_is_made_waits_and_nobody_else_does() {
+    let page = Page {
+        metrics: Metrics::new(NonZeroUsize::MIN, limits(), Recorded::default()),
+        balancer: Arc::new(balancer()),
+        shutdown: Shutdown::manual(),
+        turn: Arc::default(),
+    };
+    let turn = page.turn.clone().lock_owned().await;
+    let mut asked = std::pin::pin!(page.rendered());
+    assert!(futures_util::poll!(asked.as_mut()).is_pending());
+    drop(turn);
+    assert!(asked.await.starts_with("# HELP "));
+    let (address, _shutdown, _served) = start().await;
+    let scrape = || check(address, "GET", "/metrics", 200, "# HELP ");
+    futures_util::future::join_all((0..2 * MAX_CONNECTIONS).map(|_| scrape())).await;
+}
+
+#[tokio::test]
 async fn health_says_when_the_balancer_drains_and_the_page_stays() {
     let (address, shutdown, _served) = start().await;
     check(address, "GET", "/healthz", 200, "ready\n").await;
