@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 use crate::{
     error::LbError,
-    health::FailureRun,
+    health::Evidence,
     metrics::{CounterPer, EjectionCause, EndpointMetrics, Label, ReportChannel},
     reports::{ServerReport, Unreadable},
 };
@@ -39,13 +39,14 @@ pub(crate) struct Endpoint {
     reports: [ReportCounts; ReportChannel::COUNT],
     /// The connection that its health is watched by, while it is well.
     channel: ArcSwapOption<Channel>,
-    /// Calls that failed in a row.
-    pub(crate) failures: FailureRun,
+    /// What its calls say against it.
+    pub(crate) evidence: Evidence,
     /// Written by the writer of its pool.
     pub(crate) ejections: CounterPer<EjectionCause, { EjectionCause::COUNT }>,
     /// Whether it may be asked for its load over that connection, as far as is known.
     serves_probes: AtomicBool,
     suspected: Notify,
+    times_ready: AtomicU64,
     draining: AtomicBool,
     gone: AtomicBool,
 }
@@ -67,7 +68,7 @@ impl Endpoint {
         expected: Expected,
         ramp: Ramp,
         threads: NonZeroUsize,
-        failures: FailureRun,
+        evidence: Evidence,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
@@ -77,10 +78,11 @@ impl Endpoint {
             metrics: (0..threads.get()).map(|_| EndpointMetrics::default()).collect(),
             reports: Default::default(),
             channel: ArcSwapOption::empty(),
-            failures,
+            evidence,
             ejections: CounterPer::default(),
             serves_probes: AtomicBool::new(true),
             suspected: Notify::new(),
+            times_ready: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         })
@@ -147,6 +149,16 @@ impl Endpoint {
     /// Resolves after [`Endpoint::suspect`].
     pub(crate) async fn suspected(&self) {
         self.suspected.notified().await;
+    }
+
+    /// For the writer of its pool only: it became READY.
+    pub(crate) fn note_ready(&self) {
+        self.times_ready.fetch_add(1, Relaxed);
+    }
+
+    /// How often it became READY.
+    pub(crate) fn times_ready(&self) -> u64 {
+        self.times_ready.load(Relaxed)
     }
 
     /// It gets no new call, by an operator's wish or because it left its pool: connections to it

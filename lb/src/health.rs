@@ -21,7 +21,7 @@ use tonic_health::pb::{
 };
 
 use self::link::Link;
-pub(crate) use self::passive::{FailureRun, Judgement, PassiveTask, Verdict};
+pub(crate) use self::passive::{Evidence, Judgement, PassiveTask, Verdict};
 use crate::{
     clock::Clock,
     config::Limits,

@@ -256,6 +256,7 @@ impl<D: Director> Switch<D> {
                 http_status: call.http_status,
                 grpc_status: call.grpc_status,
                 started: call.started,
+                assigned_at: call.assigned_at,
                 latency: call.latency(self.now),
                 request_bytes: call.request.bytes,
                 response_bytes: call.response.bytes,

@@ -172,9 +172,8 @@ impl Director for PoolDirector {
 
     fn has_other(&mut self, pool: usize, tried: &[usize]) -> bool {
         let ready = &self.views[pool].snapshot.load().ready;
-        // One that was tried may be forgotten by now.
-        let tried: Vec<_> = tried.iter().filter_map(|one| self.endpoints.get(*one)).collect();
-        ready.iter().any(|endpoint| tried.iter().all(|one| one.id != endpoint.id))
+        let is_tried = |id| tried.iter().any(|one| self.endpoints[*one].id == id);
+        ready.iter().any(|endpoint| !is_tried(endpoint.id))
     }
 
     fn in_flight(&self, endpoint: usize) -> u64 {
@@ -189,15 +188,15 @@ impl Director for PoolDirector {
         self.balancer.pools[pool].metrics.retries_denied.increment();
     }
 
-    fn moved(&mut self, now: Duration, endpoint: usize, why: Retry) {
+    fn moved(&mut self, now: Duration, endpoint: usize, assigned_at: Duration, why: Retry) {
         self.metrics(endpoint).retries.increment(why);
         // An endpoint that refused a call, or never saw it, has not failed it.
         let outcome = match why {
             Retry::ConnectFailure | Retry::Idempotent => Outcome::Failed,
             Retry::Refused | Retry::GoAway | Retry::Unsent => Outcome::Cancelled,
         };
+        self.endpoints[endpoint].evidence.record(assigned_at, outcome);
         self.endpoints[endpoint].load.finished(now, outcome, Duration::ZERO);
-        self.endpoints[endpoint].failures.record(outcome);
     }
 
     fn reported(&mut self, now: Duration, endpoint: usize, report: &TrailerReport) {
@@ -215,8 +214,8 @@ impl Director for PoolDirector {
 
     fn ended(&mut self, now: Duration, call: &CallEnd<'_>) {
         if let Some(endpoint) = call.endpoint {
+            self.endpoints[endpoint].evidence.record(call.assigned_at, call.outcome);
             self.endpoints[endpoint].load.finished(now, call.outcome, call.latency);
-            self.endpoints[endpoint].failures.record(call.outcome);
             let metrics = self.metrics(endpoint);
             metrics.calls_ended.increment(CallCode::of(call.grpc_status));
             metrics.request_bytes.add(call.request_bytes);
@@ -236,6 +235,10 @@ impl Director for PoolDirector {
 
     fn suspect(&mut self, endpoint: usize) {
         self.endpoints[endpoint].suspect();
+    }
+
+    fn times_ready(&self, endpoint: usize) -> u64 {
+        self.endpoints[endpoint].times_ready()
     }
 
     fn is_draining(&self, endpoint: usize) -> bool {

@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     endpoint::Endpoint,
     error::LbError,
-    health::{FailureRun, Judgement, Verdict},
+    health::{Evidence, Judgement, Verdict},
     metrics::Label,
     pool::Pool,
     snapshot::{self, ChosenPolicy, Member, Snapshot, State},
@@ -214,6 +214,7 @@ impl Task {
                 State::Ready => {
                     let (now, window) = (self.clock.now(), self.making.health.ramp.window);
                     member.ready_since = now;
+                    member.endpoint.note_ready();
                     let began_at = *self.began_at.get_or_insert(now);
                     if now.saturating_sub(began_at) < window {
                         member.endpoint.load.joined_with_all();
@@ -243,12 +244,13 @@ impl Task {
                 let time = ejection.until.saturating_sub(now);
                 warn!(pool, endpoint = endpoint.address, cause, times, ?time, "endpoint ejected");
                 endpoint.ejections.increment(ejection.cause);
+                endpoint.evidence.end();
                 member.ejection = Some(ejection);
                 self.is_changed = true;
             }
             Verdict::Try => {
                 info!(pool, endpoint = endpoint.address, "endpoint on trial");
-                endpoint.failures.begin_anew(1);
+                endpoint.evidence.begin_trial(now);
                 endpoint.load.joined(now);
                 endpoint.load.ramps_from(now + health.ejection.interval);
                 member.ejection = None;
@@ -257,7 +259,7 @@ impl Task {
             Verdict::HoldBack => endpoint.load.ramps_from(now + health.ejection.interval),
             Verdict::Trust => {
                 info!(pool, endpoint = endpoint.address, "endpoint trusted again");
-                endpoint.failures.begin_anew(health.ejection.consecutive_failures);
+                endpoint.evidence.begin_anew(health.ejection.consecutive_failures);
                 endpoint.load.ramps_from(now);
             }
         }
@@ -337,9 +339,9 @@ impl Task {
         }
         let Making { health, threads, failures_told, watch } = &self.making;
         let limit = health.ejection.consecutive_failures;
-        let failures = FailureRun::new(limit, failures_told.clone());
+        let evidence = Evidence::new(limit, failures_told.clone());
         let (expected, ramp) = (self.expected.clone(), health.ramp);
-        let endpoint = Endpoint::new(address, expected, ramp, *threads, failures);
+        let endpoint = Endpoint::new(address, expected, ramp, *threads, evidence);
         let Some(changes) = self.changes.upgrade() else { return };
         let watch = self.watches.spawn(watch(endpoint.clone(), Writer(changes)));
         info!(pool = self.pool.name, endpoint = address, "endpoint joins");

@@ -15,7 +15,7 @@ use crate::{
     config::{LbArgs, PoolConfig, SourceConfig},
     discovery::SourceStatus,
     endpoint::Endpoint,
-    health::FailureRun,
+    health::Evidence,
     line_log::tests::call,
     pool,
     snapshot::{Member, State},
@@ -32,7 +32,7 @@ pub(super) fn balancer() -> Balancer {
     for (pool, config) in balancer.pools.iter().zip(&configs) {
         let endpoint = |address: &String| {
             let expected = Expected::of_pool(&config.name);
-            Endpoint::new(address, expected, Ramp::default(), THREADS, FailureRun::default())
+            Endpoint::new(address, expected, Ramp::default(), THREADS, Evidence::default())
         };
         let [SourceConfig::Static(addresses)] = &config.sources[..] else { panic!("one source") };
         let members = addresses.iter().map(|address| Member::new(endpoint(address)));

@@ -9,7 +9,7 @@ use strife_runtime::tls::Expected;
 use super::{PickRecorder, Sampler};
 use crate::{
     endpoint::Endpoint,
-    health::FailureRun,
+    health::Evidence,
     pool,
     snapshot::{Member, Snapshot, State},
 };
@@ -32,8 +32,8 @@ impl SampledPicks {
         let now = Duration::from_secs(60);
         let member = |n| {
             let (address, expected) = (format!("10.0.0.1:{n}"), Expected::of_pool("default"));
-            let (ramp, failures) = (Ramp::default(), FailureRun::default());
-            let endpoint = Endpoint::new(&address, expected, ramp, NonZeroUsize::MIN, failures);
+            let (ramp, evidence) = (Ramp::default(), Evidence::default());
+            let endpoint = Endpoint::new(&address, expected, ramp, NonZeroUsize::MIN, evidence);
             endpoint.load.joined(Duration::ZERO);
             (0..n % 5).for_each(|_| endpoint.load.sent());
             Member { state: State::Ready, ..Member::new(endpoint) }

@@ -54,8 +54,8 @@ pub(crate) trait Director {
     /// A call was not sent again because its pool's budget is used up.
     fn retry_denied(&mut self, pool: usize);
 
-    /// A call is taken away from an endpoint, to be sent elsewhere.
-    fn moved(&mut self, now: Duration, endpoint: usize, why: Retry);
+    /// A call is taken away from an endpoint that it was given to at `assigned_at`, to be sent elsewhere.
+    fn moved(&mut self, now: Duration, endpoint: usize, assigned_at: Duration, why: Retry);
 
     /// No endpoint of the pool became ready in time for a call; what to tell its client.
     fn unavailable(&mut self, pool: usize) -> String;
@@ -68,6 +68,12 @@ pub(crate) trait Director {
 
     /// A connection to it could not be made, or was lost.
     fn suspect(&mut self, endpoint: usize);
+
+    /// How often it was found to be ready: a connection that failed before the last time says nothing of
+    /// it any more.
+    fn times_ready(&self, _endpoint: usize) -> u64 {
+        0
+    }
 
     /// Whether it gets no new calls: an operator's wish, or it left its pool.
     fn is_draining(&self, endpoint: usize) -> bool;
@@ -114,6 +120,8 @@ pub(crate) struct CallEnd<'a> {
     pub(crate) http_status: u16,
     pub(crate) grpc_status: Option<u32>,
     pub(crate) started: Duration,
+    /// When it was given to the endpoint that had it last.
+    pub(crate) assigned_at: Duration,
     /// From when it was given to the endpoint to the head of the answer, or to the end without one.
     pub(crate) latency: Duration,
     pub(crate) request_bytes: u64,

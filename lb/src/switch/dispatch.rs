@@ -157,7 +157,11 @@ impl<D: Director> Switch<D> {
     /// Servers came or went: calls that found none look again.
     pub(crate) fn endpoints_changed(&mut self, now: Duration) {
         self.now = now;
-        self.slots.iter_mut().for_each(super::Slot::forget_failures);
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            if slot.has_failed() && slot.failed_when != self.director.times_ready(number) {
+                slot.forget_failures();
+            }
+        }
         self.unpark();
     }
 
@@ -257,7 +261,7 @@ impl<D: Director> Switch<D> {
         if let Some(endpoint) = call.endpoint.take() {
             self.slots[endpoint].calls -= 1;
             call.tried.push(endpoint);
-            self.director.moved(self.now, endpoint, why);
+            self.director.moved(self.now, endpoint, call.assigned_at, why);
         }
         let call = &mut self.calls[number];
         (call.up, call.stage) = (None, Stage::Fresh);
@@ -281,6 +285,7 @@ impl<D: Director> Switch<D> {
         self.now = now;
         let slot = &mut self.slots[endpoint];
         slot.connecting = false;
+        slot.failed_when = self.director.times_ready(endpoint);
         slot.note_failure(now, why, &mut self.rng);
         self.director.metrics(endpoint).connect_failures.increment();
         self.director.suspect(endpoint);

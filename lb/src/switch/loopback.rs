@@ -44,7 +44,7 @@ impl Director for OneEndpoint {
 
     fn retry_denied(&mut self, _: usize) {}
 
-    fn moved(&mut self, _: Duration, _: usize, _: Retry) {}
+    fn moved(&mut self, _: Duration, _: usize, _: Duration, _: Retry) {}
 
     fn unavailable(&mut self, _: usize) -> String {
         String::new()

@@ -29,6 +29,8 @@ pub(super) struct Slot {
     backoff_until: Duration,
     failures: i32,
     pub(super) last_failure: String,
+    /// How often the endpoint had been found ready when connecting last failed.
+    pub(super) failed_when: u64,
 }
 
 impl Slot {
@@ -44,6 +46,11 @@ impl Slot {
         let jitter = rng.random_range(1.0 - BACKOFF_JITTER..1.0 + BACKOFF_JITTER);
         self.backoff_until = now + Duration::from_secs_f64(backoff * jitter);
         self.failures = (self.failures + 1).min(MAX_EXPONENT);
+    }
+
+    /// Whether the last attempt failed, and nothing spoke for it since.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
     }
 
     /// Nothing is under way there, nor connected.

@@ -180,11 +180,20 @@ impl<D: Director> Switch<D> {
 
     /// Endpoints that are gone and have nothing left here are forgotten.
     fn sweep_slots(&mut self) {
+        let mut released = Vec::new();
         for number in 0..self.slots.len() {
             if self.slots[number].is_vacant() && self.director.is_gone(number) {
                 self.slots[number] = Slot::default();
                 self.director.released(number);
+                released.push(number);
             }
+        }
+        if released.is_empty() {
+            return;
+        }
+        // Calls that wait would pass over whoever has the number next.
+        for (_, call) in &mut self.calls {
+            call.tried.retain(|one| !released.contains(one));
         }
     }
 

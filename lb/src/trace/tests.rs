@@ -55,6 +55,7 @@ fn spans_that_find_no_room_are_counted_and_hold_up_nobody() {
             http_status: 200,
             grpc_status: Some(5),
             started: Duration::from_secs(1),
+            assigned_at: Duration::from_secs(1),
             latency: Duration::ZERO,
             request_bytes: 7,
             response_bytes: 8,

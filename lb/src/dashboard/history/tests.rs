@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     config::PoolConfig,
     endpoint::Endpoint,
-    health::FailureRun,
+    health::Evidence,
     snapshot::{Member, State},
 };
 
@@ -30,8 +30,8 @@ impl World {
         let mut world = Self { balancer, endpoints: Vec::new(), history, now };
         let endpoint = |number| {
             let (address, expected) = (format!("server:{number}"), Expected::AnyServer);
-            let (ramp, run) = (Ramp::default(), FailureRun::default());
-            Endpoint::new(&address, expected, ramp, NonZeroUsize::MIN, run)
+            let (ramp, evidence) = (Ramp::default(), Evidence::default());
+            Endpoint::new(&address, expected, ramp, NonZeroUsize::MIN, evidence)
         };
         world.set((0..servers).map(endpoint).collect());
         world

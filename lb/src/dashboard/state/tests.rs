@@ -11,7 +11,7 @@ use crate::{
     balancer::Balancer,
     config::PoolConfig,
     endpoint::Endpoint,
-    health::FailureRun,
+    health::Evidence,
     snapshot::{Member, State},
 };
 
@@ -21,8 +21,8 @@ fn world(servers: usize) -> (Arc<Balancer>, History) {
     let balancer = Arc::new(Balancer::new(&[config("default"), config("other")]).unwrap());
     let member = |number| {
         let (address, expected) = (format!("server:{number}"), Expected::AnyServer);
-        let (ramp, run) = (Ramp::default(), FailureRun::default());
-        let endpoint = Endpoint::new(&address, expected, ramp, NonZeroUsize::MIN, run);
+        let (ramp, evidence) = (Ramp::default(), Evidence::default());
+        let endpoint = Endpoint::new(&address, expected, ramp, NonZeroUsize::MIN, evidence);
         Member { state: State::Ready, why: "".into(), ..Member::new(endpoint) }
     };
     balancer.pools[0].publish_members((0..servers).map(member).collect());

@@ -8,7 +8,7 @@ use strife_runtime::tls::Expected;
 use super::*;
 use crate::{
     config::PoolConfig,
-    health::FailureRun,
+    health::Evidence,
     snapshot::{Member, State},
 };
 
@@ -41,8 +41,8 @@ fn publish(pool: &Pool, servers: &[&str]) {
     let member = |address: &&str| {
         // Long past its ramp.
         let ramp = Ramp { window: Duration::ZERO, ..Ramp::default() };
-        let (expected, run) = (Expected::AnyServer, FailureRun::default());
-        let endpoint = Endpoint::new(address, expected, ramp, NonZeroUsize::MIN, run);
+        let (expected, evidence) = (Expected::AnyServer, Evidence::default());
+        let endpoint = Endpoint::new(address, expected, ramp, NonZeroUsize::MIN, evidence);
         Member { state: State::Ready, ..Member::new(endpoint) }
     };
     pool.publish_members(servers.iter().map(member).collect());

@@ -33,6 +33,7 @@ pub(super) struct Fake {
     pub(super) is_ready: Vec<bool>,
     pub(super) is_draining: Vec<bool>,
     pub(super) is_gone: Vec<bool>,
+    pub(super) times_ready: Vec<u64>,
     pub(super) released: Vec<usize>,
     metrics: Vec<EndpointMetrics>,
     pub(super) in_flight: Vec<usize>,
@@ -52,6 +53,7 @@ impl Fake {
             is_ready: vec![true; endpoints],
             is_draining: vec![false; endpoints],
             is_gone: vec![false; endpoints],
+            times_ready: vec![1; endpoints],
             metrics: (0..endpoints).map(|_| EndpointMetrics::default()).collect(),
             in_flight: vec![0; endpoints],
             ..Self::default()
@@ -106,7 +108,7 @@ impl Director for Fake {
         self.in_flight[endpoint] += 1;
     }
 
-    fn moved(&mut self, _: Duration, endpoint: usize, why: Retry) {
+    fn moved(&mut self, _: Duration, endpoint: usize, _: Duration, why: Retry) {
         self.moved.push((endpoint, why));
         self.finished(endpoint);
     }
@@ -139,6 +141,10 @@ impl Director for Fake {
 
     fn suspect(&mut self, endpoint: usize) {
         self.suspected.push(endpoint);
+    }
+
+    fn times_ready(&self, endpoint: usize) -> u64 {
+        self.times_ready[endpoint]
     }
 
     fn is_draining(&self, endpoint: usize) -> bool {

@@ -136,6 +136,24 @@ fn dials_that_fail_are_spread_out_and_the_call_gives_up() {
 }
 
 #[test]
+fn only_who_became_ready_is_dialled_before_its_time() {
+    let mut world = World::new(limits(), 2);
+    world.dials_fail.extend([true; 1000]);
+    let client = world.client(Asked::default());
+    world.run();
+    world.call(client, "/a", &[], b"");
+    world.run();
+    let dials = |world: &World| [world.dials(0), world.dials(1)];
+    assert_eq!(dials(&world), [1, 1]);
+    world.switch.director.times_ready[0] += 1;
+    for _ in 0..3 {
+        world.switch.endpoints_changed(world.now);
+        world.run();
+    }
+    assert_eq!(dials(&world), [2, 1]);
+}
+
+#[test]
 fn clients_are_asked_to_go_in_two_steps_when_draining() {
     let (mut world, client, _) = World::acquainted(limits());
     let under_way = world.call(client, "/a", &[], b"");

@@ -148,6 +148,26 @@ fn an_endpoint_may_push_back() {
 }
 
 #[test]
+fn a_call_that_waits_does_not_avoid_whoever_has_the_number_of_one_that_is_gone() {
+    let (mut world, client, id) = called(limits(), 2, "/read/a");
+    say(&mut world, [unavailable(&[("grpc-retry-pushback-ms", "4500")])]);
+    let tried = |world: &World| -> Vec<usize> {
+        world.switch.calls.iter().flat_map(|(_, call)| call.tried.clone()).collect()
+    };
+    assert_eq!(tried(&world), [0]);
+    (world.switch.director.is_ready[0], world.switch.director.is_gone[0]) = (false, true);
+    for _ in 0..3 {
+        world.pass(SECOND);
+        world.run();
+    }
+    assert_eq!(world.switch.director.released, [0]);
+    assert!(tried(&world).is_empty());
+    world.pass(SECOND * 2);
+    world.run();
+    assert_answered_elsewhere(&mut world, client, id);
+}
+
+#[test]
 fn no_call_waits_in_vain_nor_after_its_client_left() {
     let mut world = World::new(limits(), 2);
     let client = world.client(Asked::default());
