@@ -119,7 +119,7 @@ impl<C: Choose> Picker for C {
             .filter_map(|(index, figure)| {
                 let load = Choose::endpoints(self).get(index)?;
                 let excluded = notes.excluded.iter().find(|(excluded, _)| *excluded == index);
-                let avoided = info.avoid.contains(&index).then_some(Exclusion::Avoided);
+                let avoided = info.avoids(index).then_some(Exclusion::Avoided);
                 let excluded = avoided.or(excluded.map(|(_, why)| *why));
                 Some(Candidate { index, figure, excluded, ..Candidate::of(load, now) })
             })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     Domain, Endpoints, Figure, Parameter, Pick, PickContext, PickInfo, Picker, Policy, PolicyKind,
     Regime,
-    draw::{Candidate, Contest, next_allowed, one_of, two_of},
+    draw::{Candidate, Contest, allowed_turn, one_of, two_allowed},
     explain::{Choose, Witness},
 };
 
@@ -61,17 +61,17 @@ impl Choose for FewestCalls {
         witness: &mut impl Witness,
     ) -> Option<Pick> {
         let (count, now) = (self.endpoints.len(), context.now);
-        let mut candidate = |index| {
-            let index = next_allowed(index, count, info)?;
+        let mut candidate = |index: usize| {
             let load = &self.endpoints[index];
             let cost = (load.known_calls(now) + 1.0) * load.failure_cost(now);
             witness.saw(index, Figure::Calls(cost));
-            Some(Candidate { index, cost, ramp: load.ramp(now) })
+            Candidate { index, cost, ramp: load.ramp(now) }
         };
-        let [one, other] = two_of(count, &mut context.rng)?;
-        let mut contest = Contest::between(candidate(one)?, candidate(other)?);
+        let [one, other] = two_allowed(count, info, &mut context.rng)?;
+        let mut contest = Contest::between(candidate(one), candidate(other));
         for _ in 2..self.choices {
-            contest.enter(candidate(one_of(count, &mut context.rng))?);
+            let another = || one_of(count, &mut context.rng);
+            contest.enter(candidate(allowed_turn(count, info, another)?));
         }
         let index = contest.winner(&mut context.rng, witness);
         Some(Pick { index, regime: Regime::InFlight })

@@ -136,8 +136,16 @@ pub trait Prober: Send + Sync {
 pub struct PickInfo<'a> {
     /// Of the header that [`Policy::hashed_header`] names, by [`hash`]; `None`: the call has none.
     pub hash: Option<u64>,
-    /// Endpoints, by index, to pass over while there are others: the call was there already.
+    /// Endpoints, by index and ascending, to pass over while there are others: the call was there already.
     pub avoid: &'a [usize],
+}
+
+impl PickInfo<'_> {
+    /// Whether this one is to be passed over.
+    #[inline]
+    pub(crate) fn avoids(&self, index: usize) -> bool {
+        !self.avoid.is_empty() && self.avoid.binary_search(&index).is_ok()
+    }
 }
 
 /// What a pick may depend on beside the endpoints and the call.

@@ -159,7 +159,7 @@ impl Ring {
     fn next_owner(&self, place: usize, info: PickInfo<'_>) -> Option<usize> {
         let (before, from) = self.owners.split_at(place);
         let mut around = from.iter().chain(before).map(|owner| *owner as usize);
-        let allowed = around.find(|owner| !info.avoid.contains(owner));
+        let allowed = around.find(|owner| !info.avoids(*owner));
         // An endpoint without a place is better than one where the call was already.
         allowed.or_else(|| next_allowed(0, self.endpoints.len(), info))
     }

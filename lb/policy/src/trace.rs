@@ -159,7 +159,11 @@ pub fn replay(trace: &PickTrace) -> Result<Option<Pick>, InvalidTrace> {
         *place = Arc::new(EndpointLoad::of_state(state, trace.now));
     }
     let picker = policy.recalled(endpoints.into(), trace.now, &trace.explanation.memory)?;
-    let info = PickInfo { hash: trace.hash, avoid: &trace.avoid };
+    // As it was written it ascends.
+    let mut avoid = trace.avoid.clone();
+    avoid.sort_unstable();
+    avoid.dedup();
+    let info = PickInfo { hash: trace.hash, avoid: &avoid };
     let mut context = PickContext { now: trace.now, rng: SmallRng::seed_from_u64(trace.seed) };
     Ok(picker.pick(info, &mut context))
 }

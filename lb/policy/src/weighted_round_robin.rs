@@ -26,7 +26,7 @@ use self::stride::StaticStride;
 use crate::{
     Domain, EndpointLoad, Endpoints, Figure, Parameter, Pick, PickContext, PickInfo, Picker,
     Policy, PolicyKind, Regime,
-    draw::{next_allowed, ramped, ramped_turn},
+    draw::{allowed_turn, ramped, ramped_turn},
     explain::{Choose, Witness},
 };
 
@@ -166,8 +166,11 @@ impl Choose for WeightedTurns {
             return Some(Pick { index, regime: Regime::Unweighted });
         };
         let index = ramped(&self.endpoints, context, witness, |_, witness| {
-            let turn = stride.pick(next, witness);
-            let index = next_allowed(turn, count, info)?;
+            let mut turn = 0;
+            let index = allowed_turn(count, info, || {
+                turn = stride.pick(next, witness);
+                turn
+            })?;
             if index != turn {
                 witness.saw(index, Figure::None);
             }

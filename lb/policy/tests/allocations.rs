@@ -13,6 +13,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const START: Duration = Duration::from_secs(1000);
 const PICKS: u64 = 2000;
+const ROUNDS: usize = 3;
 
 /// Some new, some with reports, some that fail.
 fn endpoints(count: usize) -> Endpoints {
@@ -42,15 +43,20 @@ fn no_pick_allocates() {
             if let Some(prober) = picker.prober() {
                 (0..count).for_each(|index| prober.answered(START, index, 3, 5000));
             }
-            let region = Region::new(ALLOCATOR);
-            for pick in 0..PICKS {
-                // Time goes on, so that what is kept for a while is made anew.
-                context.now += Duration::from_micros(500);
-                let hash = (pick.is_multiple_of(2)).then_some(pick);
-                let avoid: &[usize] = if pick.is_multiple_of(3) { &[0] } else { &[] };
-                black_box(picker.pick(PickInfo { hash, avoid }, &mut context));
-            }
-            assert_eq!(region.change().allocations, 0, "{} among {count}", kind.name);
+            let mut allocations = || {
+                let region = Region::new(ALLOCATOR);
+                for pick in 0..PICKS {
+                    // Time goes on, so that what is kept for a while is made anew.
+                    context.now += Duration::from_micros(500);
+                    let hash = (pick.is_multiple_of(2)).then_some(pick);
+                    let avoid: &[usize] = if pick.is_multiple_of(3) { &[0] } else { &[] };
+                    black_box(picker.pick(PickInfo { hash, avoid }, &mut context));
+                }
+                region.change().allocations
+            };
+            // The test harness has a thread of its own, which may allocate meanwhile, once.
+            let least = (0..ROUNDS).map(|_| allocations()).min();
+            assert_eq!(least, Some(0), "{} among {count}", kind.name);
         }
     }
 }

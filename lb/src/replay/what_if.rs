@@ -85,7 +85,9 @@ impl Other {
         let load = |state| Arc::new(EndpointLoad::of_state(state, trace.now));
         let endpoints = trace.endpoints.iter().map(|(_, state)| load(state)).collect();
         let place = |index: &usize| trace.endpoints.iter().position(|(one, _)| one == index);
-        let avoid: Vec<_> = trace.avoid.iter().filter_map(place).collect();
+        let mut avoid: Vec<_> = trace.avoid.iter().filter_map(place).collect();
+        avoid.sort_unstable();
+        avoid.dedup();
         let mut context = PickContext { now: trace.now, rng: SmallRng::seed_from_u64(trace.seed) };
         let picker = self.policy.picker(endpoints, trace.now);
         let info = PickInfo { hash: trace.hash, avoid: &avoid };
