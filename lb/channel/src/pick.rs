@@ -1,31 +1,29 @@
 //! A connected server for a call, now or as soon as there is one.
 
-use std::{
-    fmt::Write,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{cell::RefCell, fmt::Write, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use strife_policy::{PickContext, PickInfo};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
 use crate::{
     Clock,
-    servers::{Connectivity, Ready, Snapshot},
+    servers::{Connectivity, Ready, Snapshot, Snapshots},
 };
 
 /// Servers whose trouble is told when there is none to pick.
 const MOST_NAMED: usize = 5;
 
+thread_local! {
+    /// For the picks of every channel on this thread: none waits for another thread's.
+    static CONTEXT: RefCell<PickContext> =
+        RefCell::new(PickContext { now: Duration::ZERO, rng: rand::make_rng() });
+}
+
 /// Picks among what the newest snapshot has.
 pub(crate) struct Picks {
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-    context: Mutex<PickContext>,
+    snapshots: Snapshots,
     hashed: Option<HeaderName>,
     pub(crate) clock: Clock,
     pub(crate) ready_timeout: Duration,
@@ -33,17 +31,16 @@ pub(crate) struct Picks {
 
 impl Picks {
     pub(crate) fn new(
-        snapshots: watch::Receiver<Arc<Snapshot>>,
+        snapshots: Snapshots,
         hashed: Option<HeaderName>,
         clock: Clock,
         ready_timeout: Duration,
     ) -> Self {
-        let context = PickContext { now: Duration::ZERO, rng: rand::make_rng() };
-        Self { snapshots, context: Mutex::new(context), hashed, clock, ready_timeout }
+        Self { snapshots, hashed, clock, ready_timeout }
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshots.borrow().clone()
+        self.snapshots.newest.load_full()
     }
 
     /// Of the header by which calls are kept together.
@@ -54,17 +51,16 @@ impl Picks {
 
     /// One by the policy, none of these connections.
     pub(crate) fn pick(&self, hash: Option<u64>, tried: &[Arc<Ready>]) -> Option<Arc<Ready>> {
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshots.newest.load();
         let is_tried = |ready: &Arc<Ready>| tried.iter().any(|one| Arc::ptr_eq(one, ready));
         let avoid: Vec<_> = match tried {
             [] => Vec::new(),
             _ => (0..snapshot.ready.len()).filter(|&one| is_tried(&snapshot.ready[one])).collect(),
         };
-        let pick = {
-            let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let pick = CONTEXT.with_borrow_mut(|context| {
             context.now = self.clock.now();
-            snapshot.picker.pick(PickInfo { hash, avoid: &avoid }, &mut context)?
-        };
+            snapshot.picker.pick(PickInfo { hash, avoid: &avoid }, context)
+        })?;
         let picked = snapshot.ready[pick.index].clone();
         (!is_tried(&picked)).then_some(picked)
     }
@@ -107,14 +103,15 @@ impl Picks {
         if let Some(found) = look(&self.snapshot()) {
             return Some(found);
         }
-        let mut snapshots = self.snapshots.clone();
+        let mut changed = self.snapshots.changed.clone();
         let looking = async {
             loop {
-                let snapshot = snapshots.borrow_and_update().clone();
-                if let Some(found) = look(&snapshot) {
+                // Before it is looked: what comes while it is wakes it again.
+                changed.mark_unchanged();
+                if let Some(found) = look(&self.snapshot()) {
                     return Some(found);
                 }
-                snapshots.changed().await.ok()?;
+                changed.changed().await.ok()?;
             }
         };
         timeout_at(until, looking).await.ok().flatten()

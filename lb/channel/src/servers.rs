@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use rand::{RngExt, rngs::SmallRng};
 use strife_policy::{EndpointLoad, Picker, Policy, Ramp};
 use tokio::{
@@ -66,6 +67,14 @@ pub(crate) struct Snapshot {
     pub(crate) picker: Box<dyn Picker>,
 }
 
+/// For who reads the newest snapshot: taking it waits for nobody.
+#[derive(Clone)]
+pub(crate) struct Snapshots {
+    pub(crate) newest: Arc<ArcSwap<Snapshot>>,
+    /// Told when there is a newer one. The writer ends with the last of these.
+    pub(crate) changed: watch::Receiver<()>,
+}
+
 struct Member {
     load: Arc<EndpointLoad>,
     state: Connectivity,
@@ -92,7 +101,8 @@ pub(crate) struct Servers {
     clock: Clock,
     members: Vec<Member>,
     tell: mpsc::Sender<Finding>,
-    snapshots: watch::Sender<Arc<Snapshot>>,
+    newest: Arc<ArcSwap<Snapshot>>,
+    changed: watch::Sender<()>,
 }
 
 impl Servers {
@@ -103,12 +113,15 @@ impl Servers {
         dial: Dial,
         clock: Clock,
         mut list: watch::Receiver<Vec<String>>,
-    ) -> watch::Receiver<Arc<Snapshot>> {
+    ) -> Snapshots {
         let picker = policy.picker(Arc::new([]), clock.now());
         let nothing = Snapshot { members: Vec::new(), ready: Vec::new(), picker };
-        let (snapshots, read) = watch::channel(Arc::new(nothing));
+        let newest = Arc::new(ArcSwap::from_pointee(nothing));
+        let (changed, told) = watch::channel(());
         let (tell, findings) = mpsc::channel(QUEUE);
-        let mut servers = Self { policy, ramp, dial, clock, members: Vec::new(), tell, snapshots };
+        let read = Snapshots { newest: newest.clone(), changed: told };
+        let members = Vec::new();
+        let mut servers = Self { policy, ramp, dial, clock, members, tell, newest, changed };
         servers.list(&list.borrow_and_update().clone());
         servers.publish();
         tokio::spawn(servers.run(list, findings));
@@ -128,7 +141,7 @@ impl Servers {
                 refresh_at = Instant::now() + every;
             }
             tokio::select! {
-                () = self.snapshots.closed() => return,
+                () = self.changed.closed() => return,
                 Some(finding) = findings.recv() => {
                     self.found(finding);
                     while let Ok(finding) = findings.try_recv() {
@@ -186,7 +199,8 @@ impl Servers {
         let ready: Vec<_> = self.members.iter().filter_map(|member| member.ready.clone()).collect();
         let loads = ready.iter().map(|ready| ready.load.clone()).collect();
         let picker = self.policy.picker(loads, self.clock.now());
-        self.snapshots.send_replace(Arc::new(Snapshot { members, ready, picker }));
+        self.newest.store(Arc::new(Snapshot { members, ready, picker }));
+        self.changed.send_replace(());
     }
 }
 
