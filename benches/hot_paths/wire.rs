@@ -46,6 +46,12 @@ fn hpack(group: &mut Group<'_>) {
     let plain = block(&REQUEST_HEAD);
     let mut fields = Fields::new();
     let mut decoder = Decoder::new(TABLE_BYTES);
+    // Each once before any is measured, for a filter may leave out any: the table is filled, and what is
+    // measured is no error.
+    for head in [&plain, &first, &indexed] {
+        decoder.decode(head, &LIMITS, &mut fields).expect("a good head");
+        assert_eq!(fields.len(), REQUEST_HEAD.len(), "the head was decoded");
+    }
     group.bench_function("decode/without table", |bencher| {
         bencher.iter(|| decoder.decode(black_box(&plain), &LIMITS, &mut fields).is_ok());
     });
@@ -55,15 +61,15 @@ fn hpack(group: &mut Group<'_>) {
     group.bench_function("decode/from the table", |bencher| {
         bencher.iter(|| decoder.decode(black_box(&indexed), &LIMITS, &mut fields).is_ok());
     });
-    assert_eq!(fields.len(), REQUEST_HEAD.len(), "the head was decoded");
     // "www.example.com" (RFC 7541, appendix C.4.1), eight times.
     let coded = [0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff];
     let mut huffman = Vec::new();
     (0..4).for_each(|_| literal(&mut huffman, 0, &coded, &coded, true));
+    decoder.decode(&huffman, &LIMITS, &mut fields).expect("good codes");
+    assert_eq!(fields.get(b"www.example.com"), Some(&b"www.example.com"[..]));
     group.bench_function("decode/120 octets in Huffman codes", |bencher| {
         bencher.iter(|| decoder.decode(black_box(&huffman), &LIMITS, &mut fields).is_ok());
     });
-    assert_eq!(fields.get(b"www.example.com"), Some(&b"www.example.com"[..]));
     group.bench_function("encode", |bencher| bencher.iter(|| block(black_box(&REQUEST_HEAD))));
 }
 
