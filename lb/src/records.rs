@@ -35,6 +35,7 @@ pub(crate) struct Recorders {
 pub(crate) struct Records {
     access_log: Option<LineLog>,
     pick_log: Option<LineLog>,
+    pick_every: u64,
     spans: Option<Arc<SpanCounts>>,
     exporting: Option<JoinHandle<()>>,
 }
@@ -47,7 +48,8 @@ impl Records {
         let pick_log = pick_log.as_deref().map(|target| LineLog::open(picks::LOG, target));
         let pick_log = pick_log.transpose()?;
         let threads = config.threads.get();
-        let mut records = Self { access_log, pick_log, spans: None, exporting: None };
+        let pick_every = *pick_every;
+        let mut records = Self { access_log, pick_log, pick_every, spans: None, exporting: None };
         let mut tracers = Vec::new();
         if let Some(tracing) = tracing {
             let (of_threads, spans, exporter) = trace::tracers(tracing, threads, instance);
@@ -57,14 +59,17 @@ impl Records {
         }
         let recorders = (0..threads).map(|_| Recorders {
             access_log: records.access_log.as_ref().map(LineLog::sender),
-            picks: PickRecorder {
-                every: *pick_every,
-                log: records.pick_log.as_ref().map(LineLog::sender),
-            },
+            picks: records.pick_recorder(),
             tracer: tracers.pop(),
         });
         let recorders = recorders.collect();
         Ok((records, recorders))
+    }
+
+    /// For one more who picks.
+    pub(crate) fn pick_recorder(&self) -> PickRecorder {
+        let log = self.pick_log.as_ref().map(LineLog::sender);
+        PickRecorder { every: self.pick_every, log }
     }
 
     /// What they count.

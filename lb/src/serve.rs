@@ -146,7 +146,9 @@ impl Bound {
         }
         let data_plane = DataPlane { balancer: balancer.clone(), security, limits, metrics };
         let carried = data_plane::serve(self.listener, data_plane, recorders, shutdown.clone());
-        let services = service::services(&balancer, writers, registrations, shutdown.clone());
+        let picks = records.pick_recorder();
+        let services =
+            service::services(&balancer, writers, registrations, picks, shutdown.clone());
         let controlled = self.control.serve(services, shutdown.clone());
         let announced = async {
             settled(&balancer).await;

@@ -14,7 +14,10 @@ use strife_runtime::{AccessTable, Role, Rule, Services, Shutdown};
 use tonic::Status;
 
 use self::{control::Control, look_aside::LookAside, registration::Registry};
-use crate::{balancer::Balancer, discovery::Registrations, error::LbError, membership::Writer};
+use crate::{
+    balancer::Balancer, discovery::Registrations, error::LbError, membership::Writer,
+    picks::PickRecorder,
+};
 
 /// Who may call what. For which pool a server may report is decided by its name as well.
 const ACCESS: AccessTable = &[
@@ -39,16 +42,17 @@ const LOGGED: &[&str] =
     &["/strife.lb.v1.LoadBalancerAdmin/SetPolicy", "/strife.lb.v1.LoadBalancerAdmin/DrainServer"];
 
 /// Everything the control server serves. `writers`, `registrations`: one per pool, in the balancer's
-/// order.
+/// order. `picks`: where look-aside picks are written down.
 pub(crate) fn services(
     balancer: &Arc<Balancer>,
     writers: Vec<Writer>,
     registrations: Vec<Arc<Registrations>>,
+    picks: PickRecorder,
     shutdown: Shutdown,
 ) -> Services {
     let registry = Registry::new(balancer.clone(), registrations);
     Services::new(ACCESS)
-        .add(LoadBalancerServer::new(LookAside::new(balancer.clone(), registry)))
+        .add(LoadBalancerServer::new(LookAside::new(balancer.clone(), registry, picks)))
         .add(LoadBalancerAdminServer::new(Control::new(balancer.clone(), writers, shutdown)))
         .logged(LOGGED)
 }

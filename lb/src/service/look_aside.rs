@@ -24,6 +24,7 @@ use crate::{
     endpoint::Endpoint,
     error::LbError,
     metrics::{PickMetrics, ReportChannel},
+    picks::{PickRecorder, Sampler},
     pool::Pool,
     reports::ServerReport,
 };
@@ -35,17 +36,28 @@ const MAX_AVOIDED: usize = 16;
 pub(crate) struct LookAside {
     balancer: Arc<Balancer>,
     registry: Registry,
-    /// With what is counted of each pool, in the balancer's order.
-    context: Mutex<(PickContext, Vec<Arc<PickMetrics>>)>,
+    picking: Mutex<Picking>,
+    recorder: PickRecorder,
     next_pick_id: AtomicU64,
 }
 
+/// What picks are made with, and what is counted and written down of each pool's, in the balancer's
+/// order.
+struct Picking {
+    context: PickContext,
+    pools: Vec<(Arc<PickMetrics>, Sampler)>,
+}
+
 impl LookAside {
-    pub(crate) fn new(balancer: Arc<Balancer>, registry: Registry) -> Self {
+    /// `recorder`: where picks are written down.
+    pub(crate) fn new(balancer: Arc<Balancer>, registry: Registry, recorder: PickRecorder) -> Self {
         let context = PickContext { now: Duration::ZERO, rng: rand::make_rng() };
-        let metrics = balancer.pools.iter().map(|pool| pool.metrics.of_thread()).collect();
-        let context = Mutex::new((context, metrics));
-        Self { balancer, registry, context, next_pick_id: AtomicU64::new(1) }
+        let of_pool = |pool: &Arc<Pool>| {
+            (pool.metrics.of_thread(), Sampler::new(pool.picks.clone(), recorder.every))
+        };
+        let pools = balancer.pools.iter().map(of_pool).collect();
+        let picking = Mutex::new(Picking { context, pools });
+        Self { balancer, registry, picking, recorder, next_pick_id: AtomicU64::new(1) }
     }
 
     fn pick(&self, pool: &Pool, request: &ServerRequest) -> Result<ServerResponse, LbError> {
@@ -56,17 +68,23 @@ impl LookAside {
         let snapshot = pool.snapshot();
         let avoid = places(&snapshot.ready, &request.avoid);
         let info = PickInfo { hash: request.hash, avoid: &avoid };
-        let mut picking = self.context.lock().unwrap_or_else(PoisonError::into_inner);
-        let (context, metrics) = &mut *picking;
+        let place = self.balancer.pools.iter().position(|one| std::ptr::eq(&**one, pool));
+        let place = place.expect("the pool is one of the pools");
+        let mut picking = self.picking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Picking { context, pools } = &mut *picking;
+        let (metrics, sampler) = &mut pools[place];
         context.now = now;
-        let Some(pick) = snapshot.picker.pick(info, context) else {
+        let pick = match sampler.due(context) {
+            None => snapshot.picker.pick(info, context),
+            Some(due) => sampler.explain(due, &self.recorder, &pool.name, &snapshot, info, context),
+        };
+        let Some(pick) = pick else {
             pool.count_unavailable();
             return Err(pool.why_unavailable());
         };
         // Before anybody else picks: who asks at the same moment sees this debt.
         snapshot.ready[pick.index].load.lease(now);
-        let place = self.balancer.pools.iter().position(|one| std::ptr::eq(&**one, pool));
-        metrics[place.expect("the pool is one of the pools")].count(snapshot.policy.place, pick);
+        metrics.count(snapshot.policy.place, pick);
         drop(picking);
         Ok(ServerResponse {
             address: snapshot.ready[pick.index].address.clone(),

@@ -34,7 +34,13 @@ fn look_aside(policy: &str, servers: &[&str]) -> (LookAside, Arc<Pool>) {
     let balancer = Arc::new(Balancer::new(&[PoolConfig::of("bank", servers, policy)]).unwrap());
     let pool = balancer.pools[0].clone();
     publish(&pool, servers);
-    (LookAside::new(balancer.clone(), Registry::new(balancer, Vec::new())), pool)
+    (serving(balancer, 0), pool)
+}
+
+/// Which writes down one pick in so many.
+fn serving(balancer: Arc<Balancer>, every: u64) -> LookAside {
+    let registry = Registry::new(balancer.clone(), Vec::new());
+    LookAside::new(balancer, registry, PickRecorder { every, log: None })
 }
 
 fn publish(pool: &Pool, servers: &[&str]) {
@@ -68,6 +74,22 @@ fn servers_to_avoid_are_avoided_while_there_are_others() {
     assert!(SERVERS.contains(&all.address.as_str()), "better one of those than none");
     let strangers = service.pick(&pool, &avoiding(&["10.0.0.1:1", "nobody"])).unwrap();
     assert!(SERVERS.contains(&strangers.address.as_str()));
+}
+
+#[test]
+fn picks_are_explained_as_those_of_calls_are() {
+    let (service, pool) = look_aside("least_load", &SERVERS);
+    service.pick(&pool, &ServerRequest::default()).unwrap();
+    assert_eq!(pool.picks.explained(), 0, "nobody asked for it");
+    let service = serving(service.balancer.clone(), 1);
+    let picked: Vec<_> =
+        (0..5).map(|_| service.pick(&pool, &avoiding(&SERVERS[..1])).unwrap().address).collect();
+    let traces = pool.picks.recent();
+    let explained = traces.iter().map(|trace| {
+        assert_eq!((trace.pool.as_str(), &trace.avoid[..]), ("bank", &[0][..]));
+        SERVERS[trace.pick.unwrap().index]
+    });
+    assert_eq!(explained.collect::<Vec<_>>(), picked);
 }
 
 #[test]
@@ -110,7 +132,7 @@ fn a_pool_that_is_not_named_is_not_everybodys() {
             pools.iter().map(|name| PoolConfig::of(name, &SERVERS, "pick_first")).collect();
         let balancer = Arc::new(Balancer::new(&configs).unwrap());
         balancer.pools.iter().for_each(|pool| publish(pool, &SERVERS));
-        let service = LookAside::new(balancer.clone(), Registry::new(balancer, Vec::new()));
+        let service = serving(balancer, 0);
         let report = LoadReport {
             pool: named.to_owned(),
             address: SERVERS[0].to_owned(),
