@@ -6,6 +6,7 @@
 //! findings cost one snapshot.
 
 mod absent;
+mod roster;
 mod task;
 
 use std::{num::NonZeroUsize, pin::Pin, sync::Arc};

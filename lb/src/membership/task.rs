@@ -1,21 +1,18 @@
-//! The writer itself: the members as it knows them, and how changes fold into them.
+//! The writer itself: how changes fold into the members, and what is published of them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    mem,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 
 use strife_runtime::tls::Expected;
 use tokio::{
     sync::{mpsc, oneshot},
-    task::{AbortHandle, JoinSet},
+    task::JoinSet,
     time::Instant,
 };
 use tracing::{info, warn};
 
-use super::{Change, Drain, Finding, Making, Origin, Writer, absent::AbsentDrained};
+use super::{
+    Change, Drain, Finding, Making, Origin, Writer, absent::AbsentDrained, roster::Roster,
+};
 use crate::{
     clock::Clock,
     endpoint::Endpoint,
@@ -28,15 +25,6 @@ use crate::{
 
 /// Changes folded in before the next snapshot.
 const BATCH: usize = 256;
-
-/// A member, and who says that it is one.
-struct Entry {
-    member: Member,
-    /// With its place among the servers of that origin: the pool's order is that of its sources. Empty
-    /// when it has left.
-    origins: Vec<(Origin, usize)>,
-    watch: AbortHandle,
-}
 
 /// What is told when the snapshot that has it is published.
 enum Answer {
@@ -51,14 +39,9 @@ pub(super) struct Task {
     expected: Expected,
     /// For the watches of new endpoints.
     changes: mpsc::WeakSender<Change>,
-    entries: Vec<Entry>,
+    roster: Roster,
     watches: JoinSet<()>,
     registrations: usize,
-    /// Places in `entries`, by [`Endpoint::id`] and by address.
-    by_id: HashMap<u64, usize>,
-    by_address: HashMap<String, usize>,
-    /// Some of `entries` have left.
-    has_leavers: bool,
     /// Servers that were drained when they left.
     absent_drained: AbsentDrained,
     policy: ChosenPolicy,
@@ -85,12 +68,9 @@ impl Task {
             making,
             expected,
             changes,
-            entries: Vec::new(),
+            roster: Roster::default(),
             watches: JoinSet::new(),
             registrations: 0,
-            by_id: HashMap::new(),
-            by_address: HashMap::new(),
-            has_leavers: false,
             absent_drained,
             policy,
             began_at: None,
@@ -169,11 +149,10 @@ impl Task {
 
     /// Makes what was folded in known, and then answers who waits for it.
     fn publish(&mut self) {
-        self.forget_leavers();
+        self.roster.forget_leavers();
         let now = self.clock.now();
         let snapshot = if mem::take(&mut self.is_changed) {
-            let members = self.entries.iter().map(|entry| entry.member.clone()).collect();
-            Some(self.snapshot(members, now))
+            Some(self.snapshot(self.roster.members(), now))
         } else {
             let before = self.pool.snapshot();
             let is_same = Arc::ptr_eq(&before.policy.policy, &self.policy.policy);
@@ -206,8 +185,7 @@ impl Task {
     fn note(&mut self, finding: Finding) {
         let Finding { id, state, why } = finding;
         // One that has left may still be heard of.
-        let Some(place) = self.by_id.get(&id) else { return };
-        let member = &mut self.entries[*place].member;
+        let Some(member) = self.roster.by_id(id) else { return };
         let (pool, endpoint) = (&self.pool.name, &member.endpoint.address);
         if member.state != state {
             match state {
@@ -234,9 +212,8 @@ impl Task {
     }
 
     fn carry_out(&mut self, Judgement { id, verdict }: Judgement) {
-        let Some(place) = self.by_id.get(&id) else { return };
+        let Some(member) = self.roster.by_id(id) else { return };
         let (now, pool, health) = (self.clock.now(), &self.pool.name, &self.making.health);
-        let member = &mut self.entries[*place].member;
         let endpoint = &member.endpoint;
         match verdict {
             Verdict::Eject(ejection) => {
@@ -267,74 +244,65 @@ impl Task {
 
     fn set_draining(&mut self, drain: &Drain) -> Result<bool, LbError> {
         let Drain { address, draining, force } = drain;
-        let Some(&place) = self.by_address.get(address) else {
+        let Some(member) = self.roster.by_address(address) else {
             if !self.absent_drained.has(address) {
                 return Err(LbError::NoServerToDrain(address.clone()));
             }
             return Ok(!*draining && self.absent_drained.forget(address));
         };
-        if self.entries[place].member.draining == *draining {
+        if member.draining == *draining {
             return Ok(false);
         }
-        if *draining && !force && self.is_last(place) {
+        if *draining && !force && self.is_last(address) {
             let (pool, address) = (self.pool.name.clone(), address.clone());
             return Err(LbError::LastServer { pool, address });
         }
-        self.drain(place, *draining);
+        self.drain(address, *draining);
         Ok(true)
     }
 
-    fn drain(&mut self, place: usize, draining: bool) {
-        let member = &mut self.entries[place].member;
+    /// Whether it is a member.
+    fn drain(&mut self, address: &str, draining: bool) -> bool {
+        let Some(member) = self.roster.by_address(address) else { return false };
         if !draining {
             member.endpoint.load.joined(self.clock.now());
         }
         member.endpoint.set_draining(draining);
         member.draining = draining;
-        let endpoint = &member.endpoint.address;
-        info!(pool = self.pool.name, endpoint, draining, "endpoint drain set");
+        info!(pool = self.pool.name, endpoint = address, draining, "endpoint drain set");
         self.is_changed = true;
+        true
     }
 
     /// Whether it is the only one that takes calls.
-    fn is_last(&self, place: usize) -> bool {
-        let staying = self.entries.iter().filter(|entry| !entry.origins.is_empty());
-        let members = staying.map(|entry| &entry.member);
-        let panics = snapshot::panics(members.clone(), self.making.health.panic_percent);
-        let takers = members.filter(|member| member.takes_calls_if(panics)).count();
-        takers == 1 && self.entries[place].member.takes_calls_if(panics)
+    fn is_last(&self, address: &str) -> bool {
+        let panics = snapshot::panics(self.roster.staying(), self.making.health.panic_percent);
+        let mut takers = self.roster.staying().filter(|member| member.takes_calls_if(panics));
+        let is_it = |member: &Member| member.endpoint.address == address;
+        takers.next().is_some_and(is_it) && takers.next().is_none()
     }
 
     /// It was drained before this writer knew of it.
     fn have_drained(&mut self, address: String) {
-        match self.by_address.get(&address) {
-            Some(&place) => self.drain(place, true),
-            None => self.absent_drained.keep(address),
+        if !self.drain(&address, true) {
+            self.absent_drained.keep(address);
         }
     }
 
     fn set_servers(&mut self, origin: Origin, addresses: &[String]) {
         let still: HashSet<_> = addresses.iter().map(String::as_str).collect();
-        let is_named = |entry: &&Entry| entry.origins.iter().any(|(one, _)| *one == origin);
-        let named =
-            self.entries.iter().filter(is_named).map(|entry| &entry.member.endpoint.address);
-        let gone: Vec<_> = named.filter(|one| !still.contains(one.as_str())).cloned().collect();
+        let named = self.roster.named_by(origin);
+        let gone: Vec<_> = named.filter(|one| !still.contains(one)).map(str::to_owned).collect();
         gone.iter().for_each(|address| self.withdraw(origin, address));
         for (place, address) in addresses.iter().enumerate() {
             self.add(origin, place, address);
         }
-        self.put_in_order();
+        self.is_changed |= self.roster.put_in_order();
     }
 
     /// An origin names a server, which it may have named before.
     fn add(&mut self, origin: Origin, place: usize, address: &str) {
-        if let Some(known) = self.by_address.get(address) {
-            let origins = &mut self.entries[*known].origins;
-            match origins.iter_mut().find(|(one, _)| *one == origin) {
-                Some((Origin::Source(_), known)) => *known = place,
-                Some(_) => {}
-                None => origins.push((origin, place)),
-            }
+        if self.roster.name(origin, place, address) {
             return;
         }
         let Making { health, threads, failures_told, watch } = &self.making;
@@ -346,64 +314,25 @@ impl Task {
         let watch = self.watches.spawn(watch(endpoint.clone(), Writer(changes)));
         info!(pool = self.pool.name, endpoint = address, "endpoint joins");
         self.pool.metrics.endpoints_joined.increment();
-        self.by_id.insert(endpoint.id, self.entries.len());
-        self.by_address.insert(address.to_owned(), self.entries.len());
-        let origins = vec![(origin, place)];
-        self.entries.push(Entry { member: Member::new(endpoint), origins, watch });
+        self.roster.add(origin, place, endpoint, watch);
         self.is_changed = true;
         if self.absent_drained.forget(address) {
-            self.drain(self.entries.len() - 1, true);
+            self.drain(address, true);
         }
     }
 
     /// This origin no more names this server.
     fn withdraw(&mut self, origin: Origin, address: &str) {
-        let Some(&place) = self.by_address.get(address) else { return };
-        let Entry { member, origins, watch } = &mut self.entries[place];
-        origins.retain(|(one, _)| *one != origin);
-        if !origins.is_empty() {
-            return;
-        }
+        let Some(member) = self.roster.withdraw(origin, address) else { return };
         info!(pool = self.pool.name, endpoint = address, "endpoint leaves");
         self.pool.metrics.endpoints_left.increment();
         member.endpoint.set_gone();
-        watch.abort();
         // Whoever still holds the endpoint need not hold its connection.
         member.endpoint.set_channel(None);
-        self.by_id.remove(&member.endpoint.id);
-        let was_draining = member.draining;
-        (self.has_leavers, self.is_changed) = (true, true);
-        if let Some((address, _)) = self.by_address.remove_entry(address)
-            && was_draining
-        {
-            self.absent_drained.keep(address);
+        if member.draining {
+            self.absent_drained.keep(address.to_owned());
         }
-    }
-
-    /// However many left, their places are filled once.
-    fn forget_leavers(&mut self) {
-        if mem::take(&mut self.has_leavers) {
-            self.entries.retain(|entry| !entry.origins.is_empty());
-            self.find_places();
-        }
-    }
-
-    /// A source names its servers in an order that means something to it.
-    fn put_in_order(&mut self) {
-        self.forget_leavers();
-        let rank = |entry: &Entry| entry.origins.iter().min().copied();
-        if !self.entries.is_sorted_by_key(rank) {
-            self.entries.sort_by_key(rank);
-            self.is_changed = true;
-            self.find_places();
-        }
-    }
-
-    fn find_places(&mut self) {
-        let places = || self.entries.iter().map(|entry| &entry.member.endpoint).enumerate();
-        self.by_id = places().map(|(place, endpoint)| (endpoint.id, place)).collect();
-        self.by_address =
-            places().map(|(place, endpoint)| (endpoint.address.clone(), place)).collect();
+        self.is_changed = true;
     }
 }
 
