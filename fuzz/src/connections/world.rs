@@ -1,13 +1,11 @@
 //! Both sides, the wire between them, and what each has been told.
 
 mod told;
+mod wire;
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use strife_wire::{
-    BufferPool, Code, Config, Connection, Role,
-    frame::{kind, setting},
-};
+use strife_wire::{BufferPool, Code, Config, Connection, Role};
 
 use super::{
     call::{Call, Ending, Flow, Most, block, content},
@@ -20,8 +18,6 @@ pub(super) const SERVER: usize = 1;
 
 /// More than a client resets before the server has shown that it keeps up.
 const MAX_CALLS: usize = 24;
-/// Below the shortest timeout, which only silence would reach.
-const MAX_WAIT: Duration = Duration::from_millis(4500);
 /// Half windows that a flow may take: with a window of a few bytes, a round each.
 const MAX_WINDOWS: usize = 100;
 /// Rounds of everybody doing everything that is possible; all flows may share one window.
@@ -252,108 +248,6 @@ impl World {
         let bytes = bytes.min(flow.held);
         flow.held -= bytes;
         self.sides[side].core.release(id, bytes);
-        self.observe();
-    }
-
-    /// A side's socket takes this much of its output.
-    pub(super) fn write(&mut self, side: usize, bytes: usize) {
-        let output = self.sides[side].core.output();
-        let bytes = bytes.min(output.len());
-        if bytes == 0 {
-            return;
-        }
-        let written = output[..bytes].to_vec();
-        self.sides[1 - side].coming.extend(written);
-        self.sides[side].observed -= bytes;
-        if self.sides[side].core.written(self.now, bytes) {
-            self.wake(side, &[Wake::All]);
-        }
-    }
-
-    /// So many bytes arrive.
-    pub(super) fn hear(&mut self, side: usize, bytes: usize) {
-        let now = self.now;
-        let here = &mut self.sides[side];
-        let arrived: Vec<_> = here.coming.drain(..bytes.min(here.coming.len())).collect();
-        here.observer.heard(&arrived);
-        here.waiting.extend(arrived);
-        let waiting = std::mem::take(&mut here.waiting);
-        let mut input = &waiting[..];
-        let mut wakes = Vec::new();
-        while let Some(event) =
-            self.sides[side].core.receive(now, &mut input).expect("honest peers break no rule")
-        {
-            wakes.extend(self.told(side, event));
-        }
-        self.sides[side].waiting = input.to_vec();
-        self.observe();
-        self.wake(side, &wakes);
-    }
-
-    fn wake(&mut self, side: usize, wakes: &[Wake]) {
-        for wake in wakes {
-            let ids = match wake {
-                Wake::Stream(id) => vec![*id],
-                Wake::All => self.ids(),
-            };
-            for id in ids {
-                let flow = self.calls.get(&id).and_then(|call| call.flows[side].as_ref());
-                if flow.is_some_and(|flow| flow.blocked > 0) {
-                    self.push(side, id);
-                }
-            }
-        }
-    }
-
-    pub(super) fn wait(&mut self, milliseconds: u64) {
-        self.now += Duration::from_millis(milliseconds);
-        self.now = self.now.min(self.began + MAX_WAIT);
-        for side in &mut self.sides {
-            assert_eq!(side.core.check(self.now), Ok(()));
-        }
-        self.observe();
-    }
-
-    /// A side allows less than its configuration for a while: SETTINGS that its core knows nothing of,
-    /// between two frames.
-    pub(super) fn squeeze(&mut self, side: usize, input: &mut Input<'_>) {
-        let Config { max_streams, stream_window, .. } = self.sides[side].config;
-        let window = input.pick(&[0, 1, 100]).min(stream_window);
-        let streams = input.pick(&[0, 1, 100]).min(max_streams);
-        self.inject(side, window, streams);
-    }
-
-    fn inject(&mut self, side: usize, window: u32, streams: u32) -> bool {
-        if self.sides[side].core.output_len() > 0 {
-            return false;
-        }
-        let mut frame = vec![0, 0, 18, kind::SETTINGS, 0, 0, 0, 0, 0];
-        let settings = [
-            (setting::INITIAL_WINDOW_SIZE, window),
-            (setting::MAX_CONCURRENT_STREAMS, streams),
-            (setting::HEADER_TABLE_SIZE, window % 2),
-        ];
-        for (id, value) in settings {
-            frame.extend(id.to_be_bytes());
-            frame.extend(value.to_be_bytes());
-        }
-        self.sides[side].observer.sent(&frame);
-        self.sides[side].squeezed = true;
-        self.sides[1 - side].coming.extend(frame);
-        true
-    }
-
-    /// What was squeezed is let go.
-    fn relax(&mut self, side: usize) {
-        let Config { max_streams, stream_window, .. } = self.sides[side].config;
-        if self.sides[side].squeezed && self.inject(side, stream_window, max_streams) {
-            self.sides[side].squeezed = false;
-        }
-    }
-
-    pub(super) fn go_away(&mut self, side: usize) {
-        self.sides[side].core.go_away(self.now);
-        self.sides[side].went_away = true;
         self.observe();
     }
 
