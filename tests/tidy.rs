@@ -131,7 +131,7 @@ fn the_crates_in_the_middle_do_not_know_each_other() {
         ("lb/channel/", &["strife_lb", "strife_runtime", "strife_wire"]),
         ("services/bank", &["strife_lb", "strife_gateway", "strife_loadgen", "strife_fleet"]),
         ("services/gateway", &["strife_lb", "strife_bank", "strife_loadgen", "strife_fleet"]),
-        ("services/store", &["strife_lb", "strife_bank", "strife_gateway", "strife_runtime"]),
+        ("services/store", &["strife_lb", "strife_bank", "strife_gateway"]),
         ("fleet/", &["strife_lb", "strife_bank", "strife_gateway", "strife_loadgen"]),
         ("loadgen/", &["strife_lb", "strife_bank", "strife_gateway"]),
     ];

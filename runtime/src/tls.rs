@@ -6,6 +6,7 @@
 //! whom it [`Expected`] and talks to nobody else.
 
 mod expected;
+mod foreign;
 mod mutual;
 mod stream;
 
@@ -23,6 +24,7 @@ use crate::{
 
 pub use self::{
     expected::Expected,
+    foreign::{ForeignStream, ForeignTls},
     mutual::Mutual,
     stream::{Carrying, Stream},
 };

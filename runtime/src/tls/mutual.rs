@@ -180,7 +180,7 @@ fn check_readable(path: &Path, dir: &Path, identity: &Identity) -> Result<(), Fa
     })
 }
 
-fn read_certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+pub(super) fn read_certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_reader_iter(BufReader::new(File::open(path)?)).collect();
     let certificates = certificates.map_err(io::Error::other)?;
@@ -213,7 +213,7 @@ fn configs(
     Ok(Configs { acceptor, connector })
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 

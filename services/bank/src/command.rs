@@ -1,4 +1,4 @@
-//! `strife bank`: a bank's server, with the store of its own or on another server's.
+//! `strife bank`: a bank's server, on a store of its own, on another server's, or on a database.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,16 +9,20 @@ use strife_runtime::{
     load::{LoadArgs, LoadTracker, args::Place, registration::Stopping},
     parse, server, service_time,
 };
-use strife_store::StoreError;
+use strife_store::{
+    StoreError,
+    postgres::{Address, Connections, Opened, is_address},
+};
 use tracing::{info, warn};
 
 use crate::{
     BankError,
     accounts::file,
     gate::{Gate, GateConfig, ServiceTime},
+    ledger::OpenAccount,
     resolver::Resolver,
     service::{self, decisions::DecisionClient, shared::Shared},
-    store::{Embedded, Store},
+    store::{Embedded, Postgres, Store, WholeStore},
 };
 
 /// Serve a bank: its accounts, and its part in payments between banks.
@@ -30,6 +34,11 @@ use crate::{
 
 The first server owns the store; any number of others use it through that server. Its accounts are
 read from the file at the first start only; from then on the store in --data is the truth.
+
+With PostgreSQL no server owns the store: start as many as you like, in any order, all alike. The first
+one opens the accounts, so give --accounts to any or all of them:
+  PGPASSWORD=... strife bank --bank-name ICICI --port 8081 --accounts accounts/icici.csv \\
+    --gateway 127.0.0.1:7000 --store 'postgres://strife@db.example/payments?sslmode=verify-full&sslrootcert=ca.pem'
 
 Behind a balancer that lets servers join its pools (its control address is --balancer):
   strife bank --bank-name ICICI --port 0 --store 127.0.0.1:8081 --balancer 127.0.0.1:7001 --register
@@ -51,14 +60,20 @@ pub struct BankArgs {
     #[arg(long, default_value_t = 8081, value_name = "PORT")]
     pub port: u16,
     /// Accounts to start with, .csv or .json; read when the store is created and never again.
-    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    #[arg(long, value_name = "FILE")]
     pub accounts: Option<PathBuf>,
     /// Directory of the store [default: data/BANK].
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub data: Option<PathBuf>,
-    /// Use the store of the bank server at this address instead of one's own.
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Instead of a store of one's own, that of the bank server at HOST:PORT, or a PostgreSQL database:
+    /// postgres://USER@HOST:PORT/DATABASE, the password in PGPASSWORD, with ?sslmode=disable, prefer,
+    /// require or verify-full and, to know the server by its certificate, &sslrootcert=FILE.
+    #[arg(long, value_name = "HOST:PORT|URL")]
     pub store: Option<String>,
+    /// Transactions under way at a time, each on a connection of its own; two more connections are
+    /// for reads. With PostgreSQL only.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub store_connections: u16,
     /// Where to ask what became of payments left in doubt, usually the balancer.
     #[arg(long, value_name = "HOST:PORT")]
     pub gateway: Option<String>,
@@ -103,12 +118,7 @@ pub struct BankArgs {
 
 /// `strife bank`. Returns when the server has drained.
 pub fn run(args: BankArgs) -> Result<(), Failure> {
-    if args.store.as_deref().is_some_and(|store| store.starts_with("postgres")) {
-        return Err(Failure::usage(
-            "--store postgres://... is not available yet; use --store HOST:PORT of the server that \
-             owns the store, or no --store for one of its own",
-        ));
-    }
+    let whose = Whose::of(&args)?;
     let security = Security::load(&args.tls, Role::Bank, &args.bank_name)?;
     executor::block_on(args.threads, async move {
         let asked = Shutdown::on_signals()
@@ -116,36 +126,76 @@ pub fn run(args: BankArgs) -> Result<(), Failure> {
         let stopping = args.load.stopping(asked);
         let address = format!("{}:{}", args.host, args.port);
         let server = Server::bind(&address, "--port", &security).await?;
-        match &args.store {
-            Some(owner) => {
-                let store = Shared::connect(owner, &args.bank_name, &security).await?;
+        match whose {
+            Whose::Owners(owner) => {
+                let store = Shared::connect(&owner, &args.bank_name, &security).await?;
                 serve(&args, server, service::none(), store, &security, stopping).await
             }
-            None => serve_owner(&args, server, &security, stopping).await,
+            Whose::Everyones(address) => {
+                let store = open_database(&args, &address).await.map_err(|e| failure(&e))?;
+                serve_whole(&args, server, service::none(), store, &security, stopping).await
+            }
+            Whose::Mine => {
+                let store = open_store(&args).map_err(|error| failure(&error))?;
+                let bank = &args.bank_name;
+                let services = service::add_owners(service::none(), bank, &store, &stopping.stop);
+                serve_whole(&args, server, services, store, &security, stopping).await
+            }
         }
     })
 }
 
-/// The server that owns the store: it also serves the others, and asks for decisions.
-async fn serve_owner(
+/// Whose the store is that a server uses.
+enum Whose {
+    /// Its own: a file.
+    Mine,
+    /// That of the bank server at this `host:port`.
+    Owners(String),
+    /// Nobody's: a database.
+    Everyones(Box<Address>),
+}
+
+impl Whose {
+    fn of(args: &BankArgs) -> Result<Self, Failure> {
+        match args.store.as_deref() {
+            None => Ok(Self::Mine),
+            Some(url) if is_address(url) => {
+                let address = Address::parse(url).map_err(|e| Failure::usage(e.to_string()))?;
+                Ok(Self::Everyones(Box::new(address)))
+            }
+            Some(_) if args.accounts.is_some() => Err(Failure::usage(
+                "--accounts is for the server that owns the store, and --store HOST:PORT uses \
+                 another's; give one or the other",
+            )),
+            Some(owner) => Ok(Self::Owners(owner.to_owned())),
+        }
+    }
+}
+
+/// A server whose store is the bank's own: it tells totals, and asks for decisions.
+async fn serve_whole<S: WholeStore>(
     args: &BankArgs,
     server: Server,
+    services: Services,
+    store: S,
     security: &Security,
     stopping: Stopping,
 ) -> Result<(), Failure> {
-    let bank = &args.bank_name;
-    let store = open_store(args).map_err(|error| failure(&error))?;
-    let services = service::add_owners(service::none(), bank, &store, &stopping.stop);
+    let services = service::add_admin(services, &args.bank_name, store.clone());
     match &args.gateway {
         Some(gateway) => {
             let coordinators = DecisionClient::new(gateway, security);
             let resolver = Resolver::new(store.clone(), coordinators, args.max_in_doubt_age);
+            let resolver = match args.store {
+                None => resolver,
+                Some(_) => resolver.beside_others(),
+            };
             tokio::spawn(resolver.run(stopping.stop.clone()));
         }
-        None => warn_of_legs_in_doubt(&store),
+        None => warn_of_legs_in_doubt(&store).await,
     }
     let served = serve(args, server, services, store.clone(), security, stopping).await;
-    store.close();
+    store.close().await;
     served
 }
 
@@ -197,18 +247,41 @@ fn open_store(args: &BankArgs) -> Result<Embedded, BankError> {
         }
         Err(error) => return Err(error),
     }
-    let Some(accounts) = &args.accounts else {
-        let why = format!("no store in {} and no --accounts FILE", directory.display());
-        return Err(BankError::NoAccounts { bank: bank.clone(), why });
-    };
-    let accounts = file::read(accounts, bank)?;
+    let accounts = accounts(args, &format!("no store in {}", directory.display()))?;
     let store = Embedded::create(&path, bank, &accounts)?;
     info!(store = %path.display(), accounts = accounts.len(), "created");
     Ok(store)
 }
 
-fn warn_of_legs_in_doubt(store: &Embedded) {
-    if store.in_doubt(u64::MAX, 1, |_| true).is_ok_and(|legs| !legs.is_empty()) {
+async fn open_database(args: &BankArgs, address: &Address) -> Result<Postgres, BankError> {
+    let connections =
+        Connections { writes: args.store_connections.into(), ..Connections::default() };
+    let none = format!("no bank {} in PostgreSQL at {}", args.bank_name, address.place());
+    let first = || accounts(args, &none);
+    let (store, opened) = Postgres::open(address, &args.bank_name, connections, first).await?;
+    let database = address.place();
+    match (opened, &args.accounts) {
+        (Opened::Created, _) => info!(database, "created"),
+        (Opened::Found, Some(_)) => info!(database, "opened; --accounts is not read again"),
+        (Opened::Found, None) => info!(database, "opened"),
+    }
+    Ok(store)
+}
+
+/// What a store that is not there yet begins with.
+fn accounts(args: &BankArgs, why: &str) -> Result<Vec<OpenAccount>, BankError> {
+    let bank = &args.bank_name;
+    match &args.accounts {
+        Some(accounts) => file::read(accounts, bank),
+        None => {
+            let why = format!("{why} and no --accounts FILE");
+            Err(BankError::NoAccounts { bank: bank.clone(), why })
+        }
+    }
+}
+
+async fn warn_of_legs_in_doubt(store: &impl WholeStore) {
+    if store.in_doubt(u64::MAX, 1, |_| true).await.is_ok_and(|legs| !legs.is_empty()) {
         warn!("payments are in doubt and nobody is asked; start with --gateway HOST:PORT");
     }
 }
@@ -216,9 +289,9 @@ fn warn_of_legs_in_doubt(store: &Embedded) {
 /// A wrong file is the user's to put right; all else is a failure.
 fn failure(error: &BankError) -> Failure {
     match error {
-        BankError::MalformedAccounts { .. } | BankError::NoAccounts { .. } => {
-            Failure::usage(error.to_string())
-        }
+        BankError::MalformedAccounts { .. }
+        | BankError::NoAccounts { .. }
+        | BankError::NameTooLong { .. } => Failure::usage(error.to_string()),
         _ => Failure::new(error.to_string()),
     }
 }

@@ -76,6 +76,17 @@ pub enum BankError {
         /// Which file is missing, or that none was named.
         why: String,
     },
+    /// The database could not keep a schema of such a name apart from others.
+    #[error(
+        "with PostgreSQL the name of a bank has at most {most} letters, and {bank} has more; choose \
+         a shorter --bank-name"
+    )]
+    NameTooLong {
+        /// The bank's name.
+        bank: String,
+        /// The bound.
+        most: usize,
+    },
     /// A file that is to be generated is there already.
     #[error(
         "{} exists already; choose another directory with --out, or --force to replace it",

@@ -2,23 +2,26 @@
 //!
 //! A leg that is still prepared some seconds after its prepare may have lost its coordinator. The
 //! bank never decides by its own clock: it asks, again and again with backoff and jitter, and keeps
-//! the hold until there is an answer. Only the process that owns the store asks.
+//! the hold until there is an answer. Every process whose store is the bank's own asks: the owner of
+//! a file, or each server on a database. Several that ask about one leg are told the same and do the
+//! same, which a ledger does once.
 
 use std::{collections::HashMap, future::Future, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use rand::RngExt;
 use strife_runtime::Shutdown;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::{
     BankError, clock,
     ledger::{Command, LegKey},
-    store::{Embedded, InDoubt, Store},
+    store::{InDoubt, WholeStore},
 };
 
-/// How often legs in doubt are looked for.
+/// How often legs in doubt are looked for, on average: each pause is up to a quarter off, so that
+/// servers which started together do not go on asking together.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Legs asked about in one pass, and at a time.
 const LEGS_PER_PASS: usize = 4_096;
@@ -51,10 +54,11 @@ pub trait Coordinators: Send + Sync + 'static {
 }
 
 /// Resolves the legs of one store.
-pub struct Resolver<C> {
-    store: Embedded,
+pub struct Resolver<S, C> {
+    store: S,
     coordinators: C,
     max_age: Duration,
+    is_alone: bool,
     attempts: HashMap<LegKey, Attempt>,
     alarmed_at: Option<Instant>,
 }
@@ -76,22 +80,23 @@ pub struct Pass {
     pub undecided: usize,
 }
 
-impl<C: Coordinators> Resolver<C> {
+impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
     /// `max_age`: how long a leg may be in doubt before its coordinator is asked.
-    pub fn new(store: Embedded, coordinators: C, max_age: Duration) -> Self {
-        Self { store, coordinators, max_age, attempts: HashMap::new(), alarmed_at: None }
+    pub fn new(store: S, coordinators: C, max_age: Duration) -> Self {
+        let attempts = HashMap::new();
+        Self { store, coordinators, max_age, is_alone: true, attempts, alarmed_at: None }
     }
 
-    /// Until shutdown. What is in doubt at the start is asked about at once, whatever its age.
+    /// Others write to the store too: what is in doubt at the start may be under way with them.
+    pub fn beside_others(self) -> Self {
+        Self { is_alone: false, ..self }
+    }
+
+    /// Until shutdown. Who is alone asks about what is in doubt at the start at once, whatever its
+    /// age.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut grace_ms = 0;
+        let mut grace_ms = if self.is_alone { 0 } else { self.max_age.as_millis() as u64 };
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.requested() => return,
-            }
             let now_ms = clock::now_ms();
             match self.pass(now_ms.saturating_sub(grace_ms), now_ms).await {
                 Ok(pass) if pass.committed + pass.aborted > 0 => {
@@ -102,6 +107,11 @@ impl<C: Coordinators> Resolver<C> {
                 Err(error) => error!(%error, "cannot look for legs in doubt"),
             }
             grace_ms = self.max_age.as_millis() as u64;
+            let pause = INTERVAL.mul_f64(rand::rng().random_range(0.75..=1.25));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.requested() => return,
+            }
         }
     }
 
@@ -109,7 +119,7 @@ impl<C: Coordinators> Resolver<C> {
     pub async fn pass(&mut self, until_ms: u64, now_ms: u64) -> Result<Pass, BankError> {
         let attempts = &self.attempts;
         let is_due = |key: &LegKey| attempts.get(key).is_none_or(|a| a.next_ms <= now_ms);
-        let legs = self.store.in_doubt(until_ms, LEGS_PER_PASS, is_due)?;
+        let legs = self.store.in_doubt(until_ms, LEGS_PER_PASS, is_due).await?;
         self.alarm(&legs, now_ms);
         let (store, coordinators) = (&self.store, &self.coordinators);
         let resolved: Vec<_> = stream::iter(legs)
@@ -169,7 +179,7 @@ impl<C: Coordinators> Resolver<C> {
 /// Asks about one leg and does what was decided. `None` when there was no answer or it could not be
 /// followed.
 async fn resolve(
-    store: &Embedded,
+    store: &impl WholeStore,
     coordinators: &impl Coordinators,
     leg: InDoubt,
 ) -> (LegKey, Option<Decision>) {

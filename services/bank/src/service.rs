@@ -1,8 +1,8 @@
 //! The wire: what a bank's servers answer, and whom.
 //!
 //! Generated types end here. [`Bank`] answers customers' agents and coordinators on any server of
-//! the bank; [`owner`] and [`admin`] are served only where the store is; [`shared`] is a stateless
-//! server's way to that store, [`decisions`] a bank's way to its coordinators.
+//! the bank; [`admin`] is served where the store is the bank's own, [`owner`] where that is a file;
+//! [`shared`] is a stateless server's way to the owner, [`decisions`] a bank's way to its coordinators.
 
 pub mod admin;
 mod convert;
@@ -36,11 +36,11 @@ use crate::{
         faults::Faults,
         owner::Owner,
     },
-    store::{Embedded, Store},
+    store::{Embedded, Store, WholeStore},
 };
 
-/// Who may call what on a bank's servers. `BankStore` and `BankAdmin` are served where the store is
-/// only, `BankFaults` with `--allow-faults` only.
+/// Who may call what on a bank's servers. `BankAdmin` is served where the store is the bank's own,
+/// `BankStore` where it is a file, `BankFaults` with `--allow-faults` only.
 const ACCESS: AccessTable = &[
     Rule {
         path: "/strife.bank.v1.BankService/",
@@ -80,16 +80,20 @@ pub fn add_faults(services: Services, gate: Arc<Gate>) -> Services {
     services.add(BankFaultsServer::new(Faults::new(gate)))
 }
 
-/// Adds what only the server that owns the store serves.
+/// Adds what servers with a store of the bank's own serve.
+pub fn add_admin(services: Services, bank: &str, store: impl WholeStore) -> Services {
+    services.add(BankAdminServer::new(Admin::new(bank, store)))
+}
+
+/// Adds what only the server that owns the bank's file serves.
 pub fn add_owners(
     services: Services,
     bank: &str,
     store: &Embedded,
     shutdown: &Shutdown,
 ) -> Services {
-    services
-        .add(BankAdminServer::new(Admin::new(bank, store.clone())))
-        .add(BankStoreServer::new(Owner::new(bank, store.clone(), shutdown.clone())))
+    let owner = Owner::new(bank, store.clone(), shutdown.clone());
+    services.add(BankStoreServer::new(owner))
 }
 
 /// `BankService` and `BankParticipant` on a store, behind a gate.

@@ -1,20 +1,26 @@
 //! Where a bank's ledger is kept, behind one trait.
 //!
-//! [`Embedded`] owns the file; it also knows what only an owner is asked: [`Embedded::totals`],
-//! [`Embedded::in_doubt`]. The other store, [`crate::service::shared`], is the way of a stateless
-//! server to the owner. Both pass the same conformance suite.
+//! [`Embedded`] owns a file; [`Postgres`] shares a database with other processes, and none of them
+//! owns it. Both are a [`WholeStore`], which also knows what concerns the bank altogether. The third,
+//! [`crate::service::shared`], is the way of a stateless server to the owner of a file. All pass the
+//! same conformance suite.
 
 mod books;
 mod embedded;
+mod postgres;
+mod rows;
 mod tables;
 
 use std::{collections::BTreeMap, future::Future};
 
-pub use embedded::{Embedded, InDoubt};
+use strife_store::Latencies;
+
+pub use embedded::Embedded;
+pub use postgres::Postgres;
 
 use crate::{
     BankError,
-    ledger::{Account, Command, Verdict},
+    ledger::{Account, Command, LegKey, LegRecord, Verdict},
     money::Currency,
 };
 
@@ -29,6 +35,42 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         account_id: &str,
     ) -> impl Future<Output = Result<Option<Account>, BankError>> + Send;
+}
+
+/// A store that is the bank's own, and not a way to somebody else's.
+pub trait WholeStore: Store {
+    /// Applies commands in order in one durable commit; a verdict per command.
+    fn apply_all(
+        &self,
+        commands: Vec<Command>,
+    ) -> impl Future<Output = Result<Vec<Verdict>, BankError>> + Send;
+
+    /// Sums over every account, from one snapshot.
+    fn totals(&self) -> impl Future<Output = Result<Totals, BankError>> + Send;
+
+    /// At most `limit` legs that were prepared no later than `until_ms` (since the Unix epoch), are
+    /// still in doubt, and are `wanted`.
+    fn in_doubt(
+        &self,
+        until_ms: u64,
+        limit: usize,
+        wanted: impl Fn(&LegKey) -> bool + Send + Sync,
+    ) -> impl Future<Output = Result<Vec<InDoubt>, BankError>> + Send;
+
+    /// How long durable commits took since the start.
+    fn commits(&self) -> &Latencies;
+
+    /// Applies what waits and stops; later commands fail.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// A leg whose decision is not known here.
+#[derive(Debug, Clone)]
+pub struct InDoubt {
+    /// Which.
+    pub key: LegKey,
+    /// What was promised, to whom, and who decides.
+    pub leg: LegRecord,
 }
 
 /// Sums over a whole bank, from one consistent snapshot.

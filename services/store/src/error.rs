@@ -1,4 +1,4 @@
-//! What can go wrong between a service and its file, each with the way out.
+//! What can go wrong between a service and its file or database, each with the way out.
 
 use std::{io, path::PathBuf};
 
@@ -76,6 +76,93 @@ pub enum StoreError {
     /// A read failed.
     #[error("the store could not be read: {0}")]
     Read(#[source] Box<redb::Error>),
+    /// What `--store` says is not an address of a PostgreSQL database.
+    #[error(
+        "--store is not a usable address of PostgreSQL ({why}); write \
+         postgres://USER@HOST:PORT/DATABASE, the password in PGPASSWORD"
+    )]
+    Address {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The database did not answer, or broke off. Whether a command was applied is not known;
+    /// commands are idempotent, so asking again is safe.
+    #[error("PostgreSQL at {place} is away ({why}); check that it runs there, and ask again")]
+    DatabaseAway {
+        /// `HOST:PORT/DATABASE`.
+        place: String,
+        /// What was seen.
+        why: String,
+    },
+    /// A transaction met others again and again and was rolled back each time: nothing was applied.
+    #[error("PostgreSQL at {place} is contended ({why}); ask again")]
+    DatabaseContended {
+        /// `HOST:PORT/DATABASE`.
+        place: String,
+        /// What it said last.
+        why: String,
+    },
+    /// The database does not want us.
+    #[error("PostgreSQL at {place} refuses ({why}); {advice}")]
+    DatabaseRefuses {
+        /// `HOST:PORT/DATABASE`.
+        place: String,
+        /// What it said.
+        why: String,
+        /// What can be done.
+        advice: &'static str,
+    },
+    /// The database has such a schema, but it is somebody else's or was changed.
+    #[error(
+        "schema {schema} in PostgreSQL at {place} {why}; it was left as it is: use another \
+         database"
+    )]
+    SchemaForeign {
+        /// `HOST:PORT/DATABASE`.
+        place: String,
+        /// Its name.
+        schema: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A newer version has been here.
+    #[error(
+        "schema {schema} in PostgreSQL at {place} was made by a newer version (migration {found}; \
+         this one knows {known}); start that version"
+    )]
+    SchemaNewer {
+        /// `HOST:PORT/DATABASE`.
+        place: String,
+        /// Its name.
+        schema: String,
+        /// The newest migration there.
+        found: i32,
+        /// The newest migration we know.
+        known: i32,
+    },
+    /// The database could not do what it was told.
+    #[error("PostgreSQL failed: {}", crate::postgres::said(.0))]
+    Sql(#[source] Box<tokio_postgres::Error>),
+    /// A transaction failed for a reason that will not pass; it was rolled back.
+    #[error("PostgreSQL at {place} failed: {why}")]
+    DatabaseFailed {
+        /// `HOST:PORT/DATABASE`.
+        place: String,
+        /// What it said.
+        why: String,
+    },
+    /// A row holds what this version cannot have written.
+    #[error("{0} in the database is not one this version knows")]
+    Row(&'static str),
+    /// No end of a transaction was seen in time, so its connection was given up.
+    #[error("the transaction took too long")]
+    TimedOut,
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Sql(Box::new(error))
+    }
 }
 
 impl From<redb::Error> for StoreError {

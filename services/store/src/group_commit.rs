@@ -8,10 +8,7 @@
 mod writer;
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -20,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use self::writer::{Request, Writer};
-use crate::{Latencies, StoreError};
+use crate::{Latencies, StoreError, waiting::Waiting};
 
 /// What the commands of a store mean. Deterministic, and nothing outside the transaction may see an
 /// effect before [`GroupCommit`] has answered: the transaction may yet fail.
@@ -73,8 +70,7 @@ struct Shared<M: Machine> {
     /// Has room for every command that may wait, and for the request to close.
     requests: mpsc::Sender<Request<M>>,
     /// Commands in `requests`, where one request may hold many.
-    waiting: Arc<AtomicUsize>,
-    limits: Limits,
+    waiting: Arc<Waiting>,
     database: Arc<Database>,
     commits: Arc<Latencies>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -106,7 +102,7 @@ impl<M: Machine> GroupCommit<M> {
     /// As [`GroupCommit::start`], with another end than the process's.
     pub fn start_with(database: Database, machine: M, limits: Limits, on_fatal: OnFatal) -> Self {
         let (requests, queue) = mpsc::channel(limits.queue + 1);
-        let (database, waiting) = (Arc::new(database), Arc::new(AtomicUsize::new(0)));
+        let (database, waiting) = (Arc::new(database), Arc::new(Waiting::new(limits.queue)));
         let commits = Arc::new(Latencies::default());
         let writer = Writer {
             machine,
@@ -122,14 +118,14 @@ impl<M: Machine> GroupCommit<M> {
             }
         });
         let thread = Mutex::new(Some(thread));
-        let shared = Shared { requests, waiting, limits, database, commits, thread };
+        let shared = Shared { requests, waiting, database, commits, thread };
         Self { shared: Arc::new(shared) }
     }
 
     /// Applies one command; answers once its effect is durable. A caller that stops waiting does
     /// not undo it.
     pub async fn apply(&self, command: M::Command) -> Result<M::Outcome, StoreError> {
-        self.reserve(1)?;
+        self.shared.waiting.reserve(1)?;
         let (answer, outcome) = oneshot::channel();
         self.send(Request::One(command, answer))?;
         outcome.await.map_err(|_| StoreError::Stopped)
@@ -143,7 +139,7 @@ impl<M: Machine> GroupCommit<M> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        self.reserve(commands.len())?;
+        self.shared.waiting.reserve(commands.len())?;
         let (answer, outcomes) = oneshot::channel();
         self.send(Request::Many(commands, answer))?;
         outcomes.await.map_err(|_| StoreError::Stopped)
@@ -168,15 +164,6 @@ impl<M: Machine> GroupCommit<M> {
     /// The file is closed when the last handle is gone.
     pub fn close(&self) {
         self.shared.close();
-    }
-
-    fn reserve(&self, commands: usize) -> Result<(), StoreError> {
-        let Shared { waiting, limits, .. } = &*self.shared;
-        let fits = |now: usize| now.checked_add(commands).filter(|next| *next <= limits.queue);
-        match waiting.fetch_update(Relaxed, Relaxed, fits) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(StoreError::Overloaded { limit: limits.queue }),
-        }
     }
 
     fn send(&self, request: Request<M>) -> Result<(), StoreError> {

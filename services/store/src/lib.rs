@@ -1,4 +1,4 @@
-//! Durable state for the services that keep some: one redb file, one writer, one fsync a batch.
+//! Durable state for the services that keep some: a redb file with one writer, or a database.
 //!
 //! [`mod@file`] opens and creates the file and never harms one it does not know. [`GroupCommit`]
 //! owns it: commands queue up, a thread of its own takes everything that waits, has a [`Machine`]
@@ -7,11 +7,15 @@
 //!
 //! When a commit fails, nobody is answered and the process stops: what is on the disk is not known
 //! any more, and only a fresh start may look.
+//!
+//! [`mod@postgres`] is the same for a PostgreSQL database, which many processes share without an owner.
 
 pub mod error;
 pub mod file;
 pub mod group_commit;
 pub mod latency;
+pub mod postgres;
+mod waiting;
 
 pub use error::StoreError;
 pub use group_commit::{GroupCommit, Limits, Machine};

@@ -1,6 +1,7 @@
 //! Flags, first and later starts, and who is to blame when it goes wrong.
 
 use clap::Parser;
+use strife_store::postgres::testing::Server;
 use tempfile::TempDir;
 
 use super::*;
@@ -31,7 +32,6 @@ fn the_name_is_folded_and_all_else_has_defaults() {
 fn flags_that_cannot_be_are_refused() {
     for flags in [
         &["--bank-name", "a b"][..],
-        &["--store", "127.0.0.1:1", "--accounts", "a.csv"],
         &["--store", "127.0.0.1:1", "--data", "d"],
         &["--service-time", "5ms"],
         &["--slow", "0"],
@@ -43,10 +43,33 @@ fn flags_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn what_is_not_there_yet_says_so() {
-    let args = parse(&["--store", "postgres://db/bank", "--plaintext"]).unwrap();
-    let failure = run(args).unwrap_err().to_string();
-    assert!(failure.contains("not available yet"), "{failure}");
+fn a_store_that_cannot_be_used_says_so() {
+    for (flags, expected) in [
+        (&["--store", "postgres://u@db/"][..], "names no database"),
+        (&["--store", "postgres://u@db/d?sslmode=verify-full"], "sslrootcert=FILE"),
+        (&["--store", "127.0.0.1:1", "--accounts", "a.csv"], "one or the other"),
+    ] {
+        let args = parse(&[flags, &["--plaintext"]].concat()).unwrap();
+        let failure = run(args).unwrap_err();
+        assert!(failure.to_string().contains(expected), "{failure}");
+        assert_eq!(failure.exit_code(), std::process::ExitCode::from(Failure::USAGE));
+    }
+}
+
+#[tokio::test]
+async fn a_database_needs_accounts_once() {
+    let url = Server::shared().create_database().await;
+    let open = async |flags: &[&str]| {
+        let args = parse(&[&["--store", &url], flags].concat()).unwrap();
+        let address = Address::parse(&url).unwrap();
+        open_database(&args, &address).await.map(drop).map_err(|error| error.to_string())
+    };
+    let said = open(&[]).await.unwrap_err();
+    assert!(said.contains("strife accounts generate") && said.contains("bank icici in"), "{said}");
+    assert!(open(&["--accounts", "no/such/file.csv"]).await.unwrap_err().contains("no/such"));
+    open(&["--accounts", &example()]).await.unwrap();
+    open(&[]).await.unwrap();
+    open(&["--accounts", "no/such/file.csv"]).await.unwrap();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     ledger::{Leg, LegBody, Prepare, tests::openings},
     money::Amount,
+    store::{Embedded, Store},
 };
 
 /// What each transaction's coordinator says, by transaction id; nothing: unreachable.
@@ -27,7 +28,7 @@ impl Coordinators for Oracle {
 }
 
 struct Fixture {
-    resolver: Resolver<Oracle>,
+    resolver: Resolver<Embedded, Oracle>,
     oracle: Oracle,
     store: Embedded,
     _directory: TempDir,

@@ -1,4 +1,4 @@
-//! `BankAdmin`: what the bank holds altogether. Served where the store is, and nowhere else.
+//! `BankAdmin`: what the bank holds altogether. Served by servers with a store of the bank's own.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,23 @@ use strife_proto::{
 use tonic::{Request, Response, Status};
 
 use super::convert::status;
-use crate::{money::Currency, store::Embedded};
+use crate::{money::Currency, store::WholeStore};
 
-/// `BankAdmin` on the owner's store.
-pub struct Admin {
+/// `BankAdmin` on the bank's store.
+pub struct Admin<S> {
     bank: String,
-    store: Embedded,
+    store: S,
 }
 
-impl Admin {
+impl<S: WholeStore> Admin<S> {
     /// For the bank of that name.
-    pub fn new(bank: &str, store: Embedded) -> Self {
+    pub fn new(bank: &str, store: S) -> Self {
         Self { bank: bank.to_owned(), store }
     }
 }
 
 #[tonic::async_trait]
-impl BankAdmin for Admin {
+impl<S: WholeStore> BankAdmin for Admin<S> {
     async fn get_totals(
         &self,
         _request: Request<TotalsRequest>,

@@ -15,6 +15,10 @@ const MAX_ID_BYTES: usize = 64;
 
 pub(super) fn check_id(field: &str, id: &str) -> Result<(), Status> {
     match id.len() {
+        // Not every store can hold such a text.
+        1..=MAX_ID_BYTES if id.contains('\0') => {
+            Err(Status::invalid_argument(format!("{field} must not contain a zero byte")))
+        }
         1..=MAX_ID_BYTES => Ok(()),
         length => Err(Status::invalid_argument(format!(
             "{field} must have 1 to {MAX_ID_BYTES} bytes, not {length}"
@@ -195,9 +199,12 @@ pub(super) fn status(error: BankError) -> Status {
         BankError::SlotsExhausted { .. }
         | BankError::OwnerOverloaded { .. }
         | BankError::Store(StoreError::Overloaded { .. }) => Status::resource_exhausted(message),
-        BankError::OwnerUnavailable { .. } | BankError::Store(StoreError::Stopped) => {
-            Status::unavailable(message)
-        }
+        BankError::OwnerUnavailable { .. }
+        | BankError::Store(
+            StoreError::Stopped
+            | StoreError::DatabaseAway { .. }
+            | StoreError::DatabaseContended { .. },
+        ) => Status::unavailable(message),
         BankError::Faulty { code } => Status::new(code, message),
         _ => Status::internal(message),
     }

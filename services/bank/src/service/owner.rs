@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock,
-    store::{Embedded, Store},
+    store::{Embedded, Store, WholeStore},
 };
 
 /// Metadata in which a server says whose store it wants, so that even without certificates no bank

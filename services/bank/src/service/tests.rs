@@ -43,6 +43,7 @@ pub(crate) async fn serve_at(
     let address = server.address().to_string();
     let tracker = LoadTracker::new(4);
     let services = add_owners(none(), bank, store, shutdown);
+    let services = add_admin(services, bank, store.clone());
     let gate = gate(&tracker);
     let services = add_faults(services, gate.clone());
     let services = add_everyones(services, store.clone(), gate, tracker);
@@ -142,6 +143,7 @@ async fn what_is_malformed_is_refused_at_the_edge() {
     for request in [
         transaction("", "a", "b", rupees(1)),
         transaction(&"x".repeat(65), "a", "b", rupees(1)),
+        transaction("t\0", "a", "b", rupees(1)),
         transaction("t", "", "b", rupees(1)),
         transaction("t", "a", "a", rupees(1)),
         transaction("t", "a", "b", None),

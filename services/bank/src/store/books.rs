@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use redb::{ReadableTable, Table, WriteTransaction};
 use strife_store::Machine;
 
+use super::rows;
 use super::tables::{self, ACCOUNTS, FINISHED, JOURNAL, POSITIONS, PREPARED, TRANSFERS};
 use crate::ledger::{
     self, Account, Command, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
@@ -38,11 +39,11 @@ impl Machine for Bookkeeper {
 
 /// All tables of the transaction, and what is not yet written to them.
 pub(super) struct Books<'txn> {
-    accounts: Table<'txn, &'static str, tables::AccountRow>,
+    accounts: Table<'txn, &'static str, rows::AccountRow>,
     positions: Table<'txn, &'static str, i128>,
-    prepared: Table<'txn, &'static str, tables::LegRow<'static>>,
-    finished: Table<'txn, &'static str, tables::LegRow<'static>>,
-    transfers: Table<'txn, &'static str, tables::TransferRow<'static>>,
+    prepared: Table<'txn, &'static str, rows::LegRow<'static>>,
+    finished: Table<'txn, &'static str, rows::LegRow<'static>>,
+    transfers: Table<'txn, &'static str, rows::TransferRow<'static>>,
     journal: Table<'txn, u64, tables::PostingRow<'static>>,
     next_posting: u64,
     touched: HashMap<String, Touched>,
@@ -78,7 +79,7 @@ impl<'txn> Books<'txn> {
             self.touched.iter().filter(|(_, touched)| touched.changed).collect();
         changed.sort_unstable_by_key(|(account_id, _)| account_id.as_str());
         for (account_id, touched) in changed {
-            self.accounts.insert(account_id.as_str(), tables::account_row(&touched.account))?;
+            self.accounts.insert(account_id.as_str(), rows::account_row(&touched.account))?;
         }
         for (internal, balance) in &self.moved {
             self.positions.insert(internal.name().as_str(), balance)?;
@@ -95,7 +96,7 @@ impl LedgerState for Books<'_> {
             return Ok(Some(touched.account));
         }
         let Some(row) = self.accounts.get(account_id)? else { return Ok(None) };
-        let account = tables::account(row.value())?;
+        let account = rows::account(row.value())?;
         self.touched.insert(account_id.to_owned(), Touched { account, changed: false });
         Ok(Some(account))
     }
@@ -128,23 +129,23 @@ impl LedgerState for Books<'_> {
             Some(row) => Some(row),
             None => self.finished.get(key.as_str())?,
         };
-        row.map(|row| tables::leg(row.value())).transpose()
+        Ok(row.map(|row| rows::leg(row.value())).transpose()?)
     }
 
     fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), redb::Error> {
         let key = key.to_string();
         if leg.state == LegState::Prepared {
-            self.prepared.insert(key.as_str(), tables::leg_row(&leg))?;
+            self.prepared.insert(key.as_str(), rows::leg_row(&leg))?;
         } else {
             self.prepared.remove(key.as_str())?;
-            self.finished.insert(key.as_str(), tables::leg_row(&leg))?;
+            self.finished.insert(key.as_str(), rows::leg_row(&leg))?;
         }
         Ok(())
     }
 
     fn transfer(&mut self, transaction_id: &str) -> Result<Option<TransferRecord>, redb::Error> {
         let row = self.transfers.get(transaction_id)?;
-        row.map(|row| tables::transfer(row.value())).transpose()
+        Ok(row.map(|row| rows::transfer(row.value())).transpose()?)
     }
 
     fn put_transfer(
@@ -152,7 +153,7 @@ impl LedgerState for Books<'_> {
         transaction_id: &str,
         transfer: TransferRecord,
     ) -> Result<(), redb::Error> {
-        self.transfers.insert(transaction_id, tables::transfer_row(&transfer))?;
+        self.transfers.insert(transaction_id, rows::transfer_row(&transfer))?;
         Ok(())
     }
 

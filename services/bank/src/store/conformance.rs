@@ -1,10 +1,21 @@
 //! What every store must do, checked alike on all of them.
 
-use std::collections::BTreeSet;
+mod races;
 
-use super::{Embedded, Store, Totals};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use super::{Store, Totals, WholeStore};
 use crate::{
-    ledger::{Command, Leg, LegBody, LegKey, Prepare, Receipt, Refusal, Transfer, Verdict},
+    BankError,
+    ledger::{
+        Account, Command, Leg, LegBody, LegKey, Prepare, Receipt, Refusal, Transfer, Verdict,
+    },
     money::Amount,
 };
 
@@ -34,18 +45,45 @@ fn prepare(transaction_id: &str, leg: Leg, account_id: &str, minor_units: i64) -
     Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms: 1 })
 }
 
-/// Runs the suite on `store`, whose file `owner` owns and which begins with
-/// [`crate::ledger::tests::openings`].
-pub(crate) async fn check(store: impl Store, owner: Embedded) {
-    let before = owner.totals().await.unwrap();
-    check_accounts(&store).await;
-    check_transfers(&store).await;
-    check_two_phases(&store).await;
-    check_concurrent_retries(&store).await;
-    let after = owner.totals().await.unwrap();
+/// Runs the suite on two ways to one bank, which `whole` sees altogether and which begins with
+/// [`crate::ledger::tests::openings`]. The two take turns; where that matters they act at once.
+pub(crate) async fn check<S: Store, W: WholeStore>(one: S, other: S, whole: W) {
+    let before = whole.totals().await.unwrap();
+    let turns = Turns { ways: [one.clone(), other.clone()], turn: Arc::default() };
+    check_accounts(&turns).await;
+    check_transfers(&turns).await;
+    check_two_phases(&turns).await;
+    races::check(&one, &other, &whole).await;
+    check_concurrent_retries(&turns).await;
+    check_order(&whole).await;
+    let after = whole.totals().await.unwrap();
     assert_eq!(sum(&after), sum(&before));
+    assert_eq!(after.accounts, before.accounts);
     assert_eq!(after.in_doubt, 0);
-    assert!(owner.commits().count() > 0);
+    assert!(whole.commits().count() > 0);
+}
+
+/// Each call goes the other way than the one before.
+#[derive(Clone)]
+struct Turns<S> {
+    ways: [S; 2],
+    turn: Arc<AtomicUsize>,
+}
+
+impl<S: Store> Turns<S> {
+    fn next(&self) -> &S {
+        &self.ways[self.turn.fetch_add(1, Relaxed) % 2]
+    }
+}
+
+impl<S: Store> Store for Turns<S> {
+    async fn apply(&self, command: Command) -> Result<Verdict, BankError> {
+        self.next().apply(command).await
+    }
+
+    async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {
+        self.next().account(account_id).await
+    }
 }
 
 fn sum(totals: &Totals) -> i128 {
@@ -125,4 +163,31 @@ async fn check_concurrent_retries(store: &impl Store) {
     }
     assert_eq!(answers.len(), 1, "all retries are told the same");
     assert_eq!(store.account("a").await.unwrap().unwrap().available, 100 - 40 + 50);
+}
+
+/// Commands of one batch are applied in their order, in one commit.
+async fn check_order(whole: &impl WholeStore) {
+    let (done, leg) = (Ok(Receipt::Done), key("batch", Leg::Debit));
+    let commands = vec![
+        Command::Commit(leg.clone()),
+        prepare("batch", Leg::Debit, "a", 7),
+        prepare("batch", Leg::Debit, "a", 8),
+        Command::Abort(leg.clone()),
+        Command::Commit(leg),
+        transfer("batch", "b", "a", 1),
+        transfer("batch", "b", "a", 1),
+    ];
+    let verdicts = whole.apply_all(commands).await.unwrap();
+    let expected = [
+        Err(Refusal::NotPrepared),
+        done,
+        Err(Refusal::Conflict),
+        done,
+        Err(Refusal::Aborted),
+        verdicts[5],
+        verdicts[5],
+    ];
+    assert_eq!(verdicts, expected);
+    assert!(verdicts[5].is_ok());
+    assert!(whole.apply_all(Vec::new()).await.unwrap().is_empty());
 }

@@ -6,28 +6,20 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
 
 use super::{
-    Store, Totals,
+    InDoubt, Store, Totals, WholeStore,
     books::{Bookkeeper, Books},
-    tables::{self, ACCOUNTS, POSITIONS, PREPARED},
+    rows,
+    tables::{ACCOUNTS, POSITIONS, PREPARED},
 };
 use crate::{
     BankError,
-    ledger::{self, Account, Command, Internal, LegKey, LegRecord, OpenAccount, Refusal, Verdict},
+    ledger::{self, Account, Command, Internal, LegKey, OpenAccount, Refusal, Verdict},
 };
 
 /// A ledger in a redb file of this process. Clones share it.
 #[derive(Clone)]
 pub struct Embedded {
     books: GroupCommit<Bookkeeper>,
-}
-
-/// A leg whose decision is not known here.
-#[derive(Debug, Clone)]
-pub struct InDoubt {
-    /// Which.
-    pub key: LegKey,
-    /// What was promised, to whom, and who decides.
-    pub leg: LegRecord,
 }
 
 impl Embedded {
@@ -51,39 +43,6 @@ impl Embedded {
         })?;
         Ok(Self { books: GroupCommit::start(database, Bookkeeper, Limits::default()) })
     }
-
-    /// Applies commands in order in one durable commit; a verdict per command.
-    pub async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
-        Ok(self.books.apply_all(commands).await?)
-    }
-
-    /// Sums over every account. Looks at all of them, on a thread of its own.
-    pub async fn totals(&self) -> Result<Totals, BankError> {
-        let books = self.books.clone();
-        let counted = tokio::task::spawn_blocking(move || books.read(totals)).await;
-        Ok(counted.map_err(|_| StoreError::Stopped)??)
-    }
-
-    /// At most `limit` legs that were prepared no later than `until_ms` (since the Unix epoch), are
-    /// still in doubt, and are `wanted`.
-    pub fn in_doubt(
-        &self,
-        until_ms: u64,
-        limit: usize,
-        wanted: impl Fn(&LegKey) -> bool,
-    ) -> Result<Vec<InDoubt>, BankError> {
-        Ok(self.books.read(|transaction| in_doubt(transaction, until_ms, limit, wanted))?)
-    }
-
-    /// How long durable commits took since the start.
-    pub fn commits(&self) -> &Latencies {
-        self.books.commits()
-    }
-
-    /// Applies what waits and stops; later commands fail.
-    pub fn close(&self) {
-        self.books.close();
-    }
 }
 
 impl Store for Embedded {
@@ -95,8 +54,38 @@ impl Store for Embedded {
         Ok(self.books.read(|transaction| {
             let accounts = transaction.open_table(ACCOUNTS)?;
             let row = accounts.get(account_id)?;
-            row.map(|row| tables::account(row.value())).transpose()
+            Ok(row.map(|row| rows::account(row.value())).transpose()?)
         })?)
+    }
+}
+
+impl WholeStore for Embedded {
+    async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
+        Ok(self.books.apply_all(commands).await?)
+    }
+
+    /// Looks at every account, on a thread of its own.
+    async fn totals(&self) -> Result<Totals, BankError> {
+        let books = self.books.clone();
+        let counted = tokio::task::spawn_blocking(move || books.read(totals)).await;
+        Ok(counted.map_err(|_| StoreError::Stopped)??)
+    }
+
+    async fn in_doubt(
+        &self,
+        until_ms: u64,
+        limit: usize,
+        wanted: impl Fn(&LegKey) -> bool + Send + Sync,
+    ) -> Result<Vec<InDoubt>, BankError> {
+        Ok(self.books.read(|transaction| in_doubt(transaction, until_ms, limit, wanted))?)
+    }
+
+    fn commits(&self) -> &Latencies {
+        self.books.commits()
+    }
+
+    async fn close(&self) {
+        self.books.close();
     }
 }
 
@@ -113,7 +102,7 @@ fn cannot_open(path: &Path, account: &OpenAccount, refusal: Refusal) -> BankErro
 fn totals(transaction: &ReadTransaction) -> Result<Totals, redb::Error> {
     let mut totals = Totals::default();
     for entry in transaction.open_table(ACCOUNTS)?.iter()? {
-        let account = tables::account(entry?.1.value())?;
+        let account = rows::account(entry?.1.value())?;
         totals.accounts += 1;
         *totals.customers.entry(account.currency).or_default() += i128::from(account.balance());
     }
@@ -124,7 +113,7 @@ fn totals(transaction: &ReadTransaction) -> Result<Totals, redb::Error> {
                 totals.settlement.insert(currency, balance.value());
             }
             Some(Internal::Opening(_)) => {}
-            None => return Err(tables::corrupted("a position's name")),
+            None => return Err(rows::Unknown("a position's name").into()),
         }
     }
     totals.in_doubt = transaction.open_table(PREPARED)?.len()?;
@@ -140,8 +129,8 @@ fn in_doubt(
     let mut found = Vec::new();
     for entry in transaction.open_table(PREPARED)?.iter()? {
         let (key, row) = entry?;
-        let leg = tables::leg(row.value())?;
-        let key = LegKey::parse(key.value()).ok_or_else(|| tables::corrupted("a leg's key"))?;
+        let leg = rows::leg(row.value())?;
+        let key = LegKey::parse(key.value()).ok_or(rows::Unknown("a leg's key"))?;
         if leg.prepared_at_ms > until_ms || !wanted(&key) {
             continue;
         }

@@ -2,10 +2,7 @@
 
 use std::{
     panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::Instant,
 };
 
@@ -13,7 +10,7 @@ use redb::{Database, Durability};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Machine;
-use crate::Latencies;
+use crate::{Latencies, waiting::Waiting};
 
 /// What a handle asks of the thread.
 pub(super) enum Request<M: Machine> {
@@ -26,7 +23,7 @@ pub(super) enum Request<M: Machine> {
 pub(super) struct Writer<M: Machine> {
     pub(super) machine: M,
     pub(super) queue: mpsc::Receiver<Request<M>>,
-    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) waiting: Arc<Waiting>,
     pub(super) batch: usize,
     pub(super) database: Arc<Database>,
     pub(super) commits: Arc<Latencies>,
@@ -67,7 +64,7 @@ impl<M: Machine> Writer<M> {
             let Ok(next) = self.queue.try_recv() else { break };
             batch.take(next);
         }
-        self.waiting.fetch_sub(batch.commands.len(), Relaxed);
+        self.waiting.release(batch.commands.len());
         batch
     }
 

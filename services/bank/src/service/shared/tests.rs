@@ -24,8 +24,9 @@ fn transfer(transaction_id: &str) -> Command {
 #[tokio::test]
 async fn shared_conforms() {
     let served = serve(&PLAIN).await;
-    let shared = Shared::connect(&served.address, "icici", &PLAIN).await.unwrap();
-    conformance::check(shared, served.store.clone()).await;
+    let one = Shared::connect(&served.address, "icici", &PLAIN).await.unwrap();
+    let other = Shared::connect(&served.address, "icici", &PLAIN).await.unwrap();
+    conformance::check(one, other, served.store.clone()).await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ fn reopen(directory: &TempDir) -> Embedded {
 async fn embedded_conforms() {
     let directory = TempDir::new().unwrap();
     let store = create(&directory);
-    conformance::check(store.clone(), store).await;
+    conformance::check(store.clone(), store.clone(), store).await;
 }
 
 #[tokio::test]
@@ -38,27 +38,27 @@ async fn what_was_acknowledged_survives_a_restart() {
     let prepare = Command::Prepare(Prepare { key: key.clone(), body: body.clone(), at_ms: 5 });
     assert!(store.apply(prepare.clone()).await.unwrap().is_ok());
     let totals = store.totals().await.unwrap();
-    store.close();
+    store.close().await;
     drop(store);
 
     let store = reopen(&directory);
     assert_eq!(store.totals().await.unwrap(), totals);
     assert_eq!(store.account("a").await.unwrap().map(|a| (a.available, a.held)), Some((40, 60)));
-    let found = store.in_doubt(5, 10, |_| true).unwrap();
+    let found = store.in_doubt(5, 10, |_| true).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!((&found[0].key, found[0].leg.body.as_ref()), (&key, Some(&body)));
-    assert!(store.in_doubt(4, 10, |_| true).unwrap().is_empty());
+    assert!(store.in_doubt(4, 10, |_| true).await.unwrap().is_empty());
     // The retry of the prepare and the late decision find everything as it was.
     assert!(store.apply(prepare).await.unwrap().is_ok());
     assert!(store.apply(Command::Commit(key)).await.unwrap().is_ok());
-    assert!(store.in_doubt(u64::MAX, 10, |_| true).unwrap().is_empty());
+    assert!(store.in_doubt(u64::MAX, 10, |_| true).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn another_bank_cannot_open_the_file() {
     let directory = TempDir::new().unwrap();
     let store = create(&directory);
-    store.close();
+    store.close().await;
     drop(store);
     let refused = Embedded::open(&directory.path().join("ledger.redb"), "sbi");
     let error = refused.err().map(|error| error.to_string()).unwrap_or_default();

@@ -1,0 +1,165 @@
+//! The rows of one batch in memory: what was read, what the ledger made of it, what is to be written.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
+
+use crate::ledger::{Account, Internal, LedgerState, LegKey, LegRecord, Posting, TransferRecord};
+
+/// A ledger's state of the rows that a batch named, and no others.
+#[derive(Default)]
+pub(super) struct Books {
+    pub(super) accounts: Rows<Account>,
+    pub(super) legs: Rows<LegRecord>,
+    pub(super) transfers: Rows<TransferRecord>,
+    /// By how much the batch has moved the bank's own accounts.
+    pub(super) moved: BTreeMap<Internal, i128>,
+    pub(super) postings: Vec<Posted>,
+}
+
+/// Rows by key, in the order in which they are locked and written.
+pub(super) struct Rows<T> {
+    /// Looked for, found or not. Anything else has not been looked for and must not be missed.
+    named: BTreeSet<String>,
+    rows: BTreeMap<String, Row<T>>,
+}
+
+struct Row<T> {
+    value: T,
+    fate: Fate,
+}
+
+/// What becomes of a row at the end of the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    AsRead,
+    Update,
+    Insert,
+}
+
+/// A line of the journal; a balance is `None` where it is one of the bank's own accounts'.
+pub(super) struct Posted {
+    pub(super) transaction_id: String,
+    pub(super) amount: i64,
+    pub(super) to: (String, Option<i64>),
+    pub(super) from: (String, Option<i64>),
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self { named: BTreeSet::new(), rows: BTreeMap::new() }
+    }
+}
+
+impl<T: Clone> Rows<T> {
+    /// Those that were looked for.
+    pub(super) fn named(named: BTreeSet<String>) -> Self {
+        Self { named, rows: BTreeMap::new() }
+    }
+
+    /// One that was found.
+    pub(super) fn found(&mut self, key: String, value: T) {
+        self.rows.insert(key, Row { value, fate: Fate::AsRead });
+    }
+
+    fn get(&self, key: &str) -> Option<T> {
+        let row = self.rows.get(key);
+        assert!(row.is_some() || self.named.contains(key), "{key} was not read with its batch");
+        row.map(|row| row.value.clone())
+    }
+
+    fn put(&mut self, key: String, value: T) {
+        match self.rows.get_mut(&key) {
+            Some(row) => {
+                row.value = value;
+                if row.fate == Fate::AsRead {
+                    row.fate = Fate::Update;
+                }
+            }
+            None => drop(self.rows.insert(key, Row { value, fate: Fate::Insert })),
+        }
+    }
+
+    /// What is to be inserted and what to be updated.
+    pub(super) fn changed(self) -> (Vec<(String, T)>, Vec<(String, T)>) {
+        let (mut inserted, mut updated) = (Vec::new(), Vec::new());
+        for (key, Row { value, fate }) in self.rows {
+            match fate {
+                Fate::AsRead => {}
+                Fate::Insert => inserted.push((key, value)),
+                Fate::Update => updated.push((key, value)),
+            }
+        }
+        (inserted, updated)
+    }
+}
+
+impl Books {
+    /// As if the account had been looked for and not found.
+    pub(super) fn expect_account(&mut self, account_id: &str) {
+        self.accounts.named.insert(account_id.to_owned());
+    }
+}
+
+impl LedgerState for Books {
+    type Error = Infallible;
+
+    fn account(&mut self, account_id: &str) -> Result<Option<Account>, Infallible> {
+        Ok(self.accounts.get(account_id))
+    }
+
+    fn put_account(&mut self, account_id: &str, account: Account) -> Result<(), Infallible> {
+        self.accounts.put(account_id.to_owned(), account);
+        Ok(())
+    }
+
+    /// What the batch has moved so far: the ledger adds to a position and never asks how much it is.
+    fn position(&mut self, internal: Internal) -> Result<i128, Infallible> {
+        Ok(self.moved.get(&internal).copied().unwrap_or(0))
+    }
+
+    fn put_position(&mut self, internal: Internal, balance: i128) -> Result<(), Infallible> {
+        self.moved.insert(internal, balance);
+        Ok(())
+    }
+
+    fn leg(&mut self, key: &LegKey) -> Result<Option<LegRecord>, Infallible> {
+        Ok(self.legs.get(&key.to_string()))
+    }
+
+    fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), Infallible> {
+        self.legs.put(key.to_string(), leg);
+        Ok(())
+    }
+
+    fn transfer(&mut self, transaction_id: &str) -> Result<Option<TransferRecord>, Infallible> {
+        Ok(self.transfers.get(transaction_id))
+    }
+
+    fn put_transfer(
+        &mut self,
+        transaction_id: &str,
+        transfer: TransferRecord,
+    ) -> Result<(), Infallible> {
+        self.transfers.put(transaction_id.to_owned(), transfer);
+        Ok(())
+    }
+
+    fn append(&mut self, posting: Posting<'_>) -> Result<(), Infallible> {
+        let side = |entry: crate::ledger::Entry<'_>| {
+            let is_own = Internal::from_name(entry.account).is_some();
+            let customers = (!is_own).then(|| {
+                i64::try_from(entry.balance_after).expect("a customer's balance fits 64 bits")
+            });
+            (entry.account.to_owned(), customers)
+        };
+        self.postings.push(Posted {
+            transaction_id: posting.transaction_id.to_owned(),
+            amount: posting.amount,
+            to: side(posting.to),
+            from: side(posting.from),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! What is read: the rows of a batch, locked; and, for questions, accounts, sums, legs in doubt.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join3;
+use strife_store::{
+    StoreError,
+    postgres::{Client, Work},
+};
+use tokio_postgres::{IsolationLevel, Row, Statement};
+
+use super::books::{Books, Rows};
+use crate::{
+    ledger::{Account, Command, Internal, LegKey, LegRecord, Prepare, TransferRecord},
+    money::Currency,
+    store::{
+        InDoubt, Totals,
+        rows::{self, Unknown},
+    },
+};
+
+/// Legs that are there, locked. One that is not cannot be: should another process write it
+/// meanwhile, our own insert will fail, and the batch is run again.
+const LEGS: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
+    prepared_at_ms FROM legs WHERE key = ANY($1) ORDER BY key FOR UPDATE";
+/// Transfers never change.
+const TRANSFERS: &str = "SELECT transaction_id, from_account, to_account, minor_units, currency, \
+    refusal, available FROM transfers WHERE transaction_id = ANY($1)";
+/// The accounts that commands name and those of the legs that they end, locked in their order. It
+/// runs after [`LEGS`] and so sees every leg that that one saw.
+const ACCOUNTS: &str = "SELECT account_id, state, currency, available, held, incoming FROM accounts \
+    WHERE account_id = ANY($1 || ARRAY(SELECT legs.account_id FROM legs WHERE key = ANY($2))) \
+    ORDER BY account_id FOR UPDATE";
+const ACCOUNT: &str = "SELECT account_id, state, currency, available, held, incoming FROM accounts \
+    WHERE account_id = $1";
+const CUSTOMERS: &str = "SELECT currency, count(*), sum(available::numeric + held)::text \
+    FROM accounts GROUP BY currency";
+const POSITIONS: &str = "SELECT name, sum(balance)::text FROM positions GROUP BY name";
+const HOW_MANY_IN_DOUBT: &str = "SELECT count(*) FROM legs WHERE state = 0";
+const IN_DOUBT: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
+    prepared_at_ms FROM legs \
+    WHERE state = 0 AND (prepared_at_ms, key) > ($1, $2) AND prepared_at_ms <= $3 \
+    ORDER BY prepared_at_ms, key LIMIT $4";
+/// Legs in doubt that are read at a time.
+const PAGE: i64 = 4_096;
+
+/// The keys that a batch's commands name.
+#[derive(Default)]
+pub(super) struct Named {
+    accounts: BTreeSet<String>,
+    legs: BTreeSet<String>,
+    transfers: BTreeSet<String>,
+}
+
+impl Named {
+    pub(super) fn by(commands: &[Command]) -> Self {
+        let mut named = Self::default();
+        for command in commands {
+            match command {
+                Command::OpenAccount(opening) => {
+                    named.accounts.insert(opening.account_id.clone());
+                }
+                Command::Transfer(transfer) => {
+                    named.transfers.insert(transfer.transaction_id.clone());
+                    named.accounts.extend([transfer.from.clone(), transfer.to.clone()]);
+                }
+                Command::Prepare(Prepare { key, body, .. }) => {
+                    named.legs.insert(key.to_string());
+                    named.accounts.insert(body.account_id.clone());
+                }
+                Command::Commit(key) | Command::Abort(key) => {
+                    named.legs.insert(key.to_string());
+                }
+            }
+        }
+        named
+    }
+}
+
+/// Begins the transaction and reads what is `named`.
+pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreError> {
+    let statements = (
+        work.prepared(LEGS).await?,
+        work.prepared(TRANSFERS).await?,
+        work.prepared(ACCOUNTS).await?,
+    );
+    let keys = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
+    let (legs, transfers) = (keys(&named.legs), keys(&named.transfers));
+    let accounts = keys(&named.accounts);
+    let client = work.client();
+    // Polled, and therefore sent and run, in this order: locks on legs before those on accounts.
+    let reads = async {
+        let (legs, transfers, accounts) = join3(
+            by_keys(client, &statements.0, &legs),
+            by_keys(client, &statements.1, &transfers),
+            accounts_of(client, &statements.2, &accounts, &legs),
+        )
+        .await;
+        Ok((legs?, transfers?, accounts?))
+    };
+    let (legs, transfers, accounts) = work.begin_with(reads).await?;
+    let mut books = Books {
+        accounts: Rows::named(named.accounts),
+        legs: Rows::named(named.legs),
+        transfers: Rows::named(named.transfers),
+        ..Books::default()
+    };
+    for row in accounts {
+        books.accounts.found(row.try_get(0)?, account_in(&row)?);
+    }
+    for row in legs {
+        books.legs.found(row.try_get(0)?, leg_in(&row)?);
+    }
+    for row in transfers {
+        books.transfers.found(row.try_get(0)?, transfer_in(&row)?);
+    }
+    Ok(books)
+}
+
+async fn by_keys(
+    client: &Client,
+    statement: &Statement,
+    keys: &[String],
+) -> Result<Vec<Row>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(client.query(statement, &[&keys]).await?)
+}
+
+async fn accounts_of(
+    client: &Client,
+    statement: &Statement,
+    accounts: &[String],
+    legs: &[String],
+) -> Result<Vec<Row>, StoreError> {
+    if accounts.is_empty() && legs.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(client.query(statement, &[&accounts, &legs]).await?)
+}
+
+/// One account as last committed.
+pub(super) async fn account(
+    client: &Client,
+    account_id: &str,
+) -> Result<Option<Account>, StoreError> {
+    let statement = client.prepare_cached(ACCOUNT).await?;
+    let row = client.query_opt(&statement, &[&account_id]).await?;
+    row.map(|row| account_in(&row)).transpose()
+}
+
+/// Sums over the whole bank, from one snapshot.
+pub(super) async fn totals(client: &mut Client) -> Result<Totals, StoreError> {
+    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+    let snapshot = snapshot.read_only(true).start().await?;
+    // It looks at every account, for as long as that takes.
+    snapshot
+        .batch_execute("SET LOCAL statement_timeout TO 0; SET LOCAL enable_seqscan TO on")
+        .await?;
+    let mut totals = Totals::default();
+    for row in snapshot.query(CUSTOMERS, &[]).await? {
+        let accounts: i64 = row.try_get(1)?;
+        totals.accounts += accounts.unsigned_abs();
+        let currency = currency(row.try_get(0)?)?;
+        totals.customers.insert(currency, sum(row.try_get(2)?)?);
+    }
+    for row in snapshot.query(POSITIONS, &[]).await? {
+        match Internal::from_name(row.try_get(0)?) {
+            Some(Internal::Settlement(currency)) => {
+                totals.settlement.insert(currency, sum(row.try_get(1)?)?);
+            }
+            Some(Internal::Opening(_)) => {}
+            None => return Err(Unknown("a position's name").into()),
+        }
+    }
+    let in_doubt: i64 = snapshot.query_one(HOW_MANY_IN_DOUBT, &[]).await?.try_get(0)?;
+    totals.in_doubt = in_doubt.unsigned_abs();
+    snapshot.commit().await?;
+    Ok(totals)
+}
+
+/// The oldest `wanted` legs in doubt, page by page.
+pub(super) async fn in_doubt(
+    client: &Client,
+    until_ms: u64,
+    limit: usize,
+    wanted: impl Fn(&LegKey) -> bool,
+) -> Result<Vec<InDoubt>, StoreError> {
+    let statement = client.prepare_cached(IN_DOUBT).await?;
+    let (mut after_ms, mut after_key) = (-1_i64, String::new());
+    let mut found = Vec::new();
+    loop {
+        let rows =
+            client.query(&statement, &[&after_ms, &after_key, &whole(until_ms), &PAGE]).await?;
+        for row in &rows {
+            let text: &str = row.try_get(0)?;
+            let key = LegKey::parse(text).ok_or(Unknown("a leg's key"))?;
+            if wanted(&key) && found.len() < limit {
+                found.push(InDoubt { key, leg: leg_in(row)? });
+            }
+        }
+        match rows.last() {
+            Some(last) if rows.len() as i64 == PAGE && found.len() < limit => {
+                (after_ms, after_key) = (last.try_get(6)?, last.try_get(0)?);
+            }
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Milliseconds as the database keeps them.
+pub(super) fn whole(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+fn account_in(row: &Row) -> Result<Account, StoreError> {
+    let (state, currency) = (number(row.try_get(1)?)?, letters(row.try_get(2)?)?);
+    let account = (state, currency, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+    Ok(rows::account(account)?)
+}
+
+fn leg_in(row: &Row) -> Result<LegRecord, StoreError> {
+    let (state, currency) = (number(row.try_get(1)?)?, letters(row.try_get(4)?)?);
+    let prepared_at_ms: i64 = row.try_get(6)?;
+    let (account_id, coordinator) = (row.try_get(2)?, row.try_get(5)?);
+    let minor_units = row.try_get(3)?;
+    let prepared_at_ms = prepared_at_ms.unsigned_abs();
+    Ok(rows::leg((state, account_id, minor_units, currency, coordinator, prepared_at_ms))?)
+}
+
+fn transfer_in(row: &Row) -> Result<TransferRecord, StoreError> {
+    let (currency, refusal) = (letters(row.try_get(4)?)?, number(row.try_get(5)?)?);
+    let (from, to) = (row.try_get(1)?, row.try_get(2)?);
+    Ok(rows::transfer((from, to, row.try_get(3)?, currency, refusal, row.try_get(6)?))?)
+}
+
+fn number(stored: i16) -> Result<u8, Unknown> {
+    u8::try_from(stored).map_err(|_| Unknown("a state or a refusal"))
+}
+
+fn letters(code: &str) -> Result<[u8; 3], Unknown> {
+    code.as_bytes().try_into().map_err(|_| Unknown("a currency"))
+}
+
+fn currency(code: &str) -> Result<Currency, Unknown> {
+    rows::currency(letters(code)?)
+}
+
+fn sum(text: &str) -> Result<i128, Unknown> {
+    text.parse().map_err(|_| Unknown("a sum"))
+}
+
+impl From<Unknown> for StoreError {
+    fn from(Unknown(what): Unknown) -> Self {
+        Self::Row(what)
+    }
+}

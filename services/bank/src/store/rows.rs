@@ -1,0 +1,109 @@
+//! How what a ledger remembers is written in the rows of a store, whichever store that is.
+
+use crate::{
+    ledger::{
+        Account, AccountState, LegBody, LegRecord, LegState, Receipt, Refusal, TransferRecord,
+        Verdict,
+    },
+    money::{Amount, Currency},
+};
+
+/// State, currency, available, held, incoming.
+pub(super) type AccountRow = (u8, [u8; 3], i64, i64, i64);
+/// State, account (empty for a tombstone), minor units, currency, coordinator, prepared at (ms).
+pub(super) type LegRow<'a> = (u8, &'a str, i64, [u8; 3], &'a str, u64);
+/// From, to, minor units, currency, refusal (0: none), payer's available balance afterwards.
+pub(super) type TransferRow<'a> = (&'a str, &'a str, i64, [u8; 3], u8, i64);
+
+/// What this program cannot have written; names the thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unknown(pub(super) &'static str);
+
+/// Added to a refusal's number where a leg's state is written.
+const REFUSED: u8 = 100;
+
+pub(super) fn account_row(account: &Account) -> AccountRow {
+    let Account { state, currency, available, held, incoming } = *account;
+    let state = match state {
+        AccountState::Active => 0,
+        AccountState::Frozen => 1,
+    };
+    (state, currency.as_bytes(), available, held, incoming)
+}
+
+pub(super) fn account(row: AccountRow) -> Result<Account, Unknown> {
+    let (state, code, available, held, incoming) = row;
+    let state = match state {
+        0 => AccountState::Active,
+        1 => AccountState::Frozen,
+        _ => return Err(Unknown("an account's state")),
+    };
+    Ok(Account { state, currency: currency(code)?, available, held, incoming })
+}
+
+/// Stands in the row of a leg without a body: ISO 4217's code for no currency.
+const NO_CURRENCY: [u8; 3] = *b"XXX";
+
+pub(super) fn leg_row(leg: &LegRecord) -> LegRow<'_> {
+    let state = match leg.state {
+        LegState::Prepared => 0,
+        LegState::Committed => 1,
+        LegState::Aborted => 2,
+        LegState::Refused(refusal) => REFUSED + refusal.code(),
+    };
+    match &leg.body {
+        None => (state, "", 0, NO_CURRENCY, "", leg.prepared_at_ms),
+        Some(LegBody { account_id, amount, coordinator }) => {
+            let code = amount.currency.as_bytes();
+            (state, account_id, amount.minor_units, code, coordinator, leg.prepared_at_ms)
+        }
+    }
+}
+
+pub(super) fn leg(row: LegRow<'_>) -> Result<LegRecord, Unknown> {
+    let (state, account_id, minor_units, code, coordinator, prepared_at_ms) = row;
+    let state = match state {
+        0 => LegState::Prepared,
+        1 => LegState::Committed,
+        2 => LegState::Aborted,
+        _ => {
+            let refusal = state.checked_sub(REFUSED).and_then(Refusal::from_code);
+            LegState::Refused(refusal.ok_or(Unknown("a leg's state"))?)
+        }
+    };
+    let amount = Amount { minor_units, currency: currency(code)? };
+    let body = (!account_id.is_empty()).then(|| LegBody {
+        account_id: account_id.to_owned(),
+        amount,
+        coordinator: coordinator.to_owned(),
+    });
+    Ok(LegRecord { body, state, prepared_at_ms })
+}
+
+pub(super) fn transfer_row(transfer: &TransferRecord) -> TransferRow<'_> {
+    let (refusal, available) = match transfer.verdict {
+        Ok(Receipt::Transferred { available }) => (0, available.minor_units),
+        Ok(Receipt::Done) => (0, 0),
+        Err(refusal) => (refusal.code(), 0),
+    };
+    let TransferRecord { from, to, amount, .. } = transfer;
+    (from, to, amount.minor_units, amount.currency.as_bytes(), refusal, available)
+}
+
+pub(super) fn transfer(row: TransferRow<'_>) -> Result<TransferRecord, Unknown> {
+    let (from, to, minor_units, code, refusal, available) = row;
+    let currency = currency(code)?;
+    let verdict: Verdict = match refusal {
+        0 => {
+            let available = Amount { minor_units: available, currency };
+            Ok(Receipt::Transferred { available })
+        }
+        _ => Err(Refusal::from_code(refusal).ok_or(Unknown("a transfer's refusal"))?),
+    };
+    let amount = Amount { minor_units, currency };
+    Ok(TransferRecord { from: from.to_owned(), to: to.to_owned(), amount, verdict })
+}
+
+pub(super) fn currency(code: [u8; 3]) -> Result<Currency, Unknown> {
+    Currency::from_bytes(code).ok_or(Unknown("a currency"))
+}

@@ -1,0 +1,129 @@
+//! A bounded pool of connections to one schema of one database.
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio_postgres::NoTls;
+
+use super::{
+    address::Address,
+    migrations::{Schema, quoted},
+    passing,
+    tls::Connector,
+};
+use crate::StoreError;
+
+/// A connection of the pool; prepared statements stay with it.
+pub type Client = Object;
+
+/// How long a caller waits for a connection to become free, and for one to be made.
+const FREE_TIMEOUT: Duration = Duration::from_secs(5);
+const MAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a new connection is set up. Rows are found by key alone, and a table that was empty when a
+/// statement was planned must not be read from end to end ever after: hence no sequential scans
+/// where an index serves. A statement that hangs gives up before its caller does. Commits wait for the
+/// disk whatever the server's default is, and for more if the default is more.
+const SETUP: &str = "SET enable_seqscan TO off; \
+    SET statement_timeout TO '10s'; \
+    SET idle_in_transaction_session_timeout TO '30s'; \
+    SELECT set_config('synchronous_commit', 'on', false) \
+    WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
+
+/// Bounds of a [`Database`].
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    /// Batches under way at a time, each on a connection of its own.
+    pub writes: usize,
+    /// Further connections, for reads.
+    pub reads: usize,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { writes: 4, reads: 2 }
+    }
+}
+
+/// A schema of a database, by a bounded pool of connections. Clones share it.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    place: String,
+    connections: Connections,
+}
+
+impl Database {
+    /// Makes one connection, so that what is wrong with the address is known at once; the others are
+    /// made when they are needed. The schema need not be there yet: see [`Database::migrate`].
+    pub async fn connect(
+        address: &Address,
+        schema: &Schema,
+        connections: Connections,
+    ) -> Result<Self, StoreError> {
+        let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let config = address.config.clone();
+        let manager = match address.tls.clone() {
+            Some(tls) => Manager::from_config(config, Connector(tls), settings),
+            None => Manager::from_config(config, NoTls, settings),
+        };
+        let setup = format!("SET search_path TO {}; {SETUP}", quoted(&schema.name));
+        let set_up = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            let setup = setup.clone();
+            Box::pin(async move { client.batch_execute(&setup).await.map_err(HookError::Backend) })
+        });
+        let timeouts = Timeouts {
+            wait: Some(FREE_TIMEOUT),
+            create: Some(MAKE_TIMEOUT),
+            recycle: Some(MAKE_TIMEOUT),
+        };
+        let pool = Pool::builder(manager)
+            .max_size(connections.writes + connections.reads)
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .post_create(set_up)
+            .build()
+            .expect("timeouts have a runtime");
+        let database = Self { pool, place: address.place().to_owned(), connections };
+        drop(database.client().await?);
+        Ok(database)
+    }
+
+    /// A connection, for a statement or a transaction. Whoever abandons a transaction midway must
+    /// take the connection out of the pool.
+    pub async fn client(&self) -> Result<Client, StoreError> {
+        self.pool.get().await.map_err(|error| passing::unreachable(&self.place, error))
+    }
+
+    /// `HOST:PORT/DATABASE`, for messages.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The pool's bounds.
+    pub fn connections(&self) -> Connections {
+        self.connections
+    }
+
+    /// What an error of a single statement is to a caller.
+    pub fn failed(&self, error: StoreError) -> StoreError {
+        let (place, why) = (self.place.clone(), error.to_string());
+        match error.passing() {
+            Some(passing::Passing::Away) => StoreError::DatabaseAway { place, why },
+            Some(passing::Passing::Conflict) => StoreError::DatabaseContended { place, why },
+            None => match error {
+                StoreError::Sql(_) | StoreError::Row(_) => {
+                    StoreError::DatabaseFailed { place, why }
+                }
+                told => told,
+            },
+        }
+    }
+
+    /// Closes every connection that is not in use; later callers get none.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
