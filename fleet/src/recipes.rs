@@ -34,18 +34,32 @@ impl Fleet {
         let data = self.spec().dir.join("data").join(name).display().to_string();
         let accounts = self.spec().accounts().join(format!("{name}.csv")).display().to_string();
         let mut arguments = flags(&["bank", "--bank-name", name, "--port", "0"]);
-        arguments.extend(flags(&["--data", &data, "--accounts", &accounts]));
-        if self.spec().gateway {
-            arguments.extend(flags(&["--gateway", self.balancer()]));
-        }
+        arguments.extend(flags(&["--accounts", &accounts]));
+        arguments.extend(match &self.spec().database {
+            Some(database) => flags(&["--store", database]),
+            None => flags(&["--data", &data]),
+        });
+        arguments.extend(self.coordinators());
         self.recipe(name, arguments)
+    }
+
+    /// Where whoever has a store of the bank's own asks what was decided.
+    fn coordinators(&self) -> Vec<String> {
+        if self.spec().gateway { flags(&["--gateway", self.balancer()]) } else { Vec::new() }
     }
 
     pub(crate) fn server(&self, bank: &BankSpec, number: u32, owner: &str) -> Recipe {
         let interval = format_duration(self.spec().report_interval);
         let seed = (self.spec().seed.wrapping_mul(1000) + u64::from(number)).to_string();
         let mut arguments = flags(&["bank", "--bank-name", &bank.name, "--port", "0"]);
-        arguments.extend(flags(&["--store", owner, "--balancer", self.control()]));
+        arguments.extend(flags(&["--balancer", self.control()]));
+        match &self.spec().database {
+            Some(database) => {
+                arguments.extend(flags(&["--store", database]));
+                arguments.extend(self.coordinators());
+            }
+            None => arguments.extend(flags(&["--store", owner])),
+        }
         arguments.extend(flags(&["--report-interval", &interval, "--seed", &seed]));
         if bank.slots > 0 {
             arguments.extend(flags(&["--slots", &bank.slots.to_string()]));

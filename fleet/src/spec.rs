@@ -14,6 +14,9 @@ pub struct FleetSpec {
     pub dir: PathBuf,
     /// The banks, names unique and lower case.
     pub banks: Vec<BankSpec>,
+    /// Where the banks keep their money instead of a file each: `postgres://…`, as in `--store`. Every
+    /// server of a bank is then a complete one, and the one under the bank's own name no owner.
+    pub database: Option<String>,
     /// Accounts of each bank when its store is first made.
     pub accounts_per_bank: u32,
     /// Whether a gateway stands behind the balancer as well.
@@ -87,6 +90,7 @@ impl FleetSpec {
             program: program.into(),
             dir: dir.into(),
             banks: vec![BankSpec::new("icici", 3), BankSpec::new("sbi", 3)],
+            database: None,
             accounts_per_bank: 1000,
             gateway: true,
             users: Vec::new(),

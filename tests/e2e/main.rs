@@ -11,6 +11,7 @@ mod hostile;
 mod interop;
 mod logs;
 mod money;
+mod postgres;
 mod python;
 mod registration;
 mod support;

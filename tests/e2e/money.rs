@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -14,6 +14,7 @@ use strife_proto::gateway::v1::{
     payment_gateway_client::PaymentGatewayClient,
 };
 use strife_runtime::{Role, connect, tls::Expected};
+use tokio::sync::RwLock;
 use tonic::Code;
 
 use crate::support::{Booted, PATIENCE, PAYMENT, boot};
@@ -55,27 +56,38 @@ async fn kill_9_of_the_gateway_amid_payments_loses_nothing() {
     kill_amid_payments(&["gateway"]).await;
 }
 
-/// Kills and restarts every victim while payers pay; every payment must end the same for all who ask,
-/// and every unit be somewhere.
+/// Kills and restarts every victim while payers pay.
 async fn kill_amid_payments(victims: &[&str]) {
-    let booted = Arc::new(tokio::sync::RwLock::new(boot(|_| {}).await));
+    let disturb = async |booted: &RwLock<Booted>, _: &AtomicUsize| {
+        for victim in victims {
+            let mut booted = booted.write().await;
+            booted.fleet.kill(victim).await.unwrap();
+            booted.fleet.restart(victim).await.unwrap();
+        }
+    };
+    disturb_amid_payments(boot(|_| {}).await, disturb).await;
+}
+
+/// Disturbs a fleet while payers pay, and is told how many payments got their outcome so far. Every
+/// payment must end the same for all who ask, and every unit be somewhere.
+pub(crate) async fn disturb_amid_payments(
+    booted: Booted,
+    disturb: impl AsyncFnOnce(&RwLock<Booted>, &AtomicUsize),
+) {
+    let booted = Arc::new(RwLock::new(booted));
     let before = booted.read().await.fleet.totals().await.unwrap();
-    let done = Arc::new(AtomicBool::new(false));
-    let payers =
-        (0..PAYERS).map(|payer| tokio::spawn(pay_until(payer, booted.clone(), done.clone())));
-    let payers: Vec<_> = payers.collect();
-    for victim in victims {
-        let mut booted = booted.write().await;
-        booted.fleet.kill(victim).await.unwrap();
-        booted.fleet.restart(victim).await.unwrap();
-    }
+    let (done, outcomes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let pay = |payer| pay_until(payer, booted.clone(), done.clone(), outcomes.clone());
+    let payers: Vec<_> = (0..PAYERS).map(|payer| tokio::spawn(pay(payer))).collect();
+    disturb(&booted, &outcomes).await;
     done.store(true, Relaxed);
     let mut paid = Vec::new();
     for payer in payers {
         paid.extend(payer.await.unwrap());
     }
     let booted = booted.read().await;
-    booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
+    let after = booted.fleet.settled_totals(PATIENCE).await.unwrap();
+    after.check_against(&before).unwrap();
     for (id, from, state) in paid {
         let request = booted.payment(&id, &booted.accounts[from], booted.account("sbi", 0));
         assert_eq!(booted.pay(request).await.state(), state, "{id} has one outcome for ever");
@@ -87,8 +99,9 @@ async fn kill_amid_payments(victims: &[&str]) {
 /// The lock is never held across a payment, so that the killer gets its turn amid them.
 async fn pay_until(
     payer: usize,
-    booted: Arc<tokio::sync::RwLock<Booted>>,
+    booted: Arc<RwLock<Booted>>,
     done: Arc<AtomicBool>,
+    so_far: Arc<AtomicUsize>,
 ) -> Vec<(String, usize, PaymentState)> {
     let mut outcomes = Vec::new();
     let (mut gateway, from) = {
@@ -110,6 +123,7 @@ async fn pay_until(
             match gateway.process_payment(request.clone()).await {
                 Ok(answer) => {
                     outcomes.push((id, from, answer.into_inner().state()));
+                    so_far.fetch_add(1, Relaxed);
                     break;
                 }
                 Err(status) => assert!(crate::support::may_ask_again(&status), "{status}"),
