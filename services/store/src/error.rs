@@ -47,6 +47,20 @@ pub enum StoreError {
         /// Whose it is.
         found: String,
     },
+    /// A store that a newer version made or has brought up to date.
+    #[error(
+        "{} is a store of a newer version (`{found}`; this one knows `{known}`); it was left as it \
+         is: start that version",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// What stands in it.
+        found: String,
+        /// The newest that this version knows.
+        known: String,
+    },
     /// A store was to be created where one already is.
     #[error("{} exists already and is never overwritten; move it away first", path.display())]
     AlreadyExists {

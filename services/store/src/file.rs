@@ -3,7 +3,8 @@
 //! A file that is not ours, is damaged, or is in use is refused and left alone. A new one is built
 //! under a temporary name beside the real one and given the real name, atomically and without ever
 //! replacing anything, once it is complete and durable: a half-initialised store never stands under
-//! the real name, whatever happens in between.
+//! the real name, whatever happens in between. A store of an earlier version is brought up to date in
+//! one transaction; one of a later version is refused.
 
 mod trial;
 
@@ -17,8 +18,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError,
-    WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition,
+    TableError, WriteTransaction,
 };
 use tracing::info;
 
@@ -32,8 +33,63 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Between a store's name and what tells one unfinished attempt to create it from another.
 const UNFINISHED: &str = ".creating-";
 
+/// One step from a version of a store's form to the next.
+pub type Upgrade = fn(&WriteTransaction) -> Result<(), redb::Error>;
+
+/// What stands in the file of version `version` of the form of `base`'s stores: `bank icici v1`.
+pub fn kind(base: &str, version: usize) -> String {
+    format!("{base} v{version}")
+}
+
 /// Opens the store of `kind` (`bank icici v1`) at `path`, after an unclean end repairing it first.
 pub fn open(path: &Path, kind: &str) -> Result<Database, StoreError> {
+    let (database, found) = open_any(path)?;
+    if found == kind {
+        return Ok(database);
+    }
+    Err(StoreError::Foreign { path: path.into(), expected: kind.to_owned(), found })
+}
+
+/// As [`open`], for a store of `base` of any version up to the newest, which is one more than there are
+/// `upgrades`: those that are missing are made, in order, in one durable transaction. A file of a
+/// later version is refused with [`StoreError::Newer`].
+pub fn open_or_upgrade(
+    path: &Path,
+    base: &str,
+    upgrades: &[Upgrade],
+) -> Result<Database, StoreError> {
+    let (database, found) = open_any(path)?;
+    let known = upgrades.len() + 1;
+    let version = found.strip_prefix(base).and_then(|rest| rest.strip_prefix(" v")?.parse().ok());
+    match version {
+        Some(version @ 1..) if version <= known => {
+            if version < known {
+                let failed = |error: redb::Error| StoreError::Unusable {
+                    path: path.into(),
+                    why: format!("it cannot be brought up to date: {error}"),
+                };
+                upgrade(&database, &kind(base, known), &upgrades[version - 1..]).map_err(failed)?;
+                info!(store = %path.display(), from = version, to = known, "brought up to date");
+            }
+            Ok(database)
+        }
+        Some(version) if version > known => {
+            Err(StoreError::Newer { path: path.into(), found, known: kind(base, known) })
+        }
+        _ => Err(StoreError::Foreign { path: path.into(), expected: kind(base, known), found }),
+    }
+}
+
+fn upgrade(database: &Database, kind: &str, steps: &[Upgrade]) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    steps.iter().try_for_each(|step| step(&transaction))?;
+    transaction.open_table(ABOUT)?.insert(KIND, kind)?;
+    Ok(transaction.commit()?)
+}
+
+/// Opens a store that strife made; the kind that stands in it.
+fn open_any(path: &Path) -> Result<(Database, String), StoreError> {
     let unusable = |why: String| StoreError::Unusable { path: path.into(), why };
     if !path.try_exists().map_err(|source| StoreError::File { path: path.into(), source })? {
         return Err(StoreError::NotFound { path: path.into() });
@@ -60,11 +116,7 @@ pub fn open(path: &Path, kind: &str) -> Result<Database, StoreError> {
         other => unusable(other.to_string()),
     })?;
     match kind_of(&database).map_err(|error| unusable(error.to_string()))? {
-        Some(found) if found == kind => Ok(database),
-        Some(found) => {
-            let expected = kind.to_owned();
-            Err(StoreError::Foreign { path: path.into(), expected, found })
-        }
+        Some(found) => Ok((database, found)),
         None => Err(unusable("it is a redb file, but not made by strife".to_owned())),
     }
 }

@@ -165,3 +165,61 @@ fn a_damaged_header_is_refused() {
     fs::write(&path, bytes).unwrap();
     check_refused(&path, "not a usable store");
 }
+
+const NAMES: TableDefinition<u64, &str> = TableDefinition::new("names");
+
+fn add_names(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(NAMES)?.insert(0, "zero").map(drop)?;
+    Ok(())
+}
+
+fn fail_halfway(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(NAMES)?;
+    Err(redb::Error::Corrupted("no more".to_owned()))
+}
+
+#[test]
+fn an_earlier_store_is_brought_up_to_date_with_all_that_is_in_it() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    drop(open_or_upgrade(&path, "numbers", &[]).unwrap());
+    for _ in 0..2 {
+        let database = open_or_upgrade(&path, "numbers", &[add_names]).unwrap();
+        let transaction = database.begin_read().unwrap();
+        let names = transaction.open_table(NAMES).unwrap();
+        assert_eq!(names.get(0).unwrap().unwrap().value(), "zero");
+        assert_eq!(transaction.open_table(NUMBERS).unwrap().iter().unwrap().count(), 2000);
+    }
+    let fail_if_repeated: &[Upgrade] = &[fail_halfway, add_names];
+    drop(open_or_upgrade(&path, "numbers", fail_if_repeated).unwrap());
+    assert_eq!(kind_of(&open(&path, "numbers v3").unwrap()).unwrap().unwrap(), "numbers v3");
+}
+
+#[test]
+fn an_upgrade_that_fails_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    let refused = open_or_upgrade(&path, "numbers", &[add_names, fail_halfway]).unwrap_err();
+    assert!(refused.to_string().contains("cannot be brought up to date"), "{refused}");
+    let database = open(&path, "numbers v1").unwrap();
+    let names = database.begin_read().unwrap().open_table(NAMES);
+    assert!(matches!(names, Err(TableError::TableDoesNotExist(_))), "half an upgrade stands");
+}
+
+#[test]
+fn a_later_store_and_somebody_elses_are_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    drop(open_or_upgrade(&path, "numbers", &[add_names]).unwrap());
+    for (base, expected) in [
+        ("numbers", "newer version (`numbers v2`; this one knows `numbers v1`)"),
+        ("letters", "`numbers v2`, not of `letters v1`"),
+        ("number", "`numbers v2`, not of `number v1`"),
+    ] {
+        let refused = open_or_upgrade(&path, base, &[]).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+    let database = open(&path, "numbers v2").unwrap();
+    let numbers = database.begin_read().unwrap().open_table(NUMBERS).unwrap();
+    assert_eq!(numbers.iter().unwrap().count(), 2000);
+}

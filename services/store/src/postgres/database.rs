@@ -6,7 +6,6 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio_postgres::NoTls;
-use tracing::warn;
 
 use super::{
     address::Address,
@@ -88,18 +87,8 @@ impl Database {
             .build()
             .expect("timeouts have a runtime");
         let database = Self { pool, place: address.place().to_owned(), connections };
-        database.check_durability().await.map_err(|error| database.failed(error))?;
+        drop(database.client().await?);
         Ok(database)
-    }
-
-    /// Whoever turned off the disk's part is told what that means; it is his to decide.
-    async fn check_durability(&self) -> Result<(), StoreError> {
-        let row = self.client().await?.query_one("SHOW fsync", &[]).await?;
-        if row.try_get::<_, &str>(0)? == "off" {
-            let place = self.place();
-            warn!(place, "PostgreSQL runs with fsync off: a crash loses what was acknowledged");
-        }
-        Ok(())
     }
 
     /// A connection, for a statement or a transaction. Whoever abandons a transaction midway must

@@ -31,8 +31,7 @@ pub(super) enum Request<T: Transactions> {
     Close,
 }
 
-type Answer<T> = AnswerOf<<T as Transactions>::Outcome>;
-type AnswerOf<O> = oneshot::Sender<Result<Vec<O>, StoreError>>;
+type Answer<T> = oneshot::Sender<Result<Vec<<T as Transactions>::Outcome>, StoreError>>;
 
 /// A task's state; the queue is everyone's.
 pub(super) struct Lane<T: Transactions> {
@@ -175,7 +174,10 @@ impl<T: Transactions> Batch<T> {
 }
 
 /// Tells everyone what became of their commands. Who has stopped waiting is skipped.
-fn answer_all<O>(answers: Vec<(usize, AnswerOf<O>)>, outcomes: Vec<O>) {
+fn answer_all<T>(
+    answers: Vec<(usize, oneshot::Sender<Result<Vec<T>, StoreError>>)>,
+    outcomes: Vec<T>,
+) {
     let mut outcomes = outcomes.into_iter();
     for (count, answer) in answers {
         let _ = answer.send(Ok(outcomes.by_ref().take(count).collect()));
