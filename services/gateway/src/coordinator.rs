@@ -1,16 +1,17 @@
 //! Runs payments: gives [`crate::payment`] its events and does what it says.
 //!
 //! A payment lives in a task of its own from admission to its durable decision, whoever waits for it
-//! or stops waiting. One map holds all that are under way; a payment leaves it only after its decision
-//! is durable, and a request looks into the map and then, still holding it, into the store. So a
-//! payment id is always in one of the two, and is admitted once.
+//! or stops waiting. One map holds all that are under way here; a payment leaves it only after its
+//! decision is durable, and a request looks into the map and then into the store. So a payment id is
+//! always in one of the two, and is admitted once. Between gateways that share a store the row decides
+//! whose payment it is: whoever comes second finds it there, and waits for the other's decision.
 //!
 //! Where a crash may strike a payment between two banks, and what then happens:
 //!
-//! | crash after | store says | after the restart |
+//! | crash after | store says | once the run is fenced, by a restart or another gateway |
 //! |---|---|---|
 //! | prepares sent, row not durable | nothing | banks in doubt ask, are told ABORT; the id may be used again, as a new transaction |
-//! | row durable, not decided | INITIATED | durably ABORTED (RESTART) before anything is served; banks are told, and ask |
+//! | row durable, not decided | INITIATED | ABORTED (RESTART) to whoever asks, at once; written down in the background |
 //! | COMMITTED durable, nobody told | COMMITTED, unfinished | the same answer to whoever asks; phase two is resumed |
 //! | one bank committed | COMMITTED, unfinished | both banks are told again; a commit repeated is nothing |
 //! | ABORTED durable | ABORTED | banks in doubt ask, are told ABORT |
@@ -19,24 +20,36 @@
 //! so after a crash at any point the same transaction is sent again, which moves the money once. A
 //! decision is written here only once the bank has said what it did.
 //!
-//! When the store fails the process ends (`strife_store`), so its errors are not survived here: a
-//! payment that meets one stays under way, and whoever waits is told to ask again.
+//! Until a run is fenced nobody but its gateway decides for it, and banks in doubt are told to wait;
+//! from then on the store takes nothing of it ([`crate::store::rules`]), and a gateway that finds
+//! itself fenced stops without answering anybody.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use strife_store::StoreError;
-use tokio::{sync::watch, task::JoinSet};
-use tracing::error;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+use tracing::{debug, error};
 
 use crate::{
     banks::Banks,
     error::GatewayError,
     order::Order,
     payment::{Action, Decision, Payment, State},
-    store::{Record, Store},
-    transaction::{Sequence, TransactionId},
+    retry,
+    standing::{self, Decider, Standing},
+    store::{Found, Record, RunState, Store},
+    transaction::{Run, Sequence, TransactionId, run_of},
 };
-use active::Active;
+use active::{Active, Claimed, Running, Told};
 use job::{Job, Origin};
 use phase_two::PhaseTwo;
 use places::Places;
@@ -44,13 +57,16 @@ pub use settings::Settings;
 use tasks::Tasks;
 
 mod active;
+mod adoption;
 mod job;
+mod lease;
 mod phase_two;
 mod places;
-mod recovery;
 mod same_bank;
 mod settings;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod two_phase;
 
 /// How a payment ended, as its client is told, always the same.
@@ -64,81 +80,128 @@ pub struct Receipt {
     pub decision: Decision,
 }
 
-/// What a bank in doubt is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Decided: commit.
-    Commit,
-    /// Decided, or never to be: abort.
-    Abort,
-    /// Not decided yet.
-    StillActive,
-}
-
-/// A payment that was admitted, now or earlier.
-#[derive(Debug)]
-pub struct Admitted {
-    payment_id: String,
-    transaction_id: TransactionId,
-    /// Closed without a value when the store failed.
-    decision: watch::Receiver<Option<Decision>>,
-}
-
 /// The gateway's coordinator.
-pub struct Coordinator<B: Banks> {
-    shared: Arc<Shared<B>>,
-    /// Ends with the coordinator.
-    _sweeper: JoinSet<()>,
+pub struct Coordinator<B: Banks, S: Store> {
+    shared: Arc<Shared<B, S>>,
+    /// End with the coordinator.
+    _background: JoinSet<()>,
 }
 
-struct Shared<B> {
-    store: Store,
+struct Shared<B, S> {
+    store: S,
+    run: Run,
     banks: B,
     settings: Settings,
-    active: Mutex<Active>,
+    active: Active,
     places: Places,
     phase_two: PhaseTwo,
     tasks: Tasks,
+    /// Whether other gateways may be given the same payments.
+    others: AtomicBool,
+    /// Told when there is something to take over.
+    orphaned: Notify,
+    /// Whether another gateway has taken over from this one.
+    fenced: watch::Sender<bool>,
 }
 
-impl<B: Banks> Coordinator<B> {
-    /// Recovers what the store holds, then is ready. Must run inside a tokio runtime.
-    pub async fn start(store: Store, banks: B, settings: Settings) -> Result<Self, StoreError> {
+/// A payment that was asked for.
+enum Admitted {
+    /// It is under way here.
+    Running(Running),
+    /// It was decided before.
+    Decided(Receipt),
+    /// It is not decided, and not under way here.
+    Elsewhere(Order),
+}
+
+impl<B: Banks, S: Store> Coordinator<B, S> {
+    /// Begins a run on the store and is ready; what earlier ones left is seen to in the background.
+    /// `gateway` names this one to people. Must run inside a tokio runtime.
+    pub async fn start(
+        store: S,
+        banks: B,
+        gateway: &str,
+        settings: Settings,
+    ) -> Result<Self, StoreError> {
+        let run = store.start(gateway).await?;
         let shared = Arc::new(Shared {
-            active: Mutex::new(Active::new(store.run().first_sequence())),
+            active: Active::new(run.first_sequence()),
             places: Places::default(),
             phase_two: PhaseTwo::new(settings.phase_two_max),
             tasks: Tasks::default(),
+            others: AtomicBool::new(store.is_shared()),
+            orphaned: Notify::new(),
+            fenced: watch::channel(false).0,
+            run,
             store,
             banks,
             settings,
         });
-        shared.recover().await?;
-        let mut sweeper = JoinSet::new();
-        sweeper.spawn(phase_two::sweep(shared.clone()));
-        Ok(Self { shared, _sweeper: sweeper })
+        let mut background = JoinSet::new();
+        background.spawn(adoption::run(shared.clone(), shared.tasks.start()));
+        background.spawn(phase_two::sweep(shared.clone()));
+        if shared.store.is_shared() {
+            background.spawn(lease::run(shared.clone()));
+        }
+        Ok(Self { shared, _background: background })
     }
 
     /// Takes a payment on, or finds it if it was taken on before, by the same user: to anybody else
-    /// nothing is said of it. The order was checked. Its time is `now_ms`, milliseconds since the Unix
-    /// epoch. `authorize` says whether a new payment may be made, and who is paid if it is known.
-    pub fn pay(
+    /// nothing is said of it. Then waits for the decision; who stops waiting changes nothing. The order
+    /// was checked. Its time is `now_ms`, milliseconds since the Unix epoch. `authorize` says whether
+    /// a new payment may be made, and who is paid if it is known.
+    pub async fn pay(
+        &self,
+        mut order: Order,
+        now_ms: i64,
+        authorize: impl Fn(&Order) -> Result<Option<String>, GatewayError>,
+    ) -> Result<Receipt, GatewayError> {
+        let mut looks = 0;
+        loop {
+            order = match self.admit(order, now_ms, &authorize).await? {
+                Admitted::Decided(receipt) => return Ok(receipt),
+                Admitted::Running(running) => match told(running).await? {
+                    Ok(receipt) => return Ok(receipt),
+                    Err(order) => order,
+                },
+                Admitted::Elsewhere(order) => {
+                    self.shared.settings.look_again.wait(looks).await;
+                    looks += 1;
+                    order
+                }
+            };
+        }
+    }
+
+    async fn admit(
         &self,
         order: Order,
         now_ms: i64,
-        authorize: impl FnOnce(&Order) -> Result<Option<String>, GatewayError>,
+        authorize: &impl Fn(&Order) -> Result<Option<String>, GatewayError>,
     ) -> Result<Admitted, GatewayError> {
         let shared = &self.shared;
-        let mut active = shared.active();
-        if let Some(running) = active.get(&order.payment_id) {
-            running.record.order.check_same(&order)?;
-            return Ok(Admitted::running(running));
-        }
-        if let Some(record) = shared.store.find(&order.payment_id)? {
+        let _claim = loop {
+            match shared.active.claim(&order.payment_id) {
+                Claimed::Here(claim) => break claim,
+                Claimed::Running(running) => {
+                    running.record.order.check_same(&order)?;
+                    return Ok(Admitted::Running(running));
+                }
+                // Ends in an error, as nothing is ever sent.
+                Claimed::Elsewhere(mut ends) => drop(ends.changed().await),
+            }
+        };
+        if let Some(record) = shared.store.find(&order.payment_id).await? {
             record.order.check_same(&order)?;
-            return Admitted::decided(record);
+            return Ok(match record.state {
+                State::Decided(decision) => {
+                    Admitted::Decided(receipt(&record.order, record.id, decision))
+                }
+                State::Initiated => Admitted::Elsewhere(order),
+            });
         }
         let payee = authorize(&order)?;
+        let mut active = shared.active.lock();
         let limit = shared.settings.payments_max;
         if active.len() >= limit {
             return Err(GatewayError::TooManyPayments { limit });
@@ -147,46 +210,50 @@ impl<B: Banks> Coordinator<B> {
         if let Some(bank) = shared.places.full(&order, limit) {
             return Err(GatewayError::BankBehind { bank: bank.to_owned(), limit });
         }
-        let id = shared.store.run().transaction(active.next_sequence());
+        let id = shared.run.transaction(active.next_sequence());
         let state = State::Initiated;
         let record = Arc::new(Record { id, order, payee, initiated_at_ms: now_ms, state });
-        let (payment, actions) = Payment::begin(record.order.route());
-        Ok(shared.spawn(&mut active, record, payment, actions, Origin::Asked))
+        let (payment, actions) = Payment::begin(record.order.route(), shared.others.load(Relaxed));
+        Ok(Admitted::Running(shared.spawn(&mut active, record, payment, actions, Origin::Asked)))
     }
 
-    /// What became of a transaction. ABORT is said only of one that never commits: it is decided, or
-    /// it is not under way and left no row, which comes before every decision.
-    pub fn decision(&self, transaction_id: &str) -> Result<Standing, GatewayError> {
+    /// What became of a transaction. ABORT is said only of one that never commits.
+    pub async fn decision(&self, transaction_id: &str) -> Result<Standing, GatewayError> {
         let Ok(id) = transaction_id.parse::<TransactionId>() else { return Ok(Standing::Abort) };
-        if id.store != self.shared.store.run().store {
+        let Shared { store, run, active, .. } = &*self.shared;
+        if id.store != run.store {
             return Err(GatewayError::ForeignTransaction(transaction_id.to_owned()));
         }
         // Before the store is read: what leaves the map is in the store by then.
-        {
-            let active = self.shared.active();
-            if active.is_under_way(id.sequence) {
-                return Ok(Standing::StillActive);
+        let ours = {
+            let active = active.lock();
+            let under_way = active.is_under_way(id.sequence);
+            match run_of(id.sequence) == run.number {
+                true if !active.was_made(id.sequence) => Some(Decider::Nobody),
+                true => Some(Decider::Ours { under_way }),
+                false => None,
             }
-            if !active.was_made(id.sequence) {
-                return Err(GatewayError::TransactionNotMade(transaction_id.to_owned()));
-            }
-        }
-        let record = self.shared.store.get(id.sequence)?;
-        Ok(match record.map(|record| record.state) {
-            Some(State::Decided(Decision::Committed)) => Standing::Commit,
-            Some(State::Initiated) => Standing::StillActive,
-            Some(State::Decided(Decision::Aborted(_))) | None => Standing::Abort,
-        })
+        };
+        let Found { record, maker } = store.get(id.sequence).await?;
+        let decider = match (maker, ours) {
+            (RunState::Fenced, _) => Decider::Fenced,
+            (_, Some(ours)) => ours,
+            (RunState::Live, None) => Decider::Live,
+            (RunState::NotMade, None) => Decider::Nobody,
+        };
+        let row = record.as_ref().map(|record| (record.order.route(), &record.state));
+        standing::of(row, decider)
+            .ok_or_else(|| GatewayError::TransactionNotMade(transaction_id.to_owned()))
     }
 
     /// A user's payments, newest first, from before `before`.
-    pub fn history(
+    pub async fn history(
         &self,
         user: &str,
         before: Option<Sequence>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.shared.store.history(user, before, limit)
+        self.shared.store.history(user, before, limit).await
     }
 
     /// The way to the banks.
@@ -204,63 +271,64 @@ impl<B: Banks> Coordinator<B> {
         self.shared.tasks.none().await;
     }
 
+    /// Resolves when another gateway has taken over from this one, whose writes are refused from then on.
+    pub async fn fenced(&self) {
+        // Cannot fail: `self` holds the sender.
+        let _ = self.shared.fenced.subscribe().wait_for(|fenced| *fenced).await;
+    }
+
+    /// Leaves what is open to other gateways at once, if there are any.
+    pub async fn leave(&self) {
+        let Shared { store, run, .. } = &*self.shared;
+        if store.is_shared()
+            && let Err(why) = store.fence(run.number).await
+        {
+            error!(%why, "other gateways take over only when they miss this one");
+        }
+    }
+
     #[cfg(test)]
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &S {
         &self.shared.store
     }
-}
 
-impl Admitted {
-    fn running(running: &active::Running) -> Self {
-        Self {
-            payment_id: running.record.order.payment_id.clone(),
-            transaction_id: running.record.id,
-            decision: running.decision.clone(),
-        }
-    }
-
-    fn decided(record: Record) -> Result<Self, GatewayError> {
-        match record.state {
-            State::Decided(decision) => Ok(Self {
-                payment_id: record.order.payment_id,
-                transaction_id: record.id,
-                decision: watch::channel(Some(decision)).1,
-            }),
-            // Whatever is not decided is in the map; without it, only a failed store is thinkable.
-            State::Initiated => Err(GatewayError::StillUnderWay(record.order.payment_id)),
-        }
-    }
-
-    /// Waits for the decision. Who stops waiting changes nothing.
-    pub async fn receipt(mut self) -> Result<Receipt, GatewayError> {
-        let decision = self.decision.wait_for(Option::is_some).await;
-        let decision = decision.ok().and_then(|decision| decision.clone());
-        let Self { payment_id, transaction_id, .. } = self;
-        match decision {
-            Some(decision) => Ok(Receipt { payment_id, transaction_id, decision }),
-            None => Err(GatewayError::Store(StoreError::Stopped)),
-        }
+    #[cfg(test)]
+    pub(crate) fn run(&self) -> Run {
+        self.shared.run
     }
 }
 
-impl<B: Banks> Shared<B> {
-    fn active(&self) -> MutexGuard<'_, Active> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+/// Waits for what is told of a payment: its receipt, or the order if the payment is another's.
+async fn told(mut running: Running) -> Result<Result<Receipt, Order>, GatewayError> {
+    let told = running.told.wait_for(Option::is_some).await;
+    let told = told.ok().and_then(|told| told.clone());
+    let Record { id, order, .. } = &*running.record;
+    match told {
+        Some(Told::Decided(decision)) => Ok(Ok(receipt(order, *id, decision))),
+        Some(Told::Elsewhere) => Ok(Err(order.clone())),
+        None => Err(GatewayError::Store(StoreError::Stopped)),
     }
+}
 
+fn receipt(order: &Order, transaction_id: TransactionId, decision: Decision) -> Receipt {
+    Receipt { payment_id: order.payment_id.clone(), transaction_id, decision }
+}
+
+impl<B: Banks, S: Store> Shared<B, S> {
     fn spawn(
         self: &Arc<Self>,
-        active: &mut Active,
+        active: &mut active::Payments,
         record: Arc<Record>,
         payment: Payment,
         actions: Vec<Action>,
         origin: Origin,
-    ) -> Admitted {
-        let (decision, told) = watch::channel(None);
-        let admitted = Admitted::running(active.insert(record.clone(), told));
+    ) -> Running {
+        let (tell, told) = watch::channel(None);
+        let running = Running { record: record.clone(), told };
+        active.insert(running.clone());
         let transaction_id = record.id.to_string();
         let waiting = self.places.take(&record.order);
-        let job = Job { shared: self.clone(), record, transaction_id, decision, origin };
+        let job = Job { shared: self.clone(), record, transaction_id, tell, origin };
         let counted = self.tasks.start();
         tokio::spawn(async move {
             if let Err(why) = job.run(payment, actions, waiting).await {
@@ -268,7 +336,32 @@ impl<B: Banks> Shared<B> {
             }
             drop(counted);
         });
-        admitted
+        running
+    }
+
+    /// The store refuses this gateway's writes: nobody is told anything any more.
+    async fn stop_fenced<T>(&self) -> T {
+        self.fenced.send_replace(true);
+        std::future::pending().await
+    }
+
+    /// Writes until it is written: the store may be away for a while, and must not be asked otherwise
+    /// until it is known what stands in it.
+    async fn written<T, W: Future<Output = Result<T, StoreError>>>(
+        &self,
+        write: impl Fn() -> W,
+    ) -> Result<T, StoreError> {
+        let mut attempt = 0;
+        loop {
+            match write().await {
+                Err(why) if retry::is_passing(&why) => {
+                    debug!(%why, "writing again");
+                    self.settings.backoff.wait(attempt).await;
+                    attempt = attempt.saturating_add(1);
+                }
+                written => return written,
+            }
+        }
     }
 }
 

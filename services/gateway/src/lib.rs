@@ -2,10 +2,9 @@
 //! (presumed abort), and never forgets what it promised.
 //!
 //! In reading order: [`order`] is what is asked for; [`payment`] the pure state machine of one
-//! payment; [`store`] what is durable; [`coordinator`] what runs the one and writes the other, and
-//! where its crash windows are; [`banks`] what it asks of banks; [`service`] the wire on both sides.
-//!
-//! One gateway has one store. Several gateways in one pool would each know only their own payments.
+//! payment; [`store`] what is durable, and the rules by which several gateways write it; [`standing`]
+//! what a bank in doubt is told; [`coordinator`] what runs payments and writes them, and where its
+//! crash windows are; [`banks`] what it asks of banks; [`service`] the wire on both sides.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +16,7 @@ use strife_runtime::{
     load::{LoadTracker, args::Place},
     server,
 };
+use strife_store::StoreError;
 use tracing::{info, warn};
 
 pub mod banks;
@@ -27,6 +27,7 @@ pub mod order;
 pub mod payment;
 pub mod retry;
 pub mod service;
+pub mod standing;
 pub mod store;
 pub mod transaction;
 pub mod users;
@@ -35,13 +36,17 @@ pub use config::GatewayArgs;
 
 use coordinator::Coordinator;
 use service::{GatewayService, banks::BankClients};
-use store::Store;
+use store::{Embedded, Store};
 use users::Users;
 
 /// The pool of gateways at the balancer.
 const POOL: &str = "gateway";
 /// How long payments under way may take to end once nobody is served any more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Told when this gateway's run was fenced.
+const FENCED: &str = "another gateway has taken over this one's payments, as it was silent for longer \
+    than --lease; nobody was answered since. Start it again";
 
 /// Runs a gateway until it is asked to stop.
 pub fn run(args: GatewayArgs) -> Result<(), Failure> {
@@ -54,12 +59,26 @@ async fn serve(args: GatewayArgs) -> Result<(), Failure> {
     let banks = BankClients::new(users.banks(), args.routes()?, &security)?;
     let listen = format!("{}:{}", args.host, args.port);
     let server = Server::bind(&listen, "--port", &security).await?;
-    let failed = |error: strife_store::StoreError| Failure::new(error.to_string());
-    let store = Store::open(&args.data, args.store_limits()).map_err(failed)?;
-    let coordinator = Coordinator::start(store.clone(), banks, args.settings()).await;
-    let coordinator = Arc::new(coordinator.map_err(failed)?);
+    let store = Embedded::open(&args.data, args.store_limits()).map_err(failed)?;
     info!(users = users.len(), store = %args.data.display(), "gateway");
+    serve_on(args, security, users, banks, server, store).await
+}
 
+fn failed(error: StoreError) -> Failure {
+    Failure::new(error.to_string())
+}
+
+async fn serve_on<S: Store>(
+    args: GatewayArgs,
+    security: Security,
+    users: Users,
+    banks: BankClients,
+    server: Server,
+    store: S,
+) -> Result<(), Failure> {
+    let name = server.address().to_string();
+    let coordinator = Coordinator::start(store.clone(), banks, &name, args.settings()).await;
+    let coordinator = Arc::new(coordinator.map_err(failed)?);
     let asked = Shutdown::on_signals()
         .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
     let (tracker, listens) = (LoadTracker::new(0), server.address());
@@ -73,15 +92,22 @@ async fn serve(args: GatewayArgs) -> Result<(), Failure> {
     let balanced = args.load.balanced(place, tracker.clone(), &security, stopping)?;
     let gateway = GatewayService::new(coordinator.clone(), Arc::new(users));
     server::announce(listens, &[]);
-    balanced.serve(server, services(gateway, tracker)).await?;
+    tokio::select! {
+        served = balanced.serve(server, services(gateway, tracker)) => served?,
+        () = coordinator.fenced() => return Err(Failure::new(FENCED)),
+    }
     if tokio::time::timeout(IDLE_TIMEOUT, coordinator.idle()).await.is_err() {
         warn!("payments still under way are taken up again at the next start");
     }
-    store.close();
+    coordinator.leave().await;
+    store.close().await;
     Ok(())
 }
 
-fn services(gateway: GatewayService<BankClients>, tracker: Arc<LoadTracker>) -> Services {
+fn services<S: Store>(
+    gateway: GatewayService<BankClients, S>,
+    tracker: Arc<LoadTracker>,
+) -> Services {
     let payments = PaymentGatewayServer::new(gateway.clone());
     let decisions = DecisionServiceServer::new(gateway);
     Services::new(service::ACCESS)

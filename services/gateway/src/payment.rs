@@ -61,6 +61,11 @@ impl Abort {
     pub fn new(reason: AbortReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
+
+    /// Why a payment between two banks was not made that its gateway left undecided.
+    pub fn presumed() -> Self {
+        Self::new(AbortReason::Restart, "the gateway restarted before the payment was decided")
+    }
 }
 
 /// How a payment ended. Once made a decision never changes.
@@ -104,6 +109,8 @@ pub enum Vote {
 pub enum Input {
     /// The INITIATED row is durable.
     RowDurable,
+    /// There is a payment of this id already, another gateway's: this one is none.
+    RowExists,
     /// A bank voted.
     Voted(Leg, Vote),
     /// The one bank of a payment said what it did.
@@ -129,6 +136,8 @@ pub enum Action {
     WriteDecision(Decision),
     /// Tell whoever waits.
     Answer(Decision),
+    /// Send whoever waits to the payment that has this id.
+    Yield,
     /// Tell the bank to commit, for ever.
     Commit(Leg),
     /// Tell the bank to abort; it would also ask by itself.
@@ -141,6 +150,8 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     route: Route,
+    /// Whether nothing is asked of banks before the row is durable.
+    row_first: bool,
     phase: Phase,
 }
 
@@ -166,37 +177,37 @@ struct Ballot {
 }
 
 impl Payment {
-    /// A new payment. With two banks the row is written while the prepares are under way; with one,
-    /// the row must be durable first, for that bank's answer is the decision.
-    pub fn begin(route: Route) -> (Self, Vec<Action>) {
+    /// A new payment. With two banks the row is written while the prepares are under way, unless
+    /// `row_first`: when other gateways may be given the same payment, only the one whose row it is
+    /// asks for holds, or the holds of one could make the other's payment fail for want of money.
+    /// With one bank the row is durable first in any case, for that bank's answer is the decision.
+    pub fn begin(route: Route, row_first: bool) -> (Self, Vec<Action>) {
+        let row_first = row_first || route == Route::OneBank;
         let mut actions = vec![Action::WriteRow];
-        if route == Route::TwoBanks {
+        if !row_first {
             actions.extend(Leg::BOTH.map(Action::Prepare));
         }
-        (Self { route, phase: Phase::Open(Ballot::default()) }, actions)
+        (Self { route, row_first, phase: Phase::Open(Ballot::default()) }, actions)
     }
 
-    /// A payment found in the store after a restart.
+    /// A payment found in the store, whose gateway is gone.
     pub fn recover(route: Route, state: &State) -> (Self, Vec<Action>) {
         let ballot = Ballot { row_durable: true, ..Ballot::default() };
+        let recovered = |phase| Self { route, row_first: true, phase };
         match (route, state) {
             (Route::OneBank, State::Initiated) => {
-                (Self { route, phase: Phase::Open(ballot) }, vec![Action::Transfer])
+                (recovered(Phase::Open(ballot)), vec![Action::Transfer])
             }
             (Route::TwoBanks, State::Initiated) => {
-                let abort = Abort::new(
-                    AbortReason::Restart,
-                    "the gateway restarted before the payment was decided",
-                );
-                let mut payment = Self { route, phase: Phase::Closed };
-                let actions = payment.decide(Decision::Aborted(abort), ballot);
+                let mut payment = recovered(Phase::Closed);
+                let actions = payment.decide(Decision::Aborted(Abort::presumed()), ballot);
                 (payment, actions)
             }
             (Route::TwoBanks, State::Decided(Decision::Committed)) => (
-                Self { route, phase: Phase::Committing(Leg::BOTH.to_vec()) },
+                recovered(Phase::Committing(Leg::BOTH.to_vec())),
                 Leg::BOTH.map(Action::Commit).to_vec(),
             ),
-            (_, State::Decided(_)) => (Self { route, phase: Phase::Closed }, Vec::new()),
+            (_, State::Decided(_)) => (recovered(Phase::Closed), Vec::new()),
         }
     }
 
@@ -237,8 +248,18 @@ impl Payment {
                 };
                 return self.decide(decision, ballot);
             }
+            (_, Input::RowExists) if !ballot.row_durable => return self.give_way(&ballot),
+            (Route::TwoBanks, Input::RowDurable) if self.row_first && !ballot.row_durable => {
+                ballot.row_durable = true;
+                if !ballot.timed_out {
+                    self.phase = Phase::Open(ballot);
+                    return Leg::BOTH.map(Action::Prepare).to_vec();
+                }
+            }
             (Route::TwoBanks, Input::RowDurable) => ballot.row_durable = true,
             (Route::TwoBanks, Input::TimedOut) => ballot.timed_out = true,
+            // Not asked for yet.
+            (Route::TwoBanks, Input::Voted(..)) if self.row_first && !ballot.row_durable => {}
             (Route::TwoBanks, Input::Voted(Leg::Debit, vote)) => {
                 ballot.debit.get_or_insert(vote);
             }
@@ -256,6 +277,16 @@ impl Payment {
         }
     }
 
+    /// There is no such payment, and never will be: what was asked of banks is taken back.
+    fn give_way(&mut self, ballot: &Ballot) -> Vec<Action> {
+        self.phase = Phase::Closed;
+        let mut actions = vec![Action::Yield];
+        if !self.row_first {
+            actions.extend(ballot.aborts());
+        }
+        actions
+    }
+
     fn decide(&mut self, decision: Decision, ballot: Ballot) -> Vec<Action> {
         self.phase = Phase::Deciding(decision.clone(), ballot);
         vec![Action::WriteDecision(decision)]
@@ -271,8 +302,7 @@ impl Payment {
             }
             (Route::TwoBanks, Decision::Aborted(_)) => {
                 self.phase = Phase::Closed;
-                let holding = Leg::BOTH.into_iter().filter(|leg| !ballot.is_refused_by(*leg));
-                actions.extend(holding.map(Action::Abort));
+                actions.extend(ballot.aborts());
             }
         }
         actions
@@ -298,6 +328,11 @@ impl Ballot {
             }
             _ => None,
         }
+    }
+
+    /// For every bank that may hold something.
+    fn aborts(&self) -> impl Iterator<Item = Action> {
+        Leg::BOTH.into_iter().filter(|leg| !self.is_refused_by(*leg)).map(Action::Abort)
     }
 
     fn is_refused_by(&self, leg: Leg) -> bool {

@@ -1,6 +1,8 @@
-//! How long to wait before asking a bank again.
+//! How long to wait before asking a bank or a store again, and when that is of use.
 
 use std::time::Duration;
+
+use strife_store::StoreError;
 
 /// Exponential, with jitter, so that those who failed together do not return together.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,12 @@ impl Backoff {
     pub async fn wait(&self, attempt: u32) {
         tokio::time::sleep(self.delay(attempt, rand::random())).await;
     }
+}
+
+/// Whether a store that fails so may do what it is asked another time. What it made of this time is
+/// not known.
+pub fn is_passing(error: &StoreError) -> bool {
+    matches!(error, StoreError::Overloaded { .. })
 }
 
 #[cfg(test)]

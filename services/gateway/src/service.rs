@@ -16,9 +16,11 @@ use tracing::warn;
 
 use crate::{
     banks::Banks,
-    coordinator::{Coordinator, Receipt, Standing},
+    coordinator::{Coordinator, Receipt},
     error::GatewayError,
     order::{Account, Order},
+    standing::Standing,
+    store::Store,
     transaction::Sequence,
     users::Users,
 };
@@ -55,20 +57,20 @@ const PAGE_SIZE: (usize, usize) = (100, 1_000);
 const BALANCES_AT_ONCE: usize = 16;
 
 /// Both of the gateway's services. Clones share everything.
-pub struct GatewayService<B: Banks> {
-    coordinator: Arc<Coordinator<B>>,
+pub struct GatewayService<B: Banks, S: Store> {
+    coordinator: Arc<Coordinator<B, S>>,
     users: Arc<Users>,
 }
 
-impl<B: Banks> Clone for GatewayService<B> {
+impl<B: Banks, S: Store> Clone for GatewayService<B, S> {
     fn clone(&self) -> Self {
         Self { coordinator: self.coordinator.clone(), users: self.users.clone() }
     }
 }
 
-impl<B: Banks> GatewayService<B> {
+impl<B: Banks, S: Store> GatewayService<B, S> {
     /// Serves the payments of `users`.
-    pub fn new(coordinator: Arc<Coordinator<B>>, users: Arc<Users>) -> Self {
+    pub fn new(coordinator: Arc<Coordinator<B, S>>, users: Arc<Users>) -> Self {
         Self { coordinator, users }
     }
 
@@ -117,10 +119,10 @@ impl<B: Banks> GatewayService<B> {
             Ok(self.users.owner_of(&order.to).map(str::to_owned))
         };
         let patience_max = self.coordinator.settings().payment_timeout.saturating_add(GRACE);
-        let admitted = self.coordinator.pay(order, now_ms(), authorize);
-        let receipt = admitted.inspect_err(|why| log_denial(caller, why))?.receipt();
+        let receipt = self.coordinator.pay(order, now_ms(), authorize);
         let receipt = tokio::time::timeout(patience(deadline, patience_max), receipt).await;
-        receipt.map_err(|_| GatewayError::StillUnderWay(payment_id))?
+        let receipt = receipt.map_err(|_| GatewayError::StillUnderWay(payment_id))?;
+        receipt.inspect_err(|why| log_denial(caller, why))
     }
 
     async fn balance(&self, account: Account, timeout: Duration) -> wire::AccountBalance {
@@ -130,7 +132,7 @@ impl<B: Banks> GatewayService<B> {
 }
 
 #[tonic::async_trait]
-impl<B: Banks> PaymentGateway for GatewayService<B> {
+impl<B: Banks, S: Store> PaymentGateway for GatewayService<B, S> {
     async fn process_payment(
         &self,
         request: Request<wire::PaymentRequest>,
@@ -178,7 +180,7 @@ impl<B: Banks> PaymentGateway for GatewayService<B> {
             size => size.min(PAGE_SIZE.1),
         };
         // One more than asked for says whether there is another page.
-        let history = self.coordinator.history(&user, before, limit + 1);
+        let history = self.coordinator.history(&user, before, limit + 1).await;
         let mut payments = history.map_err(GatewayError::from)?;
         let more = payments.len() > limit;
         payments.truncate(limit);
@@ -190,7 +192,7 @@ impl<B: Banks> PaymentGateway for GatewayService<B> {
 }
 
 #[tonic::async_trait]
-impl<B: Banks> DecisionService for GatewayService<B> {
+impl<B: Banks, S: Store> DecisionService for GatewayService<B, S> {
     async fn get_decision(
         &self,
         request: Request<wire::DecisionRequest>,
@@ -198,7 +200,7 @@ impl<B: Banks> DecisionService for GatewayService<B> {
         let caller = Caller::of(&request);
         let transaction_id = &request.get_ref().transaction_id;
         caller.note(|| transaction_id.clone());
-        let standing = self.coordinator.decision(transaction_id)?;
+        let standing = self.coordinator.decision(transaction_id).await?;
         caller.outcome(|| format!("{standing:?}"));
         let decision = match standing {
             Standing::Commit => wire::Decision::Commit,

@@ -1,185 +1,145 @@
-//! What the gateway remembers, in `DIR/gateway.redb`: every payment under its sequence, where to find
-//! it by payment id and by user, which payments are not decided, and which committed ones some bank
-//! has yet to hear of.
+//! What gateways remember: every payment under its sequence, where to find it by payment id and by
+//! user, which payments are not decided, which committed ones some bank has yet to hear of, and which
+//! runs of gateways may write.
 //!
-//! Writes go through the group commit and are durable when they return; reads see what is committed.
-//! The store says nothing about what may follow what: that is [`crate::payment`]'s.
+//! [`Embedded`] is a file that one gateway has for itself. Both what may be written and what a row
+//! means are [`rules`]; all stores pass one conformance suite. Writes are durable when they return; reads
+//! see what is committed, and answer from one snapshot.
 
-use std::{ops::Bound, path::Path, sync::Arc};
+use std::{future::Future, sync::Arc};
 
-use redb::{Database, Durability, ReadTransaction};
-use strife_store::{GroupCommit, Limits, StoreError, file};
+use strife_store::StoreError;
 
 use crate::{
+    order::Route,
     payment::Decision,
-    transaction::{Run, Sequence},
+    transaction::{Run, RunNumber, Sequence},
 };
-use machine::{Command, Outcome, Payments};
+pub use embedded::Embedded;
 pub use records::Record;
+pub use rules::{Begun, Decided, RunState};
 
-mod machine;
-mod records;
-mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod conformance;
+mod embedded;
+mod records;
+pub mod rules;
 
-/// The store's file in the data directory.
-pub const FILE: &str = "gateway.redb";
-/// Whose store it is, and in which form.
-const KIND: &str = "gateway v1";
+/// A gateway's memory, or several gateways'. Clones share it.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// The store's own name, which stands in the names of its transactions.
+    fn name(&self) -> u32;
 
-/// The gateway's memory. Clones share it.
-#[derive(Clone)]
-pub struct Store {
-    commits: GroupCommit<Payments>,
-    run: Run,
-}
+    /// Whether other gateways may write at the same time.
+    fn is_shared(&self) -> bool;
 
-impl Store {
-    /// Opens the store in `directory`, or creates it, and counts this start.
-    pub fn open(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
-        let path = directory.join(FILE);
-        let database = match file::open(&path, KIND) {
-            Err(StoreError::NotFound { .. }) => file::create(&path, KIND, |transaction| {
-                tables::create(transaction, rand::random()).map_err(StoreError::from)
-            }),
-            opened => opened,
-        }?;
-        let run = count_start(&database)
-            .map_err(|error| StoreError::Unusable { path, why: error.to_string() })?;
-        Ok(Self { commits: GroupCommit::start(database, Payments, limits), run })
-    }
+    /// Begins a run that may write; `gateway` is for people. Where nobody else can be writing, all
+    /// earlier runs are fenced.
+    fn start(&self, gateway: &str) -> impl Future<Output = Result<Run, StoreError>> + Send;
 
-    /// The names of the transactions that are made from now on.
-    pub fn run(&self) -> Run {
-        self.run
-    }
+    /// Says that the run goes on; `false` if it is fenced.
+    fn beat(&self, run: RunNumber) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Writes down a new payment. Its id must not be in the store.
-    pub async fn begin(&self, record: Arc<Record>) -> Result<(), StoreError> {
-        self.commits.apply(Command::Begin(record)).await.map(drop)
-    }
+    /// Takes the right to write from a run, for good; `false` if it was gone already.
+    fn fence(&self, run: RunNumber) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Writes down how a payment ends; `false` if something else stands there already.
-    pub async fn decide(&self, sequence: Sequence, decision: Decision) -> Result<bool, StoreError> {
-        let outcome = self.commits.apply(Command::Decide(sequence, decision)).await?;
-        Ok(outcome == Outcome::Done)
-    }
+    /// Forgets a fenced run of which nothing is left to be done. It stays fenced.
+    fn forget(&self, run: RunNumber) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Writes down many decisions at once.
-    pub async fn decide_all(&self, decisions: Vec<(Sequence, Decision)>) -> Result<(), StoreError> {
-        let commands = decisions.into_iter().map(|(at, decision)| Command::Decide(at, decision));
-        self.commits.apply_all(commands.collect()).await.map(drop)
-    }
+    /// All runs that are not forgotten, oldest first.
+    fn runs(&self) -> impl Future<Output = Result<Vec<RunEntry>, StoreError>> + Send;
 
-    /// Writes down that every bank has committed.
-    pub async fn finish(&self, sequence: Sequence) -> Result<(), StoreError> {
-        self.commits.apply(Command::Finish(sequence)).await.map(drop)
-    }
+    /// Writes down a new payment, for the run that made it.
+    fn begin(&self, record: Arc<Record>) -> impl Future<Output = Result<Begun, StoreError>> + Send;
+
+    /// Writes down how a payment ends.
+    fn decide(
+        &self,
+        by: RunNumber,
+        verdict: Verdict,
+    ) -> impl Future<Output = Result<Decided, StoreError>> + Send;
+
+    /// Writes down how many payments end, at once.
+    fn decide_all(
+        &self,
+        by: RunNumber,
+        verdicts: Vec<Verdict>,
+    ) -> impl Future<Output = Result<Vec<Decided>, StoreError>> + Send;
+
+    /// Writes down that every bank has committed; `false` if the run is fenced.
+    fn finish(
+        &self,
+        by: RunNumber,
+        sequence: Sequence,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// The payment of this id.
-    pub fn find(&self, payment_id: &str) -> Result<Option<Record>, StoreError> {
-        self.commits.read(|transaction| {
-            let sequence = transaction.open_table(tables::BY_PAYMENT_ID)?.get(payment_id)?;
-            match sequence {
-                Some(sequence) => self.record(transaction, sequence.value()),
-                None => Ok(None),
-            }
-        })
-    }
+    fn find(
+        &self,
+        payment_id: &str,
+    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
-    /// The payment of this sequence.
-    pub fn get(&self, sequence: Sequence) -> Result<Option<Record>, StoreError> {
-        self.commits.read(|transaction| self.record(transaction, sequence))
-    }
+    /// The payment of this sequence, and the run that made it.
+    fn get(&self, sequence: Sequence) -> impl Future<Output = Result<Found, StoreError>> + Send;
 
-    /// Payments that are not decided, oldest first, from after `after`.
-    pub fn undecided(
+    /// Payments that stand undecided and whose runs are fenced, by sequence, from after `after`. As
+    /// they stand, and not as they are read.
+    fn orphans(
         &self,
         after: Option<Sequence>,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.listed(tables::UNDECIDED, after, limit)
-    }
+    ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 
-    /// Committed payments that not every bank is known to have committed, oldest first, from after
-    /// `after`.
-    pub fn unfinished(
+    /// Committed payments that not every bank is known to have committed, of run `own` and of fenced
+    /// runs, by sequence, from after `after`.
+    fn unfinished(
         &self,
+        own: RunNumber,
         after: Option<Sequence>,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.listed(tables::UNFINISHED, after, limit)
-    }
+    ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 
     /// A user's payments, made and received, newest first, from before `before`.
-    pub fn history(
+    fn history(
         &self,
         user: &str,
         before: Option<Sequence>,
         limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.commits.read(|transaction| {
-            let history = transaction.open_table(tables::HISTORY)?;
-            let newest = before.map_or(Bound::Included((user, Sequence::MAX)), |before| {
-                Bound::Excluded((user, before))
-            });
-            let range = history.range((Bound::Included((user, 0)), newest))?;
-            let sequences = range.rev().take(limit).map(|entry| Ok(entry?.0.value().1));
-            self.records(transaction, sequences)
-        })
-    }
+    ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 
     /// Ends the store: what waits is written, what comes later fails.
-    pub fn close(&self) {
-        self.commits.close();
-    }
-
-    fn listed(
-        &self,
-        table: tables::List,
-        after: Option<Sequence>,
-        limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.commits.read(|transaction| {
-            let list = transaction.open_table(table)?;
-            let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let range = list.range((after, Bound::Unbounded))?;
-            let sequences = range.take(limit).map(|entry| Ok(entry?.0.value()));
-            self.records(transaction, sequences)
-        })
-    }
-
-    fn records(
-        &self,
-        transaction: &ReadTransaction,
-        sequences: impl Iterator<Item = Result<Sequence, redb::Error>>,
-    ) -> Result<Vec<Record>, redb::Error> {
-        let payments = transaction.open_table(tables::PAYMENTS)?;
-        let read = |sequence: Result<Sequence, redb::Error>| {
-            let sequence = sequence?;
-            let bytes = payments.get(sequence)?.ok_or_else(|| records::missing(sequence))?;
-            records::decode(self.run.transaction(sequence), bytes.value())
-        };
-        sequences.map(read).collect()
-    }
-
-    fn record(
-        &self,
-        transaction: &ReadTransaction,
-        sequence: Sequence,
-    ) -> Result<Option<Record>, redb::Error> {
-        let bytes = transaction.open_table(tables::PAYMENTS)?.get(sequence)?;
-        let id = self.run.transaction(sequence);
-        bytes.map(|bytes| records::decode(id, bytes.value())).transpose()
-    }
+    fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Durable before anything is served, so that no sequence of an earlier run is used again.
-fn count_start(database: &Database) -> Result<Run, redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    let run = tables::count_start(&transaction)?;
-    transaction.commit()?;
-    Ok(run)
+/// How a payment ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which payment.
+    pub sequence: Sequence,
+    /// How its money travels.
+    pub route: Route,
+    /// Its end.
+    pub decision: Decision,
+}
+
+/// A payment, if there is one, and whether its maker may still write: from one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The payment.
+    pub record: Option<Record>,
+    /// The state of the run that its sequence names.
+    pub maker: RunState,
+}
+
+/// A run as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEntry {
+    /// Which.
+    pub number: RunNumber,
+    /// What its gateway calls itself.
+    pub gateway: String,
+    /// How often it said that it goes on.
+    pub beats: u64,
+    /// Whether it may write.
+    pub live: bool,
 }

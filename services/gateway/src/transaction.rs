@@ -1,31 +1,38 @@
 //! Names of transactions: `STORE-SEQUENCE`, as `9f3a01bc-00000100000000a2`.
 //!
-//! STORE is drawn once when a gateway's store is made, so that no gateway answers for what another
-//! one (or a store that was lost) decided. SEQUENCE says where the payment stands in the store, and
-//! is never used twice: its upper bits count the starts of the gateway, durably, before anything is
-//! served, its lower bits the payments since.
+//! STORE is drawn once when a store is made, so that no gateway answers for what was decided in another
+//! store (or in one that was lost). SEQUENCE says where the payment stands in the store, and is never
+//! used twice: its upper bits number the run of the gateway that made it, counted durably before
+//! anything is served, its lower bits the payments of that run. So a sequence says who may decide.
 
 use std::{fmt, str::FromStr};
 
-/// Bits of a sequence that count payments since a start; the others count starts.
+/// Bits of a sequence that count the payments of a run; the others number the run.
 const PAYMENT_BITS: u32 = 40;
 
-/// Which payment of a store; payments made later have higher ones.
+/// Which payment of a store; payments that a run made later have higher ones.
 pub type Sequence = u64;
+/// Which run of a gateway on a store, from 1.
+pub type RunNumber = u32;
 
-/// The sequences of one run of the gateway.
+/// The run that made the payment of this sequence.
+pub fn run_of(sequence: Sequence) -> RunNumber {
+    (sequence >> PAYMENT_BITS) as RunNumber
+}
+
+/// One run of a gateway on a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
     /// The store's own name.
     pub store: u32,
-    /// How often the store was opened, this time included.
-    pub starts: u32,
+    /// Which run. No two have the same.
+    pub number: RunNumber,
 }
 
 impl Run {
     /// The first sequence of the run.
     pub fn first_sequence(&self) -> Sequence {
-        u64::from(self.starts) << PAYMENT_BITS
+        u64::from(self.number) << PAYMENT_BITS
     }
 
     /// The name of one of its transactions.
@@ -80,10 +87,11 @@ mod tests {
         }
 
         #[test]
-        fn runs_share_no_sequence(starts in 0_u32..1 << 24, payments in 0_u64..1 << PAYMENT_BITS) {
-            let run = Run { store: 1, starts };
-            let next = Run { store: 1, starts: starts + 1 };
+        fn runs_share_no_sequence(number in 0_u32..1 << 24, payments in 0_u64..1 << PAYMENT_BITS) {
+            let run = Run { store: 1, number };
+            let next = Run { store: 1, number: number + 1 };
             prop_assert!(run.first_sequence() + payments < next.first_sequence());
+            prop_assert_eq!(run_of(run.first_sequence() + payments), number);
         }
     }
 

@@ -1,41 +1,103 @@
 //! The payments under way, by payment id and by sequence, and which sequence is next.
+//!
+//! Whoever is asked for a payment claims its id first and then looks into the store, so that a payment
+//! is admitted once, however many ask at once. Who finds the id claimed waits for the claim to end and
+//! looks again.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
 
 use crate::{payment::Decision, store::Record, transaction::Sequence};
 
-/// A payment under way.
-#[derive(Debug)]
-pub(super) struct Running {
-    pub(super) record: Arc<Record>,
-    pub(super) decision: watch::Receiver<Option<Decision>>,
+/// What whoever waits for a payment is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The decision, which is durable.
+    Decided(Decision),
+    /// The payment id is another gateway's payment's: look there.
+    Elsewhere,
 }
 
-/// All payments under way.
+/// A payment under way.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    pub(super) record: Arc<Record>,
+    /// Closed without a value when the store failed.
+    pub(super) told: watch::Receiver<Option<Told>>,
+}
+
+/// All payments under way. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Active(Arc<Mutex<Payments>>);
+
 #[derive(Debug)]
-pub(super) struct Active {
-    by_payment_id: HashMap<String, Running>,
+pub(super) struct Payments {
+    by_payment_id: HashMap<Arc<str>, Entry>,
     sequences: HashSet<Sequence>,
     next: Sequence,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// Somebody looks whether it may be; closed when he has.
+    Claimed(watch::Receiver<()>),
+    Running(Running),
+}
+
+/// What became of a wish to claim a payment id.
+#[derive(Debug)]
+pub(super) enum Claimed {
+    /// It is the caller's.
+    Here(Claim),
+    /// It is somebody else's for the moment; closed when it is not any more.
+    Elsewhere(watch::Receiver<()>),
+    /// The payment is under way.
+    Running(Running),
+}
+
+/// The right to admit the payment of an id. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    active: Active,
+    payment_id: Arc<str>,
+    _ends: watch::Sender<()>,
 }
 
 impl Active {
     /// None yet; the next one gets `first`.
     pub(super) fn new(first: Sequence) -> Self {
-        Self { by_payment_id: HashMap::new(), sequences: HashSet::new(), next: first }
+        let payments =
+            Payments { by_payment_id: HashMap::new(), sequences: HashSet::new(), next: first };
+        Self(Arc::new(Mutex::new(payments)))
     }
 
+    pub(super) fn lock(&self) -> MutexGuard<'_, Payments> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn claim(&self, payment_id: &str) -> Claimed {
+        let mut payments = self.lock();
+        match payments.by_payment_id.get(payment_id) {
+            Some(Entry::Running(running)) => Claimed::Running(running.clone()),
+            Some(Entry::Claimed(ends)) => Claimed::Elsewhere(ends.clone()),
+            None => {
+                let (ends, ended) = watch::channel(());
+                let payment_id: Arc<str> = payment_id.into();
+                payments.by_payment_id.insert(payment_id.clone(), Entry::Claimed(ended));
+                Claimed::Here(Claim { active: self.clone(), payment_id, _ends: ends })
+            }
+        }
+    }
+}
+
+impl Payments {
+    /// How many are under way.
     pub(super) fn len(&self) -> usize {
-        self.by_payment_id.len()
-    }
-
-    pub(super) fn get(&self, payment_id: &str) -> Option<&Running> {
-        self.by_payment_id.get(payment_id)
+        self.sequences.len()
     }
 
     /// A sequence that no other payment has.
@@ -44,7 +106,7 @@ impl Active {
         self.next - 1
     }
 
-    /// Whether a payment got this sequence, in this run or an earlier one.
+    /// Whether a payment of this run got this sequence.
     pub(super) fn was_made(&self, sequence: Sequence) -> bool {
         sequence < self.next
     }
@@ -53,20 +115,56 @@ impl Active {
         self.sequences.contains(&sequence)
     }
 
-    /// Adds a payment whose id is not there.
-    pub(super) fn insert(
-        &mut self,
-        record: Arc<Record>,
-        decision: watch::Receiver<Option<Decision>>,
-    ) -> &Running {
-        self.sequences.insert(record.id.sequence);
-        let payment_id = record.order.payment_id.clone();
-        self.by_payment_id.entry(payment_id).or_insert(Running { record, decision })
+    /// Adds a payment whose id is claimed, or which was found in the store.
+    pub(super) fn insert(&mut self, running: Running) {
+        self.sequences.insert(running.record.id.sequence);
+        let payment_id = running.record.order.payment_id.as_str().into();
+        self.by_payment_id.insert(payment_id, Entry::Running(running));
     }
 
-    /// Takes out a payment whose decision is durable.
+    /// Takes out a payment whose decision is durable, or which is none.
     pub(super) fn remove(&mut self, record: &Record) {
-        self.by_payment_id.remove(&record.order.payment_id);
+        self.by_payment_id.remove(record.order.payment_id.as_str());
         self.sequences.remove(&record.id.sequence);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut payments = self.active.lock();
+        if let Some(Entry::Claimed(_)) = payments.by_payment_id.get(&self.payment_id) {
+            payments.by_payment_id.remove(&self.payment_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{store::conformance::record, transaction::Run};
+
+    fn running() -> Running {
+        let run = Run { store: 1, number: 1 };
+        let record = record(run.transaction(run.first_sequence()), "p1", "sbi");
+        Running { record, told: watch::channel(None).1 }
+    }
+
+    #[test]
+    fn an_id_is_claimed_once_until_the_claim_ends() {
+        let active = Active::new(1);
+        let Claimed::Here(claim) = active.claim("p1") else { panic!("nobody has it") };
+        let Claimed::Elsewhere(ends) = active.claim("p1") else { panic!("it is claimed") };
+        assert!(ends.has_changed().is_ok(), "the claim has not ended");
+        assert!(matches!(active.claim("p2"), Claimed::Here(_)));
+        drop(claim);
+        assert!(ends.has_changed().is_err());
+        let Claimed::Here(claim) = active.claim("p1") else { panic!("the claim has ended") };
+        active.lock().insert(running());
+        drop(claim);
+        assert!(matches!(active.claim("p1"), Claimed::Running(_)), "admitted");
+        assert_eq!(active.lock().len(), 1);
+        active.lock().remove(&running().record);
+        assert!(matches!(active.claim("p1"), Claimed::Here(_)));
+        assert_eq!(active.lock().len(), 0);
     }
 }

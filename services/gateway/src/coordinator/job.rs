@@ -10,21 +10,21 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Shared, places::Waiting};
+use super::{Shared, active::Told, places::Waiting};
 use crate::{
     banks::Banks,
     order::Route,
     payment::{Action, Decision, Input, Payment},
-    store::Record,
+    store::{Begun, Decided, Record, Store, Verdict},
 };
 
 /// A payment in its task.
-pub(super) struct Job<B: Banks> {
-    pub(super) shared: Arc<Shared<B>>,
+pub(super) struct Job<B: Banks, S: Store> {
+    pub(super) shared: Arc<Shared<B, S>>,
     pub(super) record: Arc<Record>,
     /// The record's id, written out.
     pub(super) transaction_id: String,
-    pub(super) decision: watch::Sender<Option<Decision>>,
+    pub(super) tell: watch::Sender<Option<Told>>,
     pub(super) origin: Origin,
 }
 
@@ -33,14 +33,14 @@ pub(super) struct Job<B: Banks> {
 pub(super) enum Origin {
     /// A request.
     Asked,
-    /// The store, after a restart: what was attempted before is not known.
+    /// The store, of a gateway that is gone: what it attempted is not known.
     Recovered,
 }
 
 /// Something under way for a payment; ends in its next event.
 type Step<'j> = Pin<Box<dyn Future<Output = Result<Input, StoreError>> + Send + 'j>>;
 
-impl<B: Banks> Job<B> {
+impl<B: Banks, S: Store> Job<B, S> {
     /// Until the decision is durable and whoever waits is told; the banks are told in the background.
     pub(super) async fn run(
         &self,
@@ -57,11 +57,16 @@ impl<B: Banks> Job<B> {
             }));
         }
         loop {
-            if let Some((Action::Answer(decision), legs)) = actions.split_first() {
+            let told = match actions.first() {
+                Some(Action::Answer(decision)) => Some(Told::Decided(decision.clone())),
+                Some(Action::Yield) => Some(Told::Elsewhere),
+                _ => None,
+            };
+            if let Some(told) = told {
                 // Whoever is told may ask for the place at once.
                 drop(waiting);
-                self.answer(decision);
-                self.shared.phase_two(&self.record, legs);
+                self.tell(told);
+                self.shared.phase_two(&self.record, &actions[1..]);
                 return Ok(());
             }
             steps.extend(
@@ -79,26 +84,43 @@ impl<B: Banks> Job<B> {
     async fn step(&self, action: Action) -> Result<Input, StoreError> {
         match action {
             Action::WriteRow => {
-                self.shared.store.begin(self.record.clone()).await?;
-                Ok(Input::RowDurable)
+                let begin = || self.shared.store.begin(self.record.clone());
+                match self.shared.written(begin).await? {
+                    Begun::Done => Ok(Input::RowDurable),
+                    Begun::Exists => Ok(Input::RowExists),
+                    Begun::Fenced => self.shared.stop_fenced().await,
+                }
             }
             Action::Prepare(leg) => Ok(Input::Voted(leg, self.vote(leg).await)),
             Action::Transfer => Ok(Input::Transferred(self.transfer().await)),
-            Action::WriteDecision(decision) => {
-                let stands = self.shared.store.decide(self.record.id.sequence, decision).await?;
-                // One store, one gateway: nobody else decides.
-                assert!(stands, "{} was decided twice", self.transaction_id);
-                Ok(Input::DecisionDurable)
-            }
-            Action::Answer(_) | Action::Commit(_) | Action::Abort(_) | Action::Close => {
+            Action::WriteDecision(decision) => self.write(decision).await,
+            Action::Answer(_)
+            | Action::Yield
+            | Action::Commit(_)
+            | Action::Abort(_)
+            | Action::Close => {
                 unreachable!("comes only with or after the answer")
             }
         }
     }
 
-    fn answer(&self, decision: &Decision) {
-        debug!(transaction_id = self.transaction_id, %decision, "payment decided");
-        self.shared.active().remove(&self.record);
-        self.decision.send_replace(Some(decision.clone()));
+    async fn write(&self, decision: Decision) -> Result<Input, StoreError> {
+        let Shared { store, run, .. } = &*self.shared;
+        let (sequence, route) = (self.record.id.sequence, self.record.order.route());
+        let verdict = Verdict { sequence, route, decision };
+        let decide = || store.decide(run.number, verdict.clone());
+        match self.shared.written(decide).await? {
+            Decided::Done => Ok(Input::DecisionDurable),
+            Decided::Fenced => self.shared.stop_fenced().await,
+            // Nobody else decides for a run that may write, and of what is taken over that the bank
+            // tells all gateways the same.
+            Decided::Contradicted => panic!("{} was decided twice", self.transaction_id),
+        }
+    }
+
+    fn tell(&self, told: Told) {
+        debug!(transaction_id = self.transaction_id, ?told, "payment ended");
+        self.shared.active.lock().remove(&self.record);
+        self.tell.send_replace(Some(told));
     }
 }

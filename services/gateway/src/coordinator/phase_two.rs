@@ -1,7 +1,7 @@
 //! Phase two: telling the banks what was decided, in the background.
 //!
-//! A commit is told until both banks have acknowledged it, across restarts: the store lists it until
-//! then. A task tells it a few times at once; if a bank stays silent the task ends and the sweep comes
+//! A commit is told until both banks have acknowledged it, across restarts and by other gateways if
+//! this one is gone: the store lists it until then. A task tells it a few times at once; if a bank stays silent the task ends and the sweep comes
 //! back to it, so that banks that are away hold up nobody else's commits. An abort is told a few
 //! times and then left to the bank, which asks while it is in doubt.
 
@@ -18,7 +18,8 @@ use super::Shared;
 use crate::{
     banks::{Banks, CallError, End},
     payment::{Action, Decision, Input, Leg, Payment, State},
-    store::Record,
+    retry,
+    store::{Record, Store},
     transaction::Sequence,
 };
 
@@ -47,7 +48,7 @@ impl PhaseTwo {
     }
 }
 
-impl<B: Banks> Shared<B> {
+impl<B: Banks, S: Store> Shared<B, S> {
     /// Tells the banks of a decision that is durable, if there is room: else commits are left to the
     /// sweep, and aborts to the banks.
     pub(super) fn phase_two(self: &Arc<Self>, record: &Arc<Record>, actions: &[Action]) {
@@ -109,7 +110,21 @@ impl<B: Banks> Shared<B> {
         while let Some((leg, acknowledged)) = told.next().await {
             let finished =
                 acknowledged && payment.on(Input::Acknowledged(leg)).contains(&Action::Close);
-            if finished && let Err(why) = self.store.finish(record.id.sequence).await {
+            if finished {
+                self.finish(record).await;
+            }
+        }
+    }
+
+    /// If this cannot be written the sweep comes back to it.
+    async fn finish(&self, record: &Record) {
+        match self.store.finish(self.run.number, record.id.sequence).await {
+            Ok(true) => {}
+            Ok(false) => self.stop_fenced().await,
+            Err(why) if retry::is_passing(&why) => {
+                debug!(transaction_id = %record.id, %why, "a finished commit is told again");
+            }
+            Err(why) => {
                 error!(transaction_id = %record.id, %why, "a finished commit cannot be recorded");
             }
         }
@@ -147,7 +162,7 @@ impl<B: Banks> Shared<B> {
 }
 
 /// Comes back to every unfinished commit, for ever.
-pub(super) async fn sweep<B: Banks>(shared: Arc<Shared<B>>) {
+pub(super) async fn sweep<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
     let mut ticks = tokio::time::interval(shared.settings.sweep_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut first = true;
@@ -162,10 +177,10 @@ pub(super) async fn sweep<B: Banks>(shared: Arc<Shared<B>>) {
 }
 
 /// Once through the list, oldest first, waiting for room; how many there were.
-async fn sweep_once<B: Banks>(shared: &Arc<Shared<B>>) -> usize {
+async fn sweep_once<B: Banks, S: Store>(shared: &Arc<Shared<B, S>>) -> usize {
     let (mut after, mut swept) = (None, 0);
     loop {
-        let page = match shared.store.unfinished(after, PAGE) {
+        let page = match shared.store.unfinished(shared.run.number, after, PAGE).await {
             Ok(page) => page,
             Err(why) => {
                 error!(%why, "unfinished commits cannot be read");

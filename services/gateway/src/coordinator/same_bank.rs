@@ -6,12 +6,13 @@ use super::job::{Job, Origin};
 use crate::{
     banks::{Banks, CallError},
     payment::{Abort, AbortReason, Vote},
+    store::Store,
 };
 
 /// From which attempt on a silent bank is worth a warning each time.
 const ATTEMPTS_QUIET: u32 = 8;
 
-impl<B: Banks> Job<B> {
+impl<B: Banks, S: Store> Job<B, S> {
     /// Has the bank move the money, and asks, with the same transaction id, until it says whether it
     /// did. Never guesses: a call that was turned away counts as refused only if no attempt before it
     /// can have been carried out, and after a restart nobody knows what was attempted before.

@@ -13,6 +13,10 @@ pub struct Settings {
     pub attempt_timeout: Duration,
     /// Between attempts.
     pub backoff: Backoff,
+    /// Between looks at what another gateway makes of a payment.
+    pub look_again: Backoff,
+    /// A gateway that was not heard of for so long is taken over from.
+    pub lease: Duration,
     /// Most payments under way at once.
     pub payments_max: usize,
     /// Most payments that wait for an answer of one bank at once.
@@ -32,6 +36,11 @@ impl Default for Settings {
             payment_timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(2),
             backoff: Backoff { first: Duration::from_millis(10), most: Duration::from_secs(1) },
+            look_again: Backoff {
+                first: Duration::from_millis(20),
+                most: Duration::from_millis(200),
+            },
+            lease: Duration::from_secs(3),
             payments_max: 10_000,
             payments_per_bank_max: 5_000,
             phase_two_max: 1_024,

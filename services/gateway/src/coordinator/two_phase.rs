@@ -6,9 +6,10 @@ use super::job::Job;
 use crate::{
     banks::{Banks, CallError},
     payment::{Abort, AbortReason, Leg, Vote},
+    store::Store,
 };
 
-impl<B: Banks> Job<B> {
+impl<B: Banks, S: Store> Job<B, S> {
     /// Asks one bank until it votes. No answer is no vote; the payment timeout ends the asking, for
     /// then whoever runs the payment drops this. A bank that turns the call away will never prepare
     /// it, which is a NO.

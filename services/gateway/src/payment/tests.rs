@@ -13,6 +13,7 @@ fn input() -> impl Strategy<Value = Input> {
     let vote = prop_oneof![3 => Just(Vote::Yes), 1 => Just(no(AbortReason::InsufficientFunds))];
     prop_oneof![
         3 => Just(Input::RowDurable),
+        1 => Just(Input::RowExists),
         6 => (leg.clone(), vote.clone()).prop_map(|(leg, vote)| Input::Voted(leg, vote)),
         2 => vote.prop_map(Input::Transferred),
         1 => Just(Input::TimedOut),
@@ -28,7 +29,9 @@ fn route() -> impl Strategy<Value = Route> {
 /// Everything an observer saw of one payment.
 #[derive(Default)]
 struct Seen {
+    row_first: bool,
     row_durable: bool,
+    yielded: bool,
     transfer_asked: bool,
     yes: [bool; 2],
     no: bool,
@@ -48,7 +51,7 @@ impl Seen {
             Input::Transferred(vote) if self.transfer_asked && self.transferred.is_none() => {
                 self.transferred = Some(vote.clone());
             }
-            Input::Transferred(_) | Input::TimedOut => {}
+            Input::Transferred(_) | Input::TimedOut | Input::RowExists => {}
             Input::DecisionDurable => self.decision_durable |= self.written.is_some(),
             Input::Acknowledged(leg) => self.acknowledged[*leg as usize] |= self.decision_durable,
         }
@@ -57,7 +60,10 @@ impl Seen {
     fn action(&mut self, route: Route, action: &Action) {
         match action {
             Action::WriteRow => assert!(!self.row_durable, "the row is written once"),
-            Action::Prepare(_) => assert!(self.written.is_none() && route == Route::TwoBanks),
+            Action::Prepare(_) => {
+                assert!(self.written.is_none() && route == Route::TwoBanks && !self.yielded);
+                assert!(self.row_durable || !self.row_first, "a hold before its row");
+            }
             Action::Transfer => {
                 assert!(self.row_durable && route == Route::OneBank);
                 self.transfer_asked = true;
@@ -72,6 +78,12 @@ impl Seen {
                 assert!(self.decision_durable, "answered before it was durable");
                 assert_eq!(Some(decision), self.written.as_ref());
             }
+            Action::Yield => {
+                assert!(!self.row_durable, "a payment whose row stands does not yield");
+                assert!(self.written.is_none() && !self.transfer_asked);
+                self.yielded = true;
+            }
+            Action::Abort(_) if self.yielded => assert!(!self.row_first, "nothing was asked for"),
             Action::Commit(_) => {
                 assert!(self.decision_durable);
                 assert_eq!(self.written, Some(Decision::Committed));
@@ -109,9 +121,13 @@ impl Seen {
 
 proptest! {
     #[test]
-    fn any_order_of_events_is_safe(route in route(), inputs in prop::collection::vec(input(), 0..40)) {
-        let (mut payment, actions) = Payment::begin(route);
-        let mut seen = Seen::default();
+    fn any_order_of_events_is_safe(
+        route in route(),
+        row_first: bool,
+        inputs in prop::collection::vec(input(), 0..40),
+    ) {
+        let (mut payment, actions) = Payment::begin(route, row_first);
+        let mut seen = Seen { row_first, ..Seen::default() };
         actions.iter().for_each(|action| seen.action(route, action));
         for input in inputs {
             seen.input(&input);
@@ -121,11 +137,17 @@ proptest! {
 
     /// A crash anywhere: what is recovered never contradicts what was answered or sent before.
     #[test]
-    fn a_crash_changes_no_decision(route in route(), inputs in prop::collection::vec(input(), 0..40)) {
-        let (mut payment, _) = Payment::begin(route);
+    fn a_crash_changes_no_decision(
+        route in route(),
+        row_first: bool,
+        inputs in prop::collection::vec(input(), 0..40),
+    ) {
+        let (mut payment, _) = Payment::begin(route, row_first);
         let (mut durable, mut written, mut told) = (None, None, None);
         for input in inputs {
             match input {
+                // The row is written once: it is there, or another's is.
+                Input::RowExists => continue,
                 Input::RowDurable if durable.is_none() => durable = Some(State::Initiated),
                 Input::DecisionDurable if written.is_some() => {
                     durable = written.clone().map(State::Decided);
@@ -161,10 +183,11 @@ proptest! {
     #[test]
     fn repeating_every_event_changes_nothing(
         route in route(),
+        row_first: bool,
         inputs in prop::collection::vec(input(), 0..40),
     ) {
-        let (mut once, _) = Payment::begin(route);
-        let (mut twice, _) = Payment::begin(route);
+        let (mut once, _) = Payment::begin(route, row_first);
+        let (mut twice, _) = Payment::begin(route, row_first);
         for input in inputs {
             let actions = once.on(input.clone());
             prop_assert_eq!(&twice.on(input.clone()), &actions);
@@ -181,11 +204,20 @@ fn is_abort_by_restart(actions: &[Action]) -> bool {
 
 /// Feeds `inputs`; the actions of the last one must be `expected`.
 fn check(route: Route, inputs: &[Input], expected: &[Action]) {
-    let (mut payment, mut actions) = Payment::begin(route);
+    check_begun(Payment::begin(route, false), inputs, expected);
+}
+
+/// As [`check`], with other gateways about.
+fn check_row_first(inputs: &[Input], expected: &[Action]) {
+    check_begun(Payment::begin(Route::TwoBanks, true), inputs, expected);
+}
+
+fn check_begun(begun: (Payment, Vec<Action>), inputs: &[Input], expected: &[Action]) {
+    let (mut payment, mut actions) = begun;
     for input in inputs {
         actions = payment.on(input.clone());
     }
-    assert_eq!(actions, expected, "{route:?} {inputs:?}");
+    assert_eq!(actions, expected, "{inputs:?}");
 }
 
 #[test]
@@ -238,4 +270,27 @@ fn one_bank_decides_alone() {
     let inputs = [RowDurable, Transferred(Vote::Yes), DecisionDurable];
     check(Route::OneBank, &inputs[..2], &[Action::WriteDecision(Decision::Committed)]);
     check(Route::OneBank, &inputs, &[Action::Answer(Decision::Committed)]);
+}
+
+#[test]
+fn among_several_gateways_the_row_comes_first() {
+    use Input::*;
+    let prepares = Leg::BOTH.map(Action::Prepare);
+    check_row_first(&[], &[Action::WriteRow]);
+    check_row_first(&[RowDurable], &prepares);
+    check_row_first(&[RowDurable, RowDurable], &[]);
+    let abort = Abort::new(AbortReason::Timeout, "the paying bank gave no vote in time");
+    let decision = Action::WriteDecision(Decision::Aborted(abort));
+    check_row_first(&[TimedOut, RowDurable], &[decision]);
+}
+
+#[test]
+fn who_comes_second_yields_and_takes_back_what_it_asked_for() {
+    use Input::*;
+    check_row_first(&[RowExists], &[Action::Yield]);
+    check(Route::OneBank, &[RowExists], &[Action::Yield]);
+    let (yields, debit) = (Action::Yield, Action::Abort(Leg::Debit));
+    let inputs = [Voted(Leg::Credit, no(AbortReason::AccountFrozen)), RowExists, RowDurable];
+    check(Route::TwoBanks, &inputs[..2], &[yields, debit]);
+    check(Route::TwoBanks, &inputs, &[]);
 }

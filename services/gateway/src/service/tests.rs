@@ -4,7 +4,6 @@
 mod aborting;
 mod access;
 mod away;
-mod batching;
 mod committing;
 mod fake_bank;
 mod hanging;

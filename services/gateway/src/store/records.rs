@@ -1,5 +1,6 @@
-//! A payment as bytes: a protobuf message of the store's own, so that fields can be added later.
-//! It holds the whole order, so a repeated request is compared with what was asked, not with a hash.
+//! A payment as bytes: a protobuf message of the store's own, so that fields can be added later. It
+//! holds the whole order, so a repeated request is compared with what was asked, not with a hash. It is
+//! written once: what is decided later stands beside it, as a number and a text.
 
 use prost::Message;
 
@@ -58,8 +59,11 @@ const INITIATED: u32 = 1;
 const COMMITTED: u32 = 2;
 const ABORTED: u32 = 3;
 
+/// What stands for COMMITTED where a reason stands for ABORTED.
+const COMMIT: u8 = 0;
+
 /// The reasons and what stands for them. Numbers are never given a new meaning.
-const REASONS: [(AbortReason, u32); 8] = [
+const REASONS: [(AbortReason, u8); 8] = [
     (AbortReason::UnknownAccount, 1),
     (AbortReason::AccountFrozen, 2),
     (AbortReason::InsufficientFunds, 3),
@@ -70,14 +74,8 @@ const REASONS: [(AbortReason, u32); 8] = [
     (AbortReason::Refused, 8),
 ];
 
-/// The bytes of a record, but for its id, which is its key.
+/// The bytes of a new payment, but for its id, which is its key.
 pub(super) fn encode(record: &Record) -> Vec<u8> {
-    let (state, abort) = match &record.state {
-        State::Initiated => (INITIATED, None),
-        State::Decided(Decision::Committed) => (COMMITTED, None),
-        State::Decided(Decision::Aborted(abort)) => (ABORTED, Some(abort)),
-    };
-    let number = |abort: &Abort| REASONS.iter().find(|(reason, _)| *reason == abort.reason);
     let Order { payment_id, user, from, to, amount } = record.order.clone();
     let stored = Stored {
         payment_id,
@@ -90,26 +88,25 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         currency: amount.currency,
         payee: record.payee.clone(),
         initiated_at_ms: record.initiated_at_ms,
-        state,
-        abort_reason: abort.and_then(number).map_or(0, |(_, number)| *number),
-        abort_detail: abort.map_or_else(String::new, |abort| abort.detail.clone()),
+        state: INITIATED,
+        abort_reason: 0,
+        abort_detail: String::new(),
     };
     stored.encode_to_vec()
 }
 
-/// The record of `id` from its bytes.
-pub(super) fn decode(id: TransactionId, bytes: &[u8]) -> Result<Record, redb::Error> {
-    let damaged = |why: String| {
-        redb::Error::Corrupted(format!("payment {:016x} is damaged: {why}", id.sequence))
-    };
+/// The record of `id` from its bytes. It stands INITIATED, unless the bytes are of a store that wrote
+/// decisions into them.
+pub(super) fn decode(id: TransactionId, bytes: &[u8]) -> Result<Record, Damaged> {
+    let damaged = |why: String| Damaged { sequence: id.sequence, why };
     let stored = Stored::decode(bytes).map_err(|error| damaged(error.to_string()))?;
-    let reason = || REASONS.iter().find(|(_, number)| *number == stored.abort_reason);
     let state = match stored.state {
         INITIATED => State::Initiated,
         COMMITTED => State::Decided(Decision::Committed),
         ABORTED => {
-            let (reason, _) = reason().ok_or_else(|| damaged("no abort reason".to_owned()))?;
-            State::Decided(Decision::Aborted(Abort::new(*reason, stored.abort_detail)))
+            let code = u8::try_from(stored.abort_reason).ok().filter(|code| *code != COMMIT);
+            let decision = code.and_then(|code| decision(code, &stored.abort_detail));
+            State::Decided(decision.ok_or_else(|| damaged("no abort reason".to_owned()))?)
         }
         other => return Err(damaged(format!("state {other}"))),
     };
@@ -124,12 +121,51 @@ pub(super) fn decode(id: TransactionId, bytes: &[u8]) -> Result<Record, redb::Er
     Ok(Record { id, order, payee: stored.payee, initiated_at_ms, state })
 }
 
-/// As [`decode`], where the store's name does not matter.
-pub(super) fn decode_at(sequence: Sequence, bytes: &[u8]) -> Result<Record, redb::Error> {
-    decode(TransactionId { store: 0, sequence }, bytes)
+/// What stands for a decision: a number, and what people are told.
+pub(super) fn code(decision: &Decision) -> (u8, &str) {
+    match decision {
+        Decision::Committed => (COMMIT, ""),
+        Decision::Aborted(Abort { reason, detail }) => {
+            let number = REASONS.iter().find(|(known, _)| known == reason);
+            (number.expect("every reason has a number").1, detail)
+        }
+    }
 }
 
-/// A sequence leads nowhere.
-pub(super) fn missing(sequence: Sequence) -> redb::Error {
-    redb::Error::Corrupted(format!("payment {sequence:016x} is listed but not there"))
+/// The decision that `code` and `detail` stand for.
+pub(super) fn decision(code: u8, detail: &str) -> Option<Decision> {
+    if code == COMMIT {
+        return Some(Decision::Committed);
+    }
+    let (reason, _) = REASONS.iter().find(|(_, number)| *number == code)?;
+    Some(Decision::Aborted(Abort::new(*reason, detail)))
+}
+
+/// What stands of a payment cannot be read.
+#[derive(Debug)]
+pub(super) struct Damaged {
+    pub(super) sequence: Sequence,
+    pub(super) why: String,
+}
+
+impl From<Damaged> for redb::Error {
+    fn from(damaged: Damaged) -> Self {
+        let Damaged { sequence, why } = damaged;
+        Self::Corrupted(format!("payment {sequence:016x} is damaged: {why}"))
+    }
+}
+
+/// As it was written before decisions had a table of their own.
+#[cfg(test)]
+pub(super) fn encode_v1(record: &Record) -> Vec<u8> {
+    let mut stored = Stored::decode(encode(record).as_slice()).unwrap();
+    (stored.state, stored.abort_reason, stored.abort_detail) = match &record.state {
+        State::Initiated => (INITIATED, 0, String::new()),
+        State::Decided(Decision::Committed) => (COMMITTED, 0, String::new()),
+        State::Decided(decision @ Decision::Aborted(_)) => {
+            let (number, detail) = code(decision);
+            (ABORTED, u32::from(number), detail.to_owned())
+        }
+    };
+    stored.encode_to_vec()
 }

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use rand::RngExt;
 use strife_proto::bank::v1::{Command, CommandBatch, ResultBatch};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,27 +29,18 @@ const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
 /// First and longest pause before the stream is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// Commands that wait for their verdicts, at most [`MAX_BATCH`]: they stay together, so that they are
-/// one commit.
+/// A command that waits for its verdict.
 pub(super) struct Pending {
-    pub(super) commands: Vec<Command>,
-    pub(super) answer: Answer,
-    /// Given back when the commands leave.
-    pub(super) places: OwnedSemaphorePermit,
+    pub(super) command: Command,
+    pub(super) answer: oneshot::Sender<Result<Verdict, BankError>>,
 }
 
-type Answer = oneshot::Sender<Result<Vec<Verdict>, BankError>>;
-
-/// What waits, and what was taken from it and did not fit.
-struct Queue {
-    waiting: mpsc::Receiver<Pending>,
-    held_over: Option<Pending>,
-}
+type Answers = Vec<oneshot::Sender<Result<Verdict, BankError>>>;
 
 /// The link's task.
 pub(super) struct Link {
     remote: Remote,
-    queue: Queue,
+    queue: mpsc::Receiver<Pending>,
     session: Session,
     next_batch_id: u64,
 }
@@ -58,17 +49,15 @@ pub(super) struct Link {
 struct Session {
     outgoing: mpsc::Sender<CommandBatch>,
     results: Streaming<ResultBatch>,
-    /// By batch; each with how many of the batch's commands are his.
-    in_flight: HashMap<u64, Vec<(usize, Answer)>>,
+    in_flight: HashMap<u64, Answers>,
 }
 
 impl Link {
     /// The first stream. A server that cannot have it soon need not start.
     pub(super) async fn open(
         remote: Remote,
-        waiting: mpsc::Receiver<Pending>,
+        queue: mpsc::Receiver<Pending>,
     ) -> Result<Self, BankError> {
-        let queue = Queue { waiting, held_over: None };
         let give_up = Instant::now() + STARTUP_PATIENCE;
         for attempt in 0.. {
             match open(&remote).await {
@@ -87,7 +76,7 @@ impl Link {
             let (owner, why) = (&self.remote.owner, lost.message());
             warn!(owner, why, "lost the bank's store; linking up again");
             for answers in std::mem::take(&mut self.session.in_flight).into_values() {
-                answers.into_iter().for_each(|(_, answer)| fail(answer, self.remote.error(&lost)));
+                answers.into_iter().for_each(|answer| fail(answer, self.remote.error(&lost)));
             }
             let Some(session) = self.reopen().await else { return };
             info!(owner = self.remote.owner, "linked up with the bank's store again");
@@ -97,6 +86,7 @@ impl Link {
 
     /// Sends batches and hands out results until the stream is lost; `None` when all is done.
     async fn exchange(&mut self) -> Option<Status> {
+        let mut gathered = Vec::new();
         loop {
             let room = self.session.in_flight.len() < BATCHES_IN_FLIGHT;
             tokio::select! {
@@ -105,20 +95,20 @@ impl Link {
                     Some(Err(status)) => return Some(status),
                     None => return Some(Status::unavailable("it ended the stream")),
                 },
-                gathered = self.queue.gather(), if room => self.send(gathered?),
+                count = self.queue.recv_many(&mut gathered, MAX_BATCH), if room => {
+                    if count == 0 {
+                        return None;
+                    }
+                    self.send(gathered.drain(..));
+                }
             }
         }
     }
 
-    fn send(&mut self, gathered: Vec<Pending>) {
+    fn send(&mut self, gathered: impl Iterator<Item = Pending>) {
         let batch_id = self.next_batch_id;
         self.next_batch_id += 1;
-        let (mut commands, mut answers) = (Vec::new(), Vec::new());
-        for pending in gathered {
-            answers.push((pending.commands.len(), pending.answer));
-            commands.extend(pending.commands);
-            drop(pending.places);
-        }
+        let (commands, answers) = gathered.map(|pending| (pending.command, pending.answer)).unzip();
         self.session.in_flight.insert(batch_id, answers);
         // Never full: it has room for every batch in flight. If the stream is gone, the results say
         // so next.
@@ -128,12 +118,11 @@ impl Link {
     fn hand_out(&mut self, batch: ResultBatch) {
         let answers = self.session.in_flight.remove(&batch.batch_id).unwrap_or_default();
         let verdicts = batch.results.into_iter().map(convert::verdict);
-        let mut verdicts = verdicts.chain(std::iter::repeat(None));
-        for (count, answer) in answers {
-            let his: Option<Vec<_>> = verdicts.by_ref().take(count).collect();
+        let verdicts = verdicts.chain(std::iter::repeat(None));
+        for (answer, verdict) in answers.into_iter().zip(verdicts) {
             let garbled = || self.remote.unavailable("it speaks another version");
             // Who has stopped waiting is skipped.
-            let _ = answer.send(his.ok_or_else(garbled));
+            let _ = answer.send(verdict.ok_or_else(garbled));
         }
     }
 
@@ -146,7 +135,7 @@ impl Link {
             loop {
                 tokio::select! {
                     () = sleep_until(until) => break,
-                    pending = self.queue.next() => {
+                    pending = self.queue.recv() => {
                         fail(pending?.answer, self.remote.unavailable("no link to it"));
                     }
                 }
@@ -155,32 +144,6 @@ impl Link {
                 return Some(session);
             }
         }
-    }
-}
-
-impl Queue {
-    /// The next that waits; `None` when no one can send any more. Loses nothing when dropped.
-    async fn next(&mut self) -> Option<Pending> {
-        match self.held_over.take() {
-            Some(pending) => Some(pending),
-            None => self.waiting.recv().await,
-        }
-    }
-
-    /// All that waits, as far as it fits into one batch; never empty. Loses nothing when dropped.
-    async fn gather(&mut self) -> Option<Vec<Pending>> {
-        let first = self.next().await?;
-        let mut commands = first.commands.len();
-        let mut gathered = vec![first];
-        while let Ok(next) = self.waiting.try_recv() {
-            commands += next.commands.len();
-            if commands > MAX_BATCH {
-                self.held_over = Some(next);
-                break;
-            }
-            gathered.push(next);
-        }
-        Some(gathered)
     }
 }
 
@@ -194,7 +157,7 @@ async fn open(remote: &Remote) -> Result<Session, BankError> {
     Ok(Session { outgoing, results, in_flight: HashMap::new() })
 }
 
-fn fail(answer: Answer, error: BankError) {
+fn fail(answer: oneshot::Sender<Result<Verdict, BankError>>, error: BankError) {
     // Who has stopped waiting is skipped.
     let _ = answer.send(Err(error));
 }

@@ -1,7 +1,5 @@
 //! A bank small enough to be obviously right, that can be told to misbehave.
 
-mod wire;
-
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -9,33 +7,24 @@ use std::{
     time::Duration,
 };
 
-use strife_proto::bank::v1::{
-    FinishRequest, FinishResponse, PrepareRequest, PrepareResponse, Refusal, RefusalReason,
-    TransactionRequest, TransactionResponse, bank_participant_server::BankParticipantServer,
-    bank_service_server::BankServiceServer,
+use strife_proto::{
+    bank::v1::{
+        AccountRequest, AccountResponse, BalanceRequest, BalanceResponse, FinishRequest,
+        FinishResponse, PrepareRequest, PrepareResponse, Refusal, RefusalReason,
+        TransactionRequest, TransactionResponse,
+        bank_participant_server::{BankParticipant, BankParticipantServer},
+        bank_service_server::{BankService, BankServiceServer},
+    },
+    common::v1::Money,
 };
 use strife_runtime::{Security, Server, Services, Shutdown};
 use tokio::sync::watch;
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 use crate::payment::Leg;
 
 /// Long enough that only a test that fails waits for it.
 pub(super) const NEVER: Duration = Duration::from_secs(60);
-
-/// How a bank takes batches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Batches {
-    /// As it should.
-    #[default]
-    Taken,
-    /// Not at all, as one of an earlier version.
-    Unknown,
-    /// Done, but with one result too few, or too many.
-    Miscounted(i8),
-    /// Not done: the call is turned away.
-    Denied,
-}
 
 /// A method that can be told to misbehave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,9 +63,6 @@ pub(super) struct State {
     credits: HashMap<String, (String, i64)>,
     transfers: HashMap<String, TransactionResponse>,
     pub(super) calls: HashMap<Method, u32>,
-    /// How many commands each batch had that came.
-    pub(super) batches: Vec<usize>,
-    takes_batches: Batches,
     faults: HashMap<Method, Fault>,
 }
 
@@ -108,10 +94,6 @@ impl FakeBank {
     pub(super) fn set(&self, method: Method, fault: Fault) {
         self.state.lock().unwrap().faults.insert(method, fault);
         self.changed.send_modify(|changes| *changes += 1);
-    }
-
-    pub(super) fn take_batches(&self, how: Batches) {
-        self.state.lock().unwrap().takes_batches = how;
     }
 
     pub(super) fn heal(&self, method: Method) {
@@ -295,5 +277,82 @@ impl State {
         let answer = TransactionResponse { transaction_id: id.clone(), available: None, refusal };
         self.transfers.insert(id, answer.clone());
         answer
+    }
+}
+
+#[tonic::async_trait]
+impl BankParticipant for FakeBank {
+    async fn prepare_debit(
+        &self,
+        request: Request<PrepareRequest>,
+    ) -> Result<Response<PrepareResponse>, Status> {
+        self.prepare(Leg::Debit, request.into_inner()).await
+    }
+
+    async fn prepare_credit(
+        &self,
+        request: Request<PrepareRequest>,
+    ) -> Result<Response<PrepareResponse>, Status> {
+        self.prepare(Leg::Credit, request.into_inner()).await
+    }
+
+    async fn commit_debit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        self.commit(Leg::Debit, request.into_inner()).await
+    }
+
+    async fn commit_credit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        self.commit(Leg::Credit, request.into_inner()).await
+    }
+
+    async fn abort_debit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        Ok(self.abort(Leg::Debit, request.into_inner()))
+    }
+
+    async fn abort_credit(
+        &self,
+        request: Request<FinishRequest>,
+    ) -> Result<Response<FinishResponse>, Status> {
+        Ok(self.abort(Leg::Credit, request.into_inner()))
+    }
+}
+
+#[tonic::async_trait]
+impl BankService for FakeBank {
+    async fn validate_account(
+        &self,
+        _: Request<AccountRequest>,
+    ) -> Result<Response<AccountResponse>, Status> {
+        Err(Status::unimplemented("the gateway does not ask this"))
+    }
+
+    async fn process_transaction(
+        &self,
+        request: Request<TransactionRequest>,
+    ) -> Result<Response<TransactionResponse>, Status> {
+        let request = request.into_inner();
+        self.serve(Method::Transfer, |state| Ok(state.transfer(request))).await
+    }
+
+    async fn get_account_balance(
+        &self,
+        request: Request<BalanceRequest>,
+    ) -> Result<Response<BalanceResponse>, Status> {
+        let account_id = request.into_inner().account_id;
+        let money = |minor_units| Some(Money { minor_units, currency: "INR".to_owned() });
+        self.serve(Method::Balance, |state| {
+            let balance = state.balances.get(&account_id).copied();
+            let balance = balance.ok_or_else(|| Status::not_found("no such account"))?;
+            Ok(BalanceResponse { account_id, available: money(balance), held: money(0) })
+        })
+        .await
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         banks::{BankClients, BankRoutes},
     },
     services,
-    store::Store,
+    store::{Embedded, Store},
     users::Users,
 };
 
@@ -46,7 +46,7 @@ pub(super) struct System {
 
 struct Gateway {
     runtime: Runtime,
-    coordinator: Arc<Coordinator<BankClients>>,
+    coordinator: Arc<Coordinator<BankClients, Embedded>>,
     address: String,
 }
 
@@ -56,6 +56,8 @@ pub(super) fn quick() -> Settings {
         payment_timeout: NEVER,
         attempt_timeout: Duration::from_millis(500),
         backoff: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(5) },
+        look_again: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(5) },
+        lease: Duration::from_millis(500),
         payments_max: 100,
         payments_per_bank_max: 50,
         phase_two_max: 100,
@@ -99,7 +101,8 @@ impl System {
             let users = Users::read(&path).unwrap();
             let banks = BankClients::new(users.banks(), routes, &security).unwrap();
             let store = open(&directory).await;
-            let coordinator = Arc::new(Coordinator::start(store, banks, settings).await.unwrap());
+            let coordinator =
+                Arc::new(Coordinator::start(store, banks, "gateway", settings).await.unwrap());
             let server = Server::bind("127.0.0.1:0", "", &security).await.unwrap();
             let address = server.address().to_string();
             let service = GatewayService::new(coordinator.clone(), Arc::new(users));
@@ -203,7 +206,9 @@ impl System {
     /// Waits until every commit is acknowledged by both banks.
     pub(super) async fn settled(&self) {
         let settled = async {
-            while !self.gateway().coordinator.store().unfinished(None, 1).unwrap().is_empty() {
+            let coordinator = &self.gateway().coordinator;
+            let (store, run) = (coordinator.store(), coordinator.run().number);
+            while !store.unfinished(run, None, 1).await.unwrap().is_empty() {
                 tokio::task::yield_now().await;
             }
         };
@@ -226,10 +231,10 @@ impl Drop for System {
 }
 
 /// The old gateway may still be letting go of its file.
-async fn open(directory: &Path) -> Store {
+async fn open(directory: &Path) -> Embedded {
     let opening = async {
         loop {
-            match Store::open(directory, Limits::default()) {
+            match Embedded::open(directory, Limits::default()) {
                 Err(StoreError::InUse { .. }) => tokio::task::yield_now().await,
                 opened => return opened.unwrap(),
             }

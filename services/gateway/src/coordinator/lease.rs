@@ -1,0 +1,173 @@
+//! Who is there: every gateway on a shared store says again and again that it goes on, and takes over
+//! from those it has not heard of for a lease.
+//!
+//! Only the observer's own monotonic clock counts, and only for as long as it could look. A suspicion
+//! that is wrong, because somebody was merely slow, costs that gateway its run and undecided payments
+//! an abort; never money, for what counts is the fence, and not the suspicion.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{debug, error, warn};
+
+use super::{Relaxed, Shared};
+use crate::{
+    banks::Banks,
+    retry,
+    store::{RunEntry, Store},
+    transaction::RunNumber,
+};
+
+/// How often in a lease a gateway says that it goes on, and looks for others.
+const BEATS_PER_LEASE: u32 = 3;
+
+/// What one gateway knows of the others. Pure: the time comes in.
+#[derive(Debug)]
+struct Observer {
+    own: RunNumber,
+    lease: Duration,
+    /// Of every other live run: its beats, and since when they are so many.
+    heard: HashMap<RunNumber, (u64, Duration)>,
+}
+
+/// What there is to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Findings {
+    /// Not heard of for a lease.
+    silent: Vec<RunNumber>,
+    /// Whether some run is fenced and not yet forgotten.
+    orphaned: bool,
+    /// Whether other gateways are there.
+    others: bool,
+}
+
+impl Observer {
+    fn new(own: RunNumber, lease: Duration) -> Self {
+        Self { own, lease, heard: HashMap::new() }
+    }
+
+    /// Looks at what the store says at `now`, a time since any fixed one.
+    fn look(&mut self, runs: &[RunEntry], now: Duration) -> Findings {
+        let mut findings =
+            Findings { orphaned: runs.iter().any(|run| !run.live), ..Default::default() };
+        let others = || runs.iter().filter(|run| run.live && run.number != self.own);
+        let is_there = |number: &RunNumber| others().any(|run| run.number == *number);
+        let mut heard = std::mem::take(&mut self.heard);
+        heard.retain(|number, _| is_there(number));
+        for run in others() {
+            findings.others = true;
+            let (beats, since) = heard.entry(run.number).or_insert((run.beats, now));
+            if *beats != run.beats {
+                (*beats, *since) = (run.beats, now);
+            } else if now.saturating_sub(*since) >= self.lease {
+                findings.silent.push(run.number);
+            }
+        }
+        self.heard = heard;
+        findings
+    }
+
+    /// The store could not be looked at: who could not write either is not silent.
+    fn look_failed(&mut self) {
+        self.heard.clear();
+    }
+}
+
+/// Until the gateway ends.
+pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
+    let lease = shared.settings.lease;
+    let (mut observer, started) = (Observer::new(shared.run.number, lease), Instant::now());
+    let mut ticks = interval(lease / BEATS_PER_LEASE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match shared.store.beat(shared.run.number).await {
+            Ok(true) => {}
+            Ok(false) => shared.stop_fenced().await,
+            Err(why) => debug!(%why, "the store cannot be told that this gateway goes on"),
+        }
+        match shared.store.runs().await {
+            Ok(runs) => {
+                let findings = observer.look(&runs, started.elapsed());
+                shared.see_to(findings).await;
+            }
+            Err(why) => {
+                observer.look_failed();
+                let why = why.to_string();
+                debug!(why, "the store cannot be asked who is there");
+            }
+        }
+    }
+}
+
+impl<B: Banks, S: Store> Shared<B, S> {
+    async fn see_to(&self, findings: Findings) {
+        let Findings { silent, mut orphaned, others } = findings;
+        self.others.store(others, Relaxed);
+        for run in silent {
+            match self.store.fence(run).await {
+                Ok(true) => {
+                    warn!(run, "a gateway is silent; taking over its payments");
+                    orphaned = true;
+                }
+                Ok(false) => {}
+                Err(why) if retry::is_passing(&why) => debug!(run, %why, "cannot be fenced yet"),
+                Err(why) => error!(run, %why, "a silent gateway cannot be fenced"),
+            }
+        }
+        if orphaned {
+            self.orphaned.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(3);
+
+    fn entry(number: RunNumber, beats: u64, live: bool) -> RunEntry {
+        RunEntry { number, gateway: String::new(), beats, live }
+    }
+
+    fn check(
+        observer: &mut Observer,
+        now_ms: u64,
+        runs: &[RunEntry],
+        silent: &[RunNumber],
+        others: bool,
+    ) {
+        let found = observer.look(runs, Duration::from_millis(now_ms));
+        let expected = Findings { silent: silent.to_vec(), orphaned: false, others };
+        assert_eq!(found, expected, "at {now_ms}");
+    }
+
+    #[test]
+    fn who_is_not_heard_of_for_a_lease_is_silent() {
+        let mut observer = Observer::new(1, LEASE);
+        check(&mut observer, 0, &[entry(1, 0, true), entry(2, 5, true)], &[], true);
+        check(&mut observer, 2_000, &[entry(1, 0, true), entry(2, 6, true)], &[], true);
+        check(&mut observer, 4_999, &[entry(1, 0, true), entry(2, 6, true)], &[], true);
+        check(&mut observer, 5_000, &[entry(1, 0, true), entry(2, 6, true)], &[2], true);
+        check(&mut observer, 9_000, &[entry(1, 0, true)], &[], false);
+    }
+
+    #[test]
+    fn who_comes_anew_has_a_lease_and_so_has_everybody_after_a_blind_time() {
+        let mut observer = Observer::new(1, LEASE);
+        check(&mut observer, 0, &[entry(2, 5, true)], &[], true);
+        check(&mut observer, 2_500, &[entry(2, 5, true), entry(3, 0, true)], &[], true);
+        check(&mut observer, 4_000, &[entry(2, 5, true), entry(3, 0, true)], &[2], true);
+        observer.look_failed();
+        check(&mut observer, 9_000, &[entry(2, 5, true), entry(3, 0, true)], &[], true);
+        check(&mut observer, 12_000, &[entry(2, 6, true), entry(3, 0, true)], &[3], true);
+    }
+
+    #[test]
+    fn a_fenced_run_is_an_orphan_and_no_other() {
+        let mut observer = Observer::new(3, LEASE);
+        let found = observer.look(&[entry(1, 5, false), entry(3, 0, true)], Duration::ZERO);
+        assert_eq!(found, Findings { silent: vec![], orphaned: true, others: false });
+    }
+}

@@ -1,0 +1,310 @@
+//! Gateways that end, and gateways that share a store, with banks that do as they are told.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use strife_store::Limits;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::*;
+use crate::{
+    banks::{Balance, CallError, End},
+    order::{Account, Money},
+    payment::{Abort, AbortReason, Leg, Vote},
+    retry::Backoff,
+    store::{Embedded, conformance::record},
+};
+
+/// Long enough that only a test that fails waits for it.
+const NEVER: Duration = Duration::from_secs(60);
+
+/// All banks at once. What comes to them is delayed until `open`.
+#[derive(Clone)]
+struct TestBanks(Arc<Books>);
+
+struct Books {
+    open: watch::Sender<bool>,
+    prepared: Mutex<HashSet<(String, Leg)>>,
+    ended: Mutex<HashMap<(String, Leg), End>>,
+    moved: Mutex<HashSet<String>>,
+}
+
+impl TestBanks {
+    fn new(open: bool) -> Self {
+        let open = watch::channel(open).0;
+        let (prepared, ended, moved) = Default::default();
+        Self(Arc::new(Books { open, prepared, ended, moved }))
+    }
+
+    fn open(&self) {
+        self.0.open.send_replace(true);
+    }
+
+    async fn opened(&self) {
+        self.0.open.subscribe().wait_for(|open| *open).await.unwrap();
+    }
+
+    /// Of every leg, how it ended; a leg committed beside one aborted is found out here.
+    fn ends(&self, transaction_id: TransactionId) -> [Option<End>; 2] {
+        let ended = self.0.ended.lock().unwrap();
+        Leg::BOTH.map(|leg| ended.get(&(transaction_id.to_string(), leg)).copied())
+    }
+}
+
+impl Banks for TestBanks {
+    async fn prepare(
+        &self,
+        transaction_id: &str,
+        leg: Leg,
+        _: &Account,
+        _: &Money,
+        _: Duration,
+    ) -> Result<Vote, CallError> {
+        self.opened().await;
+        let key = (transaction_id.to_owned(), leg);
+        if self.0.ended.lock().unwrap().contains_key(&key) {
+            return Ok(Vote::No(Abort::new(AbortReason::Refused, "ended before")));
+        }
+        self.0.prepared.lock().unwrap().insert(key);
+        Ok(Vote::Yes)
+    }
+
+    async fn finish(
+        &self,
+        transaction_id: &str,
+        leg: Leg,
+        _: &str,
+        end: End,
+        _: Duration,
+    ) -> Result<(), CallError> {
+        let key = (transaction_id.to_owned(), leg);
+        let before = self.0.ended.lock().unwrap().insert(key, end);
+        assert!(before.is_none_or(|before| before == end), "a leg ends in two ways");
+        Ok(())
+    }
+
+    async fn transfer(
+        &self,
+        transaction_id: &str,
+        _: &Account,
+        _: &Account,
+        _: &Money,
+        _: Duration,
+    ) -> Result<Vote, CallError> {
+        self.opened().await;
+        self.0.moved.lock().unwrap().insert(transaction_id.to_owned());
+        Ok(Vote::Yes)
+    }
+
+    async fn balance(&self, _: &Account, _: Duration) -> Result<Balance, CallError> {
+        Err(CallError::NoAnswer("nobody asks".to_owned()))
+    }
+
+    fn knows(&self, _: &str) -> bool {
+        true
+    }
+}
+
+type Gateway = Arc<Coordinator<TestBanks, Embedded>>;
+
+fn settings() -> Settings {
+    let quick = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(5) };
+    Settings {
+        payment_timeout: NEVER,
+        backoff: quick,
+        look_again: quick,
+        sweep_interval: Duration::from_millis(5),
+        ..Settings::default()
+    }
+}
+
+fn soon() -> Settings {
+    Settings { lease: Duration::from_millis(60), ..settings() }
+}
+
+async fn start(store: &Embedded, banks: &TestBanks, settings: Settings) -> Gateway {
+    Arc::new(Coordinator::start(store.clone(), banks.clone(), "one", settings).await.unwrap())
+}
+
+fn order(payment_id: &str, to_bank: &str) -> Order {
+    record(TransactionId { store: 0, sequence: 0 }, payment_id, to_bank).order.clone()
+}
+
+/// Asks in the background.
+fn ask(gateway: &Gateway, order: &Order) -> tokio::task::JoinHandle<Result<Receipt, GatewayError>> {
+    let (gateway, order) = (gateway.clone(), order.clone());
+    tokio::spawn(async move { gateway.pay(order, 0, |_| Ok(None)).await })
+}
+
+async fn pay(gateway: &Gateway, order: &Order) -> Receipt {
+    let paid = tokio::time::timeout(NEVER, gateway.pay(order.clone(), 0, |_| Ok(None))).await;
+    paid.expect("nothing is decided").unwrap()
+}
+
+async fn until(what: impl AsyncFn() -> bool) {
+    let looking = async {
+        while !what().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(NEVER, looking).await.expect("it never comes about");
+}
+
+/// Waits for the row of the payment; its name.
+async fn until_begun(store: &Embedded, payment_id: &str) -> TransactionId {
+    until(async || store.find(payment_id).await.unwrap().is_some()).await;
+    store.find(payment_id).await.unwrap().unwrap().id
+}
+
+async fn standing(gateway: &Gateway, id: TransactionId) -> Standing {
+    gateway.decision(&id.to_string()).await.unwrap()
+}
+
+/// One thread, so that nothing runs but what is waited for: the pass over what was left undecided has
+/// had no turn yet when all this is answered.
+#[tokio::test(flavor = "current_thread")]
+async fn twenty_thousand_left_undecided_hold_up_nobody() {
+    const LEFT: u64 = 20_000;
+    let directory = TempDir::new().unwrap();
+    let open = || Embedded::open(directory.path(), Limits::default()).unwrap();
+    let store = open();
+    let run = store.start("before").await.unwrap();
+    let id = |number| run.transaction(run.first_sequence() + number);
+    let begun = (0..LEFT).map(|number| {
+        let to = if number == 7 { "icici" } else { "sbi" };
+        store.begin(record(id(number), &format!("p{number}"), to))
+    });
+    assert!(
+        join_all(begun).await.into_iter().all(|begun| begun.unwrap() == crate::store::Begun::Done)
+    );
+    store.close().await;
+    drop(store);
+
+    let (store, banks) = (open(), TestBanks::new(true));
+    let gateway = start(&store, &banks, settings()).await;
+    let receipt = pay(&gateway, &order("p3", "sbi")).await;
+    assert_eq!(receipt.decision, Decision::Aborted(Abort::presumed()));
+    assert_eq!(receipt.transaction_id, id(3));
+    assert_eq!(standing(&gateway, id(4)).await, Standing::Abort);
+    assert_eq!(standing(&gateway, id(7)).await, Standing::StillActive);
+    let history = gateway.history("john", None, 3).await.unwrap();
+    assert!(history.iter().all(|record| record.state != State::Initiated));
+    let undecided = store.orphans(None, LEFT as usize).await.unwrap().len() as u64;
+    assert_eq!(undecided, LEFT, "it was ended before anything was served");
+
+    assert_eq!(pay(&gateway, &order("new", "sbi")).await.decision, Decision::Committed);
+    gateway.idle().await;
+    assert_eq!(store.orphans(None, 1).await.unwrap(), []);
+    assert_eq!(pay(&gateway, &order("p3", "sbi")).await, receipt);
+    assert_eq!(pay(&gateway, &order("p7", "icici")).await.decision, Decision::Committed);
+    assert_eq!(store.runs().await.unwrap().len(), 1, "what is done with is forgotten");
+}
+
+#[tokio::test]
+async fn a_bank_is_not_told_abort_of_what_another_gateway_may_commit() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(false));
+    let one = start(&store, &banks, settings()).await;
+    let two = start(&store, &banks, settings()).await;
+    let before = one.run().transaction(one.run().first_sequence());
+    assert_eq!(standing(&two, before).await, Standing::StillActive, "no row yet");
+    let asked = ask(&one, &order("p1", "sbi"));
+    let id = until_begun(&store, "p1").await;
+    assert_eq!(id, before);
+    assert_eq!(standing(&two, id).await, Standing::StillActive);
+    banks.open();
+    let receipt = asked.await.unwrap().unwrap();
+    assert_eq!(receipt.decision, Decision::Committed);
+    for gateway in [&one, &two] {
+        assert_eq!(standing(gateway, id).await, Standing::Commit);
+        assert_eq!(pay(gateway, &order("p1", "sbi")).await, receipt);
+    }
+}
+
+#[tokio::test]
+async fn one_payment_asked_for_at_both_is_made_once() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
+    let one = start(&store, &banks, settings()).await;
+    let two = start(&store, &banks, settings()).await;
+    for to in ["sbi", "icici"] {
+        let order = order(to, to);
+        let asked = (0..50).map(|number| ask([&one, &two][number % 2], &order));
+        let mut receipts = Vec::new();
+        for receipt in asked.collect::<Vec<_>>() {
+            receipts.push(tokio::time::timeout(NEVER, receipt).await.unwrap().unwrap().unwrap());
+        }
+        assert_eq!(receipts[0].decision, Decision::Committed);
+        assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "{receipts:?}");
+        let refused = two.pay(Order { user: "jim".to_owned(), ..order }, 0, |_| Ok(None)).await;
+        assert!(matches!(refused, Err(GatewayError::Conflict(_))));
+    }
+    one.idle().await;
+    two.idle().await;
+    assert_eq!(banks.0.prepared.lock().unwrap().len(), 2, "whose row it is not asks for no hold");
+    assert_eq!(banks.0.moved.lock().unwrap().len(), 1);
+}
+
+/// As after SIGSTOP: the other takes over, and what it then does is refused.
+#[tokio::test]
+async fn a_gateway_that_wakes_up_finds_itself_fenced() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(false));
+    let one = start(&store, &banks, settings()).await;
+    let (asked, within) = (ask(&one, &order("p1", "sbi")), ask(&one, &order("p2", "icici")));
+    let (id, id_within) = (until_begun(&store, "p1").await, until_begun(&store, "p2").await);
+    let two = start(&store, &banks, settings()).await;
+    assert!(store.fence(one.run().number).await.unwrap());
+    assert_eq!(standing(&two, id).await, Standing::Abort);
+    assert_eq!(standing(&one, id).await, Standing::Abort, "both say the same");
+    assert_eq!(pay(&two, &order("p1", "sbi")).await.decision, Decision::Aborted(Abort::presumed()));
+    assert_eq!(standing(&two, id_within).await, Standing::StillActive);
+    two.shared.orphaned.notify_one();
+    banks.open();
+    one.fenced().await;
+    let receipt = pay(&two, &order("p2", "icici")).await;
+    assert_eq!((receipt.decision, receipt.transaction_id), (Decision::Committed, id_within));
+    assert_eq!(banks.0.moved.lock().unwrap().len(), 1, "asked again by the same name");
+    until(async || banks.ends(id) == [Some(End::Abort); 2]).await;
+    assert_eq!(store.orphans(None, 9).await.unwrap(), []);
+    assert!(!asked.is_finished() && !within.is_finished(), "a fenced gateway answers nobody");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_silent_is_taken_over_from() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(false));
+    let one = start(&store, &banks, soon()).await;
+    let (asked, number) = (ask(&one, &order("p1", "icici")), one.run().number);
+    let id = until_begun(&store, "p1").await;
+    // With the last of it goes its saying that it goes on.
+    asked.abort();
+    assert!(asked.await.is_err());
+    drop(one);
+    let two = start(&store, &banks, soon()).await;
+    until(async || store.runs().await.unwrap().iter().all(|run| run.number != number)).await;
+    banks.open();
+    let receipt = pay(&two, &order("p1", "icici")).await;
+    assert_eq!((receipt.transaction_id, receipt.decision), (id, Decision::Committed));
+}
+
+#[tokio::test]
+async fn gateways_that_are_there_leave_each_other_alone_and_one_that_leaves_is_followed_at_once() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
+    let one = start(&store, &banks, soon()).await;
+    let two = start(&store, &banks, soon()).await;
+    let beats = async || store.runs().await.unwrap().iter().map(|run| run.beats).min();
+    until(async || beats().await > Some(9)).await;
+    assert_eq!(pay(&one, &order("p1", "sbi")).await.decision, Decision::Committed);
+    assert!(store.runs().await.unwrap().iter().all(|run| run.live));
+    one.leave().await;
+    until(async || store.runs().await.unwrap().len() == 1).await;
+    one.fenced().await;
+    assert_eq!(pay(&two, &order("p2", "sbi")).await.decision, Decision::Committed);
+}

@@ -1,0 +1,282 @@
+//! The store of a gateway that has one for itself: `DIR/gateway.redb`.
+//!
+//! A payment is written once, and its decision in a row of its own. Nobody else has the file open, so
+//! that a start fences every run before it; what those left undecided is thereby aborted, however
+//! much it is, and [`Store::orphans`] says what has yet to be written down.
+
+use std::{ops::Bound, path::Path, sync::Arc};
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use strife_store::{GroupCommit, Limits, StoreError, file};
+
+use super::{Begun, Decided, Found, Record, RunEntry, RunState, Store, Verdict, records, rules};
+use crate::{
+    payment::State,
+    transaction::{Run, RunNumber, Sequence, TransactionId, run_of},
+};
+use machine::{Command, Outcome, Payments};
+use tables::Runs;
+
+mod machine;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+/// The store's file in the data directory.
+const FILE: &str = "gateway.redb";
+
+/// A gateway's file. Clones share it.
+#[derive(Clone)]
+pub struct Embedded {
+    commits: GroupCommit<Payments>,
+    name: u32,
+    /// Whether a start fences every other run.
+    alone: bool,
+}
+
+impl Embedded {
+    /// Opens the store in `directory`, brings it up to date, or creates it.
+    pub fn open(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
+        let path = directory.join(FILE);
+        let database = match file::open_or_upgrade(&path, tables::KIND, tables::UPGRADES) {
+            Err(StoreError::NotFound { .. }) => {
+                let kind = file::kind(tables::KIND, tables::UPGRADES.len() + 1);
+                file::create(&path, &kind, |transaction| {
+                    tables::create(transaction, rand::random()).map_err(StoreError::from)
+                })
+            }
+            opened => opened,
+        }?;
+        let commits = GroupCommit::start(database, Payments, limits);
+        let name = commits.read(|transaction| {
+            tables::about(&transaction.open_table(tables::ABOUT)?, tables::NAME)
+        });
+        let name = name.map_err(|error| StoreError::Unusable { path, why: error.to_string() })?;
+        Ok(Self { commits, name, alone: true })
+    }
+
+    /// As if several gateways could have one file: nothing in the rules says that they cannot.
+    #[cfg(test)]
+    pub(crate) fn open_shared(directory: &Path) -> Self {
+        Self { alone: false, ..Self::open(directory, Limits::default()).unwrap() }
+    }
+
+    async fn was(&self, command: Command) -> Result<bool, StoreError> {
+        match self.commits.apply(command).await? {
+            Outcome::Was(was) => Ok(was),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    fn listed(
+        &self,
+        table: tables::List,
+        after: Option<Sequence>,
+        limit: usize,
+        wanted: impl Fn(RunNumber, RunState) -> bool,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.commits.read(|transaction| {
+            let (list, rows) = (transaction.open_table(table)?, self.rows(transaction)?);
+            let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut found = Vec::new();
+            for entry in list.range((after, Bound::Unbounded))? {
+                let sequence = entry?.0.value();
+                let run = run_of(sequence);
+                if wanted(run, rows.runs.state(run)?) {
+                    found.push(rows.standing(sequence)?.ok_or_else(|| missing(sequence))?);
+                }
+                if found.len() == limit {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn rows(&self, transaction: &ReadTransaction) -> Result<Rows, redb::Error> {
+        Ok(Rows {
+            store: self.name,
+            runs: Runs::read(transaction)?,
+            payments: transaction.open_table(tables::PAYMENTS)?,
+            decisions: transaction.open_table(tables::DECISIONS)?,
+        })
+    }
+}
+
+impl Store for Embedded {
+    fn name(&self) -> u32 {
+        self.name
+    }
+
+    fn is_shared(&self) -> bool {
+        !self.alone
+    }
+
+    async fn start(&self, gateway: &str) -> Result<Run, StoreError> {
+        let start = Command::Start { gateway: gateway.to_owned(), alone: self.alone };
+        match self.commits.apply(start).await? {
+            Outcome::Started(number) => Ok(Run { store: self.name, number }),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    async fn beat(&self, run: RunNumber) -> Result<bool, StoreError> {
+        self.was(Command::Beat(run)).await
+    }
+
+    async fn fence(&self, run: RunNumber) -> Result<bool, StoreError> {
+        self.was(Command::Fence(run)).await
+    }
+
+    async fn forget(&self, run: RunNumber) -> Result<(), StoreError> {
+        self.was(Command::Forget(run)).await.map(drop)
+    }
+
+    async fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
+        self.commits.read(|transaction| {
+            let runs = transaction.open_table(tables::RUNS)?;
+            let entries = runs.iter()?.map(|entry| {
+                let (number, row) = entry?;
+                let (gateway, beats, live) = row.value();
+                let gateway = gateway.to_owned();
+                Ok(RunEntry { number: number.value(), gateway, beats, live })
+            });
+            entries.collect()
+        })
+    }
+
+    async fn begin(&self, record: Arc<Record>) -> Result<Begun, StoreError> {
+        match self.commits.apply(Command::Begin(record)).await? {
+            Outcome::Begun(begun) => Ok(begun),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    async fn decide(&self, by: RunNumber, verdict: Verdict) -> Result<Decided, StoreError> {
+        Ok(decided_of(self.commits.apply(Command::Decide(by, verdict)).await?))
+    }
+
+    async fn decide_all(
+        &self,
+        by: RunNumber,
+        verdicts: Vec<Verdict>,
+    ) -> Result<Vec<Decided>, StoreError> {
+        let commands = verdicts.into_iter().map(|verdict| Command::Decide(by, verdict));
+        let outcomes = self.commits.apply_all(commands.collect()).await?;
+        Ok(outcomes.into_iter().map(decided_of).collect())
+    }
+
+    async fn finish(&self, by: RunNumber, sequence: Sequence) -> Result<bool, StoreError> {
+        self.was(Command::Finish(by, sequence)).await
+    }
+
+    async fn find(&self, payment_id: &str) -> Result<Option<Record>, StoreError> {
+        self.commits.read(|transaction| {
+            let found = transaction.open_table(tables::BY_PAYMENT_ID)?.get(payment_id)?;
+            let Some(sequence) = found.map(|found| found.value()) else { return Ok(None) };
+            let record = self.rows(transaction)?.read(sequence)?;
+            Ok(Some(record.ok_or_else(|| missing(sequence))?))
+        })
+    }
+
+    async fn get(&self, sequence: Sequence) -> Result<Found, StoreError> {
+        self.commits.read(|transaction| {
+            let rows = self.rows(transaction)?;
+            Ok(Found { record: rows.read(sequence)?, maker: rows.runs.state(run_of(sequence))? })
+        })
+    }
+
+    async fn orphans(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.listed(tables::UNDECIDED, after, limit, |_, state| state == RunState::Fenced)
+    }
+
+    async fn unfinished(
+        &self,
+        own: RunNumber,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let wanted = |run, state| run == own || state == RunState::Fenced;
+        self.listed(tables::UNFINISHED, after, limit, wanted)
+    }
+
+    async fn history(
+        &self,
+        user: &str,
+        before: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.commits.read(|transaction| {
+            let rows = self.rows(transaction)?;
+            let history = transaction.open_table(tables::HISTORY)?;
+            let newest = before.map_or(Bound::Included((user, Sequence::MAX)), |before| {
+                Bound::Excluded((user, before))
+            });
+            let range = history.range((Bound::Included((user, 0)), newest))?;
+            let records = range.rev().take(limit).map(|entry| {
+                let sequence = entry?.0.value().1;
+                rows.read(sequence)?.ok_or_else(|| missing(sequence))
+            });
+            records.collect()
+        })
+    }
+
+    async fn close(&self) {
+        self.commits.close();
+    }
+}
+
+/// The payments of one snapshot.
+struct Rows {
+    store: u32,
+    runs: Runs,
+    payments: ReadOnlyTable<Sequence, &'static [u8]>,
+    decisions: ReadOnlyTable<Sequence, (u8, &'static str)>,
+}
+
+impl Rows {
+    /// A payment as it stands.
+    fn standing(&self, sequence: Sequence) -> Result<Option<Record>, redb::Error> {
+        let Some(bytes) = self.payments.get(sequence)? else { return Ok(None) };
+        let id = TransactionId { store: self.store, sequence };
+        let mut record = records::decode(id, bytes.value())?;
+        if record.state == State::Initiated
+            && let Some(row) = self.decisions.get(sequence)?
+        {
+            record.state = decided(sequence, row.value())?;
+        }
+        Ok(Some(record))
+    }
+
+    /// A payment as it is read.
+    fn read(&self, sequence: Sequence) -> Result<Option<Record>, redb::Error> {
+        let Some(mut record) = self.standing(sequence)? else { return Ok(None) };
+        if record.state == State::Initiated {
+            let maker = self.runs.state(run_of(sequence))?;
+            record.state = rules::meaning(record.state, record.order.route(), maker);
+        }
+        Ok(Some(record))
+    }
+}
+
+fn decided_of(outcome: Outcome) -> Decided {
+    match outcome {
+        Outcome::Decided(decided) => decided,
+        other => unreachable!("{other:?} answers another command"),
+    }
+}
+
+fn decided(sequence: Sequence, (code, detail): (u8, &str)) -> Result<State, redb::Error> {
+    let decision = records::decision(code, detail);
+    let why = || records::Damaged { sequence, why: format!("decision {code}") };
+    Ok(State::Decided(decision.ok_or_else(why)?))
+}
+
+/// A sequence leads nowhere.
+fn missing(sequence: Sequence) -> redb::Error {
+    redb::Error::Corrupted(format!("payment {sequence:016x} is listed but not there"))
+}

@@ -1,0 +1,201 @@
+//! What the store's commands do to its tables.
+
+use std::sync::Arc;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+use strife_store::Machine;
+
+use super::tables::{self, RunRow};
+use crate::{
+    payment::State,
+    store::{Begun, Decided, Record, RunState, Verdict, records, rules},
+    transaction::{RunNumber, Sequence, TransactionId, run_of},
+};
+
+/// A change to the store.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// A new run, and whether it is the only one from now on.
+    Start { gateway: String, alone: bool },
+    /// The run goes on.
+    Beat(RunNumber),
+    /// The run writes nothing any more.
+    Fence(RunNumber),
+    /// A fenced run is done with.
+    Forget(RunNumber),
+    /// A new payment.
+    Begin(Arc<Record>),
+    /// How a payment ends, says a run.
+    Decide(RunNumber, Verdict),
+    /// Every bank has committed, says a run.
+    Finish(RunNumber, Sequence),
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The run that was begun.
+    Started(RunNumber),
+    /// Whether there was anything to change.
+    Was(bool),
+    /// Of a new payment.
+    Begun(Begun),
+    /// Of a decision.
+    Decided(Decided),
+}
+
+/// The gateway's part of the group commit.
+#[derive(Debug)]
+pub(super) struct Payments;
+
+impl Machine for Payments {
+    type Command = Command;
+    type Outcome = Outcome;
+
+    fn apply_batch(
+        &mut self,
+        transaction: &WriteTransaction,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Outcome>, redb::Error> {
+        let about = transaction.open_table(tables::ABOUT)?;
+        let mut tables = Tables {
+            last_run: tables::about(&about, tables::LAST_RUN)?,
+            about,
+            runs: transaction.open_table(tables::RUNS)?,
+            payments: transaction.open_table(tables::PAYMENTS)?,
+            decisions: transaction.open_table(tables::DECISIONS)?,
+            by_payment_id: transaction.open_table(tables::BY_PAYMENT_ID)?,
+            history: transaction.open_table(tables::HISTORY)?,
+            undecided: transaction.open_table(tables::UNDECIDED)?,
+            unfinished: transaction.open_table(tables::UNFINISHED)?,
+        };
+        commands.into_iter().map(|command| tables.apply(command)).collect()
+    }
+}
+
+struct Tables<'t> {
+    about: Table<'t, &'static str, u32>,
+    last_run: RunNumber,
+    runs: Table<'t, RunNumber, RunRow>,
+    payments: Table<'t, Sequence, &'static [u8]>,
+    decisions: Table<'t, Sequence, (u8, &'static str)>,
+    by_payment_id: Table<'t, &'static str, Sequence>,
+    history: Table<'t, (&'static str, Sequence), ()>,
+    undecided: Table<'t, Sequence, ()>,
+    unfinished: Table<'t, Sequence, ()>,
+}
+
+impl Tables<'_> {
+    fn apply(&mut self, command: Command) -> Result<Outcome, redb::Error> {
+        match command {
+            Command::Start { gateway, alone } => Ok(Outcome::Started(self.start(&gateway, alone)?)),
+            Command::Beat(run) => Ok(Outcome::Was(self.beat(run)?)),
+            Command::Fence(run) => Ok(Outcome::Was(self.fence(run)?)),
+            Command::Forget(run) => Ok(Outcome::Was(self.forget(run)?)),
+            Command::Begin(record) => Ok(Outcome::Begun(self.begin(&record)?)),
+            Command::Decide(by, verdict) => Ok(Outcome::Decided(self.decide(by, &verdict)?)),
+            Command::Finish(by, sequence) => Ok(Outcome::Was(self.finish(by, sequence)?)),
+        }
+    }
+
+    fn start(&mut self, gateway: &str, alone: bool) -> Result<RunNumber, redb::Error> {
+        if alone {
+            let runs = self.runs.iter()?.map(|entry| Ok::<_, redb::Error>(entry?.0.value()));
+            for run in runs.collect::<Result<Vec<_>, _>>()? {
+                self.fence(run)?;
+            }
+        }
+        self.last_run += 1;
+        self.about.insert(tables::LAST_RUN, self.last_run)?;
+        self.runs.insert(self.last_run, (gateway, 0, true))?;
+        Ok(self.last_run)
+    }
+
+    fn beat(&mut self, run: RunNumber) -> Result<bool, redb::Error> {
+        self.change_live(run, |(gateway, beats, live)| (gateway, beats + 1, live))
+    }
+
+    fn fence(&mut self, run: RunNumber) -> Result<bool, redb::Error> {
+        self.change_live(run, |(gateway, beats, _)| (gateway, beats, false))
+    }
+
+    fn change_live(
+        &mut self,
+        run: RunNumber,
+        change: impl FnOnce((&str, u64, bool)) -> (&str, u64, bool),
+    ) -> Result<bool, redb::Error> {
+        let row = self.runs.get(run)?.map(|row| {
+            let (gateway, beats, live) = row.value();
+            (gateway.to_owned(), beats, live)
+        });
+        let Some((gateway, beats, true)) = row else { return Ok(false) };
+        self.runs.insert(run, change((&gateway, beats, true)))?;
+        Ok(true)
+    }
+
+    fn forget(&mut self, run: RunNumber) -> Result<bool, redb::Error> {
+        let fenced = self.run_state(run)? == RunState::Fenced;
+        Ok(fenced && self.runs.remove(run)?.is_some())
+    }
+
+    fn begin(&mut self, record: &Record) -> Result<Begun, redb::Error> {
+        let sequence = record.id.sequence;
+        let payment_id = record.order.payment_id.as_str();
+        let by = self.run_state(run_of(sequence))?;
+        let same_id = self.by_payment_id.get(payment_id)?.map(|found| found.value());
+        let begun = rules::begin(by, sequence, same_id);
+        if begun != Begun::Done || same_id.is_some() {
+            return Ok(begun);
+        }
+        self.payments.insert(sequence, records::encode(record).as_slice())?;
+        self.by_payment_id.insert(payment_id, sequence)?;
+        self.undecided.insert(sequence, ())?;
+        self.history.insert((record.order.user.as_str(), sequence), ())?;
+        if let Some(payee) = &record.payee {
+            self.history.insert((payee.as_str(), sequence), ())?;
+        }
+        Ok(begun)
+    }
+
+    fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, redb::Error> {
+        let Verdict { sequence, route, ref decision } = *verdict;
+        let maker = run_of(sequence);
+        let maker = if maker == by { None } else { Some(self.run_state(maker)?) };
+        let (by, standing) = (self.run_state(by)?, self.standing(sequence)?);
+        let deciding = rules::Deciding { by, maker, route, standing: &standing };
+        let decided = rules::decide(deciding, decision);
+        if decided == Decided::Done && standing == State::Initiated {
+            self.decisions.insert(sequence, records::code(decision))?;
+            self.undecided.remove(sequence)?;
+            if rules::is_to_be_told(route, decision) {
+                self.unfinished.insert(sequence, ())?;
+            }
+        }
+        Ok(decided)
+    }
+
+    fn finish(&mut self, by: RunNumber, sequence: Sequence) -> Result<bool, redb::Error> {
+        let live = self.run_state(by)? == RunState::Live;
+        if live {
+            self.unfinished.remove(sequence)?;
+        }
+        Ok(live)
+    }
+
+    fn run_state(&self, number: RunNumber) -> Result<RunState, redb::Error> {
+        let live = self.runs.get(number)?.map(|row| row.value().2);
+        Ok(rules::run_state(number, live, self.last_run))
+    }
+
+    /// What stands of a payment.
+    fn standing(&self, sequence: Sequence) -> Result<State, redb::Error> {
+        if self.undecided.get(sequence)?.is_some() {
+            return Ok(State::Initiated);
+        }
+        if let Some(row) = self.decisions.get(sequence)? {
+            return super::decided(sequence, row.value());
+        }
+        let bytes = self.payments.get(sequence)?.ok_or_else(|| super::missing(sequence))?;
+        Ok(records::decode(TransactionId { store: 0, sequence }, bytes.value())?.state)
+    }
+}

@@ -1,0 +1,92 @@
+//! The tables of the file, and how those of earlier versions become them.
+
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+use crate::{
+    store::{RunState, rules},
+    transaction::{RunNumber, Sequence},
+};
+
+/// A set of sequences.
+pub(super) type List = TableDefinition<'static, Sequence, ()>;
+/// A run: what its gateway calls itself, how often it said that it goes on, whether it may write.
+pub(super) type RunRow = (&'static str, u64, bool);
+
+/// The store's own name and its newest run.
+pub(super) const ABOUT: TableDefinition<&str, u32> = TableDefinition::new("about");
+pub(super) const NAME: &str = "name";
+pub(super) const LAST_RUN: &str = "starts";
+/// Runs that are not forgotten.
+pub(super) const RUNS: TableDefinition<RunNumber, RunRow> = TableDefinition::new("runs");
+/// Every payment, as [`crate::store::records`] writes it.
+pub(super) const PAYMENTS: TableDefinition<Sequence, &[u8]> = TableDefinition::new("payments");
+/// How payments ended, unless their own bytes say so, as they did in version 1.
+pub(super) const DECISIONS: TableDefinition<Sequence, (u8, &str)> =
+    TableDefinition::new("decisions");
+/// Which payment has this id.
+pub(super) const BY_PAYMENT_ID: TableDefinition<&str, Sequence> =
+    TableDefinition::new("by_payment_id");
+/// Which payments a user made or received.
+pub(super) const HISTORY: TableDefinition<(&str, Sequence), ()> = TableDefinition::new("history");
+/// Payments that stand INITIATED.
+pub(super) const UNDECIDED: List = TableDefinition::new("undecided");
+/// Payments that are COMMITTED and whose banks have not all said that they know.
+pub(super) const UNFINISHED: List = TableDefinition::new("unfinished");
+
+/// Whose file it is.
+pub(super) const KIND: &str = "gateway";
+/// From each version to the next; the newest is one more than there are steps.
+pub(super) const UPGRADES: &[fn(&WriteTransaction) -> Result<(), redb::Error>] =
+    &[add_runs_and_decisions];
+
+/// Makes all tables, so that reads find them, and names the store.
+pub(super) fn create(transaction: &WriteTransaction, name: u32) -> Result<(), redb::Error> {
+    create_v1(transaction, name)?;
+    UPGRADES.iter().try_for_each(|upgrade| upgrade(transaction))
+}
+
+pub(super) fn create_v1(transaction: &WriteTransaction, name: u32) -> Result<(), redb::Error> {
+    let mut about = transaction.open_table(ABOUT)?;
+    about.insert(NAME, name)?;
+    about.insert(LAST_RUN, 0)?;
+    transaction.open_table(PAYMENTS)?;
+    transaction.open_table(BY_PAYMENT_ID)?;
+    transaction.open_table(HISTORY)?;
+    transaction.open_table(UNDECIDED)?;
+    transaction.open_table(UNFINISHED)?;
+    Ok(())
+}
+
+/// Runs of version 1 have no rows, and so are fenced; decisions of version 1 stay where they are.
+fn add_runs_and_decisions(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(RUNS)?;
+    transaction.open_table(DECISIONS)?;
+    Ok(())
+}
+
+/// One of the numbers in [`ABOUT`].
+pub(super) fn about(
+    table: &impl ReadableTable<&'static str, u32>,
+    key: &str,
+) -> Result<u32, redb::Error> {
+    let value = table.get(key)?.map(|value| value.value());
+    value.ok_or_else(|| redb::Error::Corrupted(format!("the store has no `{key}`")))
+}
+
+/// Which runs may write, in one snapshot.
+pub(super) struct Runs {
+    rows: redb::ReadOnlyTable<RunNumber, RunRow>,
+    last: RunNumber,
+}
+
+impl Runs {
+    pub(super) fn read(transaction: &ReadTransaction) -> Result<Self, redb::Error> {
+        let last = about(&transaction.open_table(ABOUT)?, LAST_RUN)?;
+        Ok(Self { rows: transaction.open_table(RUNS)?, last })
+    }
+
+    pub(super) fn state(&self, number: RunNumber) -> Result<RunState, redb::Error> {
+        let live = self.rows.get(number)?.map(|row| row.value().2);
+        Ok(rules::run_state(number, live, self.last))
+    }
+}

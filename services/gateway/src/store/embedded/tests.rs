@@ -1,0 +1,111 @@
+//! The conformance suite on a file; what a new start finds in it, and in one of version 1.
+
+use redb::WriteTransaction;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    order::Route,
+    payment::{Abort, AbortReason, Decision},
+    store::conformance::{self, record},
+};
+
+fn open(directory: &TempDir) -> Embedded {
+    Embedded::open(directory.path(), Limits::default()).unwrap()
+}
+
+#[tokio::test]
+async fn conforms() {
+    let directory = TempDir::new().unwrap();
+    let mut number = 0;
+    conformance::check(async || {
+        number += 1;
+        let path = directory.path().join(number.to_string());
+        Embedded::open_shared(&path)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_fences_every_run_before_it() {
+    let directory = TempDir::new().unwrap();
+    let mut runs: Vec<Run> = Vec::new();
+    for start in 0..3 {
+        let store = open(&directory);
+        let run = store.start("one").await.unwrap();
+        assert!(runs.iter().all(|before| before.store == run.store && before.number < run.number));
+        runs.push(run);
+        let payment_id = format!("p{start}");
+        let begun = store.begin(record(run.transaction(run.first_sequence()), &payment_id, "sbi"));
+        assert_eq!(begun.await.unwrap(), Begun::Done);
+        let live = store.runs().await.unwrap().into_iter().filter(|run| run.live);
+        assert_eq!(live.map(|run| run.number).collect::<Vec<_>>(), [run.number]);
+        assert_eq!(store.orphans(None, 9).await.unwrap().len(), start);
+        store.close().await;
+    }
+    let store = open(&directory);
+    store.start("one").await.unwrap();
+    let aborted = State::Decided(Decision::Aborted(Abort::presumed()));
+    assert!(store.history("jane", None, 9).await.unwrap().iter().all(|at| at.state == aborted));
+}
+
+/// A file as version 1 made it, with a payment of each state by its second run.
+fn create_v1(path: &Path) -> Vec<Record> {
+    let refused = Decision::Aborted(Abort::new(AbortReason::InsufficientFunds, "no money"));
+    let states = [State::Initiated, State::Decided(Decision::Committed), State::Decided(refused)];
+    let run = Run { store: 7, number: 2 };
+    let records: Vec<Record> = (0..)
+        .zip(states)
+        .map(|(number, state)| {
+            let id = run.transaction(run.first_sequence() + number);
+            Record { state, ..(*record(id, &format!("p{number}"), "sbi")).clone() }
+        })
+        .collect();
+    let fill = |transaction: &WriteTransaction| -> Result<(), redb::Error> {
+        tables::create_v1(transaction, run.store)?;
+        transaction.open_table(tables::ABOUT)?.insert(tables::LAST_RUN, run.number)?;
+        for record in &records {
+            let (sequence, bytes) = (record.id.sequence, records::encode_v1(record));
+            transaction.open_table(tables::PAYMENTS)?.insert(sequence, bytes.as_slice())?;
+            let payment_id = record.order.payment_id.as_str();
+            transaction.open_table(tables::BY_PAYMENT_ID)?.insert(payment_id, sequence)?;
+            transaction.open_table(tables::HISTORY)?.insert(("john", sequence), ())?;
+        }
+        let of = |number: usize| records[number].id.sequence;
+        transaction.open_table(tables::UNDECIDED)?.insert(of(0), ())?;
+        transaction.open_table(tables::UNFINISHED)?.insert(of(1), ())?;
+        Ok(())
+    };
+    let created =
+        file::create(path, "gateway v1", |transaction| fill(transaction).map_err(StoreError::from));
+    drop(created.unwrap());
+    records
+}
+
+#[tokio::test]
+async fn a_store_of_version_1_is_brought_up_to_date() {
+    let directory = TempDir::new().unwrap();
+    let mut expected = create_v1(&directory.path().join(FILE));
+    let store = open(&directory);
+    let run = store.start("one").await.unwrap();
+    assert_eq!(run, Run { store: 7, number: 3 });
+    assert_eq!(store.orphans(None, 9).await.unwrap(), expected[..1]);
+    assert_eq!(store.unfinished(run.number, None, 9).await.unwrap(), expected[1..2]);
+    expected[0].state = State::Decided(Decision::Aborted(Abort::presumed()));
+    for record in &expected {
+        let found = store.find(&record.order.payment_id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(record));
+        let State::Decided(decision) = &record.state else { unreachable!() };
+        for (decision, decided) in [
+            (decision.clone(), Decided::Done),
+            (Decision::Aborted(Abort::new(AbortReason::Refused, "else")), Decided::Contradicted),
+        ] {
+            let (sequence, route) = (record.id.sequence, Route::TwoBanks);
+            let verdict = Verdict { sequence, route, decision };
+            assert_eq!(store.decide(run.number, verdict).await.unwrap(), decided);
+        }
+    }
+    assert_eq!(store.orphans(None, 9).await.unwrap(), []);
+    expected.reverse();
+    assert_eq!(store.history("john", None, 9).await.unwrap(), expected);
+}

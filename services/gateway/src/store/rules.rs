@@ -1,0 +1,114 @@
+//! What may be written, by whom, and what a row means: the rules every store keeps.
+//!
+//! Pure. A store looks up what a rule asks for and applies it in the same transaction, so that of two
+//! gateways that contradict each other one comes second. Everything rests on one compare-and-set: a
+//! run is fenced once, for good, and whatever it writes comes before that or not at all.
+
+use crate::{
+    order::Route,
+    payment::{Abort, Decision, State},
+    transaction::{RunNumber, Sequence},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Whether a run may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RunState {
+    /// It may.
+    Live,
+    /// Never again: its gateway ended, or somebody took it to have ended.
+    Fenced,
+    /// There was no such run.
+    NotMade,
+}
+
+/// What became of a new payment's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Begun {
+    /// It stands, now or since before.
+    Done,
+    /// Another payment has the id; nothing was changed.
+    Exists,
+    /// The run is fenced; nothing was changed.
+    Fenced,
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decided {
+    /// It stands, now or since before.
+    Done,
+    /// Another one stands, or only another gateway may decide this; nothing was changed.
+    Contradicted,
+    /// The run is fenced; nothing was changed.
+    Fenced,
+}
+
+/// A decision about to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Deciding<'a> {
+    /// The state of the run that writes it.
+    pub by: RunState,
+    /// The state of the run that made the payment, if that is another.
+    pub maker: Option<RunState>,
+    /// How the money travels.
+    pub route: Route,
+    /// What stands in the row.
+    pub standing: &'a State,
+}
+
+/// The state of run `number`: `live` is what stands of it, if anything does; `last` is the newest
+/// run. Who left nothing to be done is forgotten, and stays fenced.
+pub fn run_state(number: RunNumber, live: Option<bool>, last: RunNumber) -> RunState {
+    match live {
+        Some(true) => RunState::Live,
+        Some(false) => RunState::Fenced,
+        None if number <= last => RunState::Fenced,
+        None => RunState::NotMade,
+    }
+}
+
+/// Whether a row may be written: `same_id` is the payment that has its payment id.
+pub fn begin(by: RunState, sequence: Sequence, same_id: Option<Sequence>) -> Begun {
+    match same_id {
+        Some(found) if found == sequence => Begun::Done,
+        _ if by != RunState::Live => Begun::Fenced,
+        Some(_) => Begun::Exists,
+        None => Begun::Done,
+    }
+}
+
+/// Whether a decision may be written; it is, if this is `Done` and nothing is decided.
+///
+/// What a gateway that is gone left undecided between two banks can only be aborted: the votes were
+/// for it alone, and others have told banks ABORT by now. Within one bank that bank has decided.
+pub fn decide(deciding: Deciding<'_>, decision: &Decision) -> Decided {
+    let Deciding { by, maker, route, standing } = deciding;
+    if by != RunState::Live {
+        return Decided::Fenced;
+    }
+    match (meaning(standing.clone(), route, maker.unwrap_or(by)), maker) {
+        (State::Decided(standing), _) if standing == *decision => Decided::Done,
+        (State::Decided(_), _) => Decided::Contradicted,
+        (State::Initiated, None | Some(RunState::Fenced)) => Decided::Done,
+        (State::Initiated, Some(RunState::Live | RunState::NotMade)) => Decided::Contradicted,
+    }
+}
+
+/// What a row means to whoever reads it. What stands undecided between two banks when its run is
+/// fenced is aborted, whether that is written down already or not.
+pub fn meaning(standing: State, route: Route, maker: RunState) -> State {
+    match (standing, route, maker) {
+        (State::Initiated, Route::TwoBanks, RunState::Fenced) => {
+            State::Decided(Decision::Aborted(Abort::presumed()))
+        }
+        (standing, _, _) => standing,
+    }
+}
+
+/// Whether banks have yet to be told of a decision until they acknowledge it.
+pub fn is_to_be_told(route: Route, decision: &Decision) -> bool {
+    route == Route::TwoBanks && *decision == Decision::Committed
+}
