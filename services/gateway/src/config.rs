@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::Args;
 use strife_runtime::{Failure, TlsArgs, load::LoadArgs, parse};
+use strife_store::postgres::{Address, Connections, is_address};
 
 use crate::{coordinator::Settings, service::banks::BankRoutes};
 
@@ -17,11 +18,17 @@ const STORE_QUEUE_PER_PAYMENT: usize = 2;
 /// Commands in one durable commit.
 const STORE_BATCH: usize = 1_024;
 
+/// Shorter leases would end with every hiccup of the database.
+const LEASE_MIN: Duration = Duration::from_millis(300);
+
 /// Run a payment gateway: two-phase commit between banks, durable and idempotent by payment id.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  strife gateway --port 8080 --users users.csv \
+#[command(after_help = "Examples:\n  strife gateway --port 8080 --users users.csv \
     --balancer 127.0.0.1:7000\n  strife gateway --plaintext --users users.csv \
-    --bank icici=127.0.0.1:8081 --bank sbi=127.0.0.1:8082")]
+    --bank icici=127.0.0.1:8081 --bank sbi=127.0.0.1:8082\n  strife gateway --port 8180 --users users.csv \
+    --store postgres://strife@127.0.0.1/strife --balancer 127.0.0.1:7000\n\n\
+    The last one may be started any number of times, each on a port of its own: gateways on one\n\
+    database finish each other's payments.")]
 pub struct GatewayArgs {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
@@ -32,6 +39,19 @@ pub struct GatewayArgs {
     /// Directory of the store, made if it is not there. One gateway a directory.
     #[arg(long, default_value = "data/gateway", value_name = "DIR")]
     pub data: PathBuf,
+    /// Instead, a PostgreSQL database, which any number of gateways share:
+    /// postgres://USER@HOST:PORT/DATABASE, the password in PGPASSWORD, with ?sslmode=disable, prefer,
+    /// require or verify-full and, to know the server by its certificate, &sslrootcert=FILE.
+    #[arg(long, value_name = "URL", conflicts_with = "data", value_parser = database)]
+    pub store: Option<Address>,
+    /// Transactions under way at a time, each on a connection of its own; two more connections are
+    /// for reads. With --store only.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub store_connections: u16,
+    /// Other gateways on the store take over from one that was not heard of for so long; what it had
+    /// under way between two banks is then aborted. The same for all. With --store only.
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = lease)]
+    pub lease: Duration,
     /// Users and their accounts: CSV with the header username,bank,account_id, or a JSON array of the
     /// same (FILE.json).
     #[arg(long, value_name = "FILE")]
@@ -98,8 +118,14 @@ impl GatewayArgs {
             payments_per_bank_max: self
                 .max_payments_per_bank
                 .unwrap_or(self.max_payments.div_ceil(2)),
+            lease: self.lease,
             ..Settings::default()
         }
+    }
+
+    /// The pool of connections to a database.
+    pub(crate) fn connections(&self) -> Connections {
+        Connections { writes: self.store_connections.into(), ..Connections::default() }
     }
 
     /// The store's bounds: whatever may be under way fits.
@@ -107,6 +133,22 @@ impl GatewayArgs {
         let queue = self.max_payments * STORE_QUEUE_PER_PAYMENT + STORE_QUEUE_EXTRA;
         strife_store::Limits { queue, batch: STORE_BATCH }
     }
+}
+
+fn database(text: &str) -> Result<Address, String> {
+    if is_address(text) {
+        return Address::parse(text).map_err(|error| error.to_string());
+    }
+    Err("a gateway's store is a directory (--data DIR) or postgres://USER@HOST:PORT/DATABASE"
+        .to_owned())
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = parse::duration(text)?;
+    if lease < LEASE_MIN {
+        return Err(format!("a lease is at least {}", parse::format_duration(LEASE_MIN)));
+    }
+    Ok(lease)
 }
 
 fn bank_address(text: &str) -> Result<(String, String), String> {

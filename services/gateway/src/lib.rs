@@ -36,7 +36,7 @@ pub use config::GatewayArgs;
 
 use coordinator::Coordinator;
 use service::{GatewayService, banks::BankClients};
-use store::{Embedded, Store};
+use store::{Embedded, Postgres, Store};
 use users::Users;
 
 /// The pool of gateways at the balancer.
@@ -59,9 +59,20 @@ async fn serve(args: GatewayArgs) -> Result<(), Failure> {
     let banks = BankClients::new(users.banks(), args.routes()?, &security)?;
     let listen = format!("{}:{}", args.host, args.port);
     let server = Server::bind(&listen, "--port", &security).await?;
-    let store = Embedded::open(&args.data, args.store_limits()).map_err(failed)?;
-    info!(users = users.len(), store = %args.data.display(), "gateway");
-    serve_on(args, security, users, banks, server, store).await
+    let (limits, known) = (args.store_limits(), users.len());
+    match &args.store {
+        None => {
+            let store = Embedded::open(&args.data, limits).map_err(failed)?;
+            info!(users = known, store = %args.data.display(), "gateway");
+            serve_on(args, security, users, banks, server, store).await
+        }
+        Some(address) => {
+            let store = Postgres::open(address, args.connections(), limits).await;
+            let store = store.map_err(failed)?;
+            info!(users = known, store = address.place(), "gateway, beside any others there");
+            serve_on(args, security, users, banks, server, store).await
+        }
+    }
 }
 
 fn failed(error: StoreError) -> Failure {

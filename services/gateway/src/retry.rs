@@ -29,7 +29,12 @@ impl Backoff {
 /// Whether a store that fails so may do what it is asked another time. What it made of this time is
 /// not known.
 pub fn is_passing(error: &StoreError) -> bool {
-    matches!(error, StoreError::Overloaded { .. })
+    matches!(
+        error,
+        StoreError::Overloaded { .. }
+            | StoreError::DatabaseAway { .. }
+            | StoreError::DatabaseContended { .. }
+    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! user, which payments are not decided, which committed ones some bank has yet to hear of, and which
 //! runs of gateways may write.
 //!
-//! [`Embedded`] is a file that one gateway has for itself. Both what may be written and what a row
+//! [`Embedded`] is a file that one gateway has for itself, [`Postgres`] a database that several share. Both what may be written and what a row
 //! means are [`rules`]; all stores pass one conformance suite. Writes are durable when they return; reads
 //! see what is committed, and answer from one snapshot.
 
@@ -16,12 +16,14 @@ use crate::{
     transaction::{Run, RunNumber, Sequence},
 };
 pub use embedded::Embedded;
+pub use postgres::Postgres;
 pub use records::Record;
 pub use rules::{Begun, Decided, RunState};
 
 #[cfg(test)]
 pub(crate) mod conformance;
 mod embedded;
+mod postgres;
 mod records;
 pub mod rules;
 

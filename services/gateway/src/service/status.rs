@@ -3,7 +3,7 @@
 use strife_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::error::GatewayError;
+use crate::{error::GatewayError, retry};
 
 /// Longest message, in characters: it travels in a header, and may quote what the client sent.
 const MESSAGE_CHARS_MAX: usize = 400;
@@ -33,9 +33,8 @@ fn code(error: &GatewayError) -> Code {
         GatewayError::ForeignTransaction(_) | GatewayError::TransactionNotMade(_) => {
             Code::FailedPrecondition
         }
-        GatewayError::Store(StoreError::Overloaded { .. } | StoreError::Stopped) => {
-            Code::Unavailable
-        }
+        GatewayError::Store(StoreError::Stopped) => Code::Unavailable,
+        GatewayError::Store(error) if retry::is_passing(error) => Code::Unavailable,
         GatewayError::Store(_) | GatewayError::MalformedUsers(_) => Code::Internal,
     }
 }

@@ -1,0 +1,190 @@
+//! The store that several gateways share: a schema in a PostgreSQL database.
+//!
+//! A batch is one transaction. It first holds the runs that its commands are of against being fenced,
+//! reads what the rules ask for, then writes what they allow. A fence waits for the batches that hold
+//! its run, and those that come after it find it fenced: so of a fence and a decision one comes
+//! second. Two gateways that begin one payment meet at the uniqueness of its id: one of them is rolled
+//! back and runs again on what the other has written.
+
+mod batch;
+mod reading;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use strife_store::{
+    Limits, StoreError,
+    postgres::{Address, BatchCommit, Client, Connections, Database},
+};
+use tokio_postgres::types::ToSql;
+
+use super::{Begun, Decided, Found, Record, RunEntry, Store, Verdict, rules};
+use crate::transaction::{Run, RunNumber, Sequence};
+use batch::{Command, Outcome, Payments};
+
+/// Commands in one transaction at most. Fewer than a file takes: they hold locks until it ends.
+const BATCH: usize = 512;
+
+/// The last run is counted and the new one written in one statement.
+const START: &str = "WITH next AS \
+    (UPDATE about SET last_run = last_run + 1 RETURNING last_run) \
+    INSERT INTO runs (number, gateway, live) SELECT last_run, $1, true FROM next RETURNING number";
+const BEAT: &str = "UPDATE runs SET beats = beats + 1 WHERE number = $1 AND live";
+/// `live` is part of a key, so that this waits for every batch that holds the run's.
+const FENCE: &str = "UPDATE runs SET live = false WHERE number = $1 AND live";
+const FORGET: &str = "DELETE FROM runs WHERE number = $1 AND NOT live";
+
+/// Gateways' payments in a database. Clones share the connections.
+#[derive(Clone)]
+pub struct Postgres {
+    batches: BatchCommit<Payments>,
+    name: u32,
+}
+
+impl Postgres {
+    /// Opens the gateways' schema and brings it up to date, or creates it.
+    pub async fn open(
+        address: &Address,
+        connections: Connections,
+        limits: Limits,
+    ) -> Result<Self, StoreError> {
+        let schema = schema::of();
+        let database = Database::connect(address, &schema, connections).await?;
+        let name_it = async |client: &Client| {
+            let name = i64::from(rand::random::<u32>());
+            client.execute("INSERT INTO about (name, last_run) VALUES ($1, 0)", &[&name]).await?;
+            Ok::<_, StoreError>(())
+        };
+        database.migrate(&schema, name_it).await?;
+        let name = reading::name(&database).await?;
+        let limits = Limits { batch: BATCH, ..limits };
+        Ok(Self { batches: BatchCommit::start(database, Payments, limits), name })
+    }
+
+    /// Runs one statement by itself; how many rows it wrote.
+    async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StoreError> {
+        let database = self.batches.database();
+        let client = database.client().await?;
+        let written = async {
+            let statement = client.prepare_cached(sql).await?;
+            Ok(client.execute(&statement, parameters).await?)
+        };
+        written.await.map_err(|error| database.failed(error))
+    }
+
+    fn reader(&self) -> reading::Reader<'_> {
+        reading::Reader { database: self.batches.database(), store: self.name }
+    }
+}
+
+impl Store for Postgres {
+    fn name(&self) -> u32 {
+        self.name
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn start(&self, gateway: &str) -> Result<Run, StoreError> {
+        let rows = self.reader().query(START, &[&gateway]).await?;
+        let row = rows.first().ok_or(StoreError::Row("a run without a number"))?;
+        let number = reading::run_number(row.try_get(0)?)?;
+        Ok(Run { store: self.name, number })
+    }
+
+    async fn beat(&self, run: RunNumber) -> Result<bool, StoreError> {
+        Ok(self.execute(BEAT, &[&schema::run(run)]).await? > 0)
+    }
+
+    async fn fence(&self, run: RunNumber) -> Result<bool, StoreError> {
+        Ok(self.execute(FENCE, &[&schema::run(run)]).await? > 0)
+    }
+
+    async fn forget(&self, run: RunNumber) -> Result<(), StoreError> {
+        self.execute(FORGET, &[&schema::run(run)]).await.map(drop)
+    }
+
+    async fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
+        self.reader().runs().await
+    }
+
+    async fn begin(&self, record: Arc<Record>) -> Result<Begun, StoreError> {
+        match self.batches.apply(Command::Begin(record)).await? {
+            Outcome::Begun(begun) => Ok(begun),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    async fn decide(&self, by: RunNumber, verdict: Verdict) -> Result<Decided, StoreError> {
+        Ok(decided_of(self.batches.apply(Command::Decide(by, verdict)).await?))
+    }
+
+    async fn decide_all(
+        &self,
+        by: RunNumber,
+        verdicts: Vec<Verdict>,
+    ) -> Result<Vec<Decided>, StoreError> {
+        let commands = verdicts.into_iter().map(|verdict| Command::Decide(by, verdict));
+        let outcomes = self.batches.apply_all(commands.collect()).await?;
+        Ok(outcomes.into_iter().map(decided_of).collect())
+    }
+
+    async fn finish(&self, by: RunNumber, sequence: Sequence) -> Result<bool, StoreError> {
+        match self.batches.apply(Command::Finish(by, sequence)).await? {
+            Outcome::Finished(live) => Ok(live),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    async fn find(&self, payment_id: &str) -> Result<Option<Record>, StoreError> {
+        self.reader().find(payment_id).await
+    }
+
+    async fn get(&self, sequence: Sequence) -> Result<Found, StoreError> {
+        self.reader().get(sequence).await
+    }
+
+    async fn orphans(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.reader().orphans(after, limit).await
+    }
+
+    async fn unfinished(
+        &self,
+        own: RunNumber,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.reader().unfinished(own, after, limit).await
+    }
+
+    async fn history(
+        &self,
+        user: &str,
+        before: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.reader().history(user, before, limit).await
+    }
+
+    async fn close(&self) {
+        self.batches.close().await;
+    }
+}
+
+fn decided_of(outcome: Outcome) -> Decided {
+    match outcome {
+        Outcome::Decided(decided) => decided,
+        other => unreachable!("{other:?} answers another command"),
+    }
+}

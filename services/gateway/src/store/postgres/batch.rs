@@ -1,0 +1,264 @@
+//! A batch of commands as one transaction: hold the runs, read, apply the rules in memory, write.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use futures_util::future::join3;
+use strife_store::{
+    StoreError,
+    postgres::{Client, Transactions, Work, Write},
+};
+use tokio_postgres::{Row, Statement, types::ToSql};
+
+use super::{
+    reading::{run_number, sequence_of, state_of},
+    rules, schema,
+};
+use crate::{
+    payment::State,
+    store::{Begun, Decided, Record, RunState, Verdict, records},
+    transaction::{RunNumber, Sequence, run_of},
+};
+
+/// Runs stay what they are until the batch ends; beats go on meanwhile.
+const RUNS: &str = "SELECT number, live FROM runs WHERE number = ANY($1) ORDER BY number \
+    FOR KEY SHARE";
+/// Payments that are to be decided, locked in their order.
+const STANDING: &str = "SELECT sequence, code, detail FROM payments WHERE sequence = ANY($1) \
+    ORDER BY sequence FOR NO KEY UPDATE";
+/// A row that is not there may come to be meanwhile: then our own insert fails, and the batch is run
+/// again.
+const SAME_IDS: &str = "SELECT payment_id, sequence FROM payments WHERE payment_id = ANY($1)";
+const BEGIN: &str = "INSERT INTO payments (sequence, run, payment_id, payer, payee, body) \
+    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::bytea[])";
+const DECIDE: &str = "UPDATE payments SET code = new.code, detail = new.detail, \
+    unfinished = new.unfinished \
+    FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::boolean[]) \
+    AS new (sequence, code, detail, unfinished) \
+    WHERE payments.sequence = new.sequence AND payments.code IS NULL";
+const FINISH: &str =
+    "UPDATE payments SET unfinished = false WHERE sequence = ANY($1) AND unfinished";
+
+/// A change to payments. Runs are changed by statements of their own.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// A new payment.
+    Begin(Arc<Record>),
+    /// How a payment ends, says a run.
+    Decide(RunNumber, Verdict),
+    /// Every bank has committed, says a run.
+    Finish(RunNumber, Sequence),
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Of a new payment.
+    Begun(Begun),
+    /// Of a decision.
+    Decided(Decided),
+    /// Whether the run may write.
+    Finished(bool),
+}
+
+/// The gateways' part of the batches.
+#[derive(Debug)]
+pub(super) struct Payments;
+
+impl Transactions for Payments {
+    type Command = Command;
+    type Outcome = Outcome;
+
+    async fn run(&self, work: Work<'_>, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
+        let mut books = Books::begin(&work, commands).await?;
+        let outcomes = commands.iter().map(|command| books.apply(command)).collect();
+        let writes = books.changes.writes(work.client()).await?;
+        work.commit_with(&writes).await?;
+        outcomes
+    }
+}
+
+/// The rows of one batch.
+struct Books {
+    live: BTreeMap<RunNumber, bool>,
+    same_ids: HashMap<Vec<u8>, Sequence>,
+    standing: HashMap<Sequence, State>,
+    changes: Changes,
+}
+
+/// What is to be written.
+#[derive(Default)]
+struct Changes {
+    begun: BTreeMap<Vec<u8>, Arc<Record>>,
+    decided: BTreeMap<Sequence, Verdict>,
+    finished: BTreeSet<Sequence>,
+}
+
+impl Books {
+    /// Begins the transaction and reads what the commands name.
+    async fn begin(work: &Work<'_>, commands: &[Command]) -> Result<Self, StoreError> {
+        let (mut runs, mut ids, mut sequences) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for command in commands {
+            match command {
+                Command::Begin(record) => {
+                    runs.insert(run_of(record.id.sequence));
+                    ids.insert(record.order.payment_id.as_bytes().to_vec());
+                }
+                Command::Decide(by, Verdict { sequence, .. }) => {
+                    runs.extend([*by, run_of(*sequence)]);
+                    sequences.insert(schema::sequence(*sequence));
+                }
+                Command::Finish(by, _) => drop(runs.insert(*by)),
+            }
+        }
+        let runs: Vec<i32> = runs.into_iter().map(schema::run).collect();
+        let ids: Vec<Vec<u8>> = ids.into_iter().collect();
+        let sequences: Vec<i64> = sequences.into_iter().collect();
+        let statements = (
+            work.prepared(RUNS).await?,
+            work.prepared(STANDING).await?,
+            work.prepared(SAME_IDS).await?,
+        );
+        let client = work.client();
+        // Polled, and therefore sent and run, in this order: runs are held before anything is read.
+        let reads = async {
+            let (runs, standing, same_ids) = join3(
+                rows(client, &statements.0, &runs),
+                rows(client, &statements.1, &sequences),
+                rows(client, &statements.2, &ids),
+            )
+            .await;
+            Ok((runs?, standing?, same_ids?))
+        };
+        let (runs, standing, same_ids) = work.begin_with(reads).await?;
+        let mut books = Self {
+            live: BTreeMap::new(),
+            same_ids: HashMap::new(),
+            standing: HashMap::new(),
+            changes: Changes::default(),
+        };
+        for row in runs {
+            books.live.insert(run_number(row.try_get(0)?)?, row.try_get(1)?);
+        }
+        for row in standing {
+            let state = state_of(row.try_get(1)?, row.try_get(2)?)?;
+            books.standing.insert(sequence_of(row.try_get(0)?)?, state);
+        }
+        for row in same_ids {
+            books.same_ids.insert(row.try_get(0)?, sequence_of(row.try_get(1)?)?);
+        }
+        Ok(books)
+    }
+
+    fn apply(&mut self, command: &Command) -> Result<Outcome, StoreError> {
+        match command {
+            Command::Begin(record) => Ok(Outcome::Begun(self.begin_one(record))),
+            Command::Decide(by, verdict) => Ok(Outcome::Decided(self.decide(*by, verdict)?)),
+            Command::Finish(by, sequence) => {
+                let live = self.run_state(*by) == RunState::Live;
+                if live {
+                    self.changes.finished.insert(*sequence);
+                }
+                Ok(Outcome::Finished(live))
+            }
+        }
+    }
+
+    fn begin_one(&mut self, record: &Arc<Record>) -> Begun {
+        let (sequence, id) = (record.id.sequence, record.order.payment_id.as_bytes());
+        let same_id = self.same_ids.get(id).copied();
+        let begun = rules::begin(self.run_state(run_of(sequence)), sequence, same_id);
+        if begun == Begun::Done && same_id.is_none() {
+            self.same_ids.insert(id.to_vec(), sequence);
+            self.changes.begun.insert(id.to_vec(), record.clone());
+        }
+        begun
+    }
+
+    fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, StoreError> {
+        let Verdict { sequence, route, ref decision } = *verdict;
+        let maker = run_of(sequence);
+        let maker = (maker != by).then(|| self.run_state(maker));
+        let by = self.run_state(by);
+        let standing = self.standing.get_mut(&sequence);
+        let standing = standing.ok_or(StoreError::Row("a decision without its payment"))?;
+        let decided =
+            rules::decide(rules::Deciding { by, maker, route, standing: &*standing }, decision);
+        if decided == Decided::Done && *standing == State::Initiated {
+            *standing = State::Decided(decision.clone());
+            self.changes.decided.insert(sequence, verdict.clone());
+        }
+        Ok(decided)
+    }
+
+    /// Whoever made a payment, or writes, was started: who has no row any more is fenced.
+    fn run_state(&self, number: RunNumber) -> RunState {
+        rules::run_state(number, self.live.get(&number).copied(), number)
+    }
+}
+
+impl Changes {
+    async fn writes(self, client: &Client) -> Result<Vec<Write>, StoreError> {
+        let finished: Vec<i64> = self.finished.iter().copied().map(schema::sequence).collect();
+        let all = [
+            (self.begun.len(), BEGIN, begun_columns(&self.begun)),
+            (self.decided.len(), DECIDE, decided_columns(&self.decided)),
+            (finished.len(), FINISH, vec![Box::new(finished) as Column]),
+        ];
+        let mut writes = Vec::new();
+        for (_, sql, columns) in all.into_iter().filter(|(rows, ..)| *rows > 0) {
+            writes.push(Write::new(client.prepare_cached(sql).await?, columns));
+        }
+        Ok(writes)
+    }
+}
+
+/// A statement's parameter: an array with an element for each row.
+type Column = Box<dyn ToSql + Sync + Send>;
+
+fn column<R, T>(rows: impl Iterator<Item = R>, value: impl Fn(R) -> T) -> Column
+where
+    T: ToSql + Sync + Send + 'static,
+{
+    Box::new(rows.map(value).collect::<Vec<T>>())
+}
+
+fn begun_columns(begun: &BTreeMap<Vec<u8>, Arc<Record>>) -> Vec<Column> {
+    let records = || begun.values();
+    vec![
+        column(records(), |record| schema::sequence(record.id.sequence)),
+        column(records(), |record| schema::run(run_of(record.id.sequence))),
+        column(begun.keys(), Clone::clone),
+        column(records(), |record| record.order.user.clone()),
+        column(records(), |record| record.payee.clone()),
+        column(records(), |record| records::encode(record)),
+    ]
+}
+
+fn decided_columns(decided: &BTreeMap<Sequence, Verdict>) -> Vec<Column> {
+    let verdicts = || decided.values();
+    let code = |verdict: &Verdict| records::code(&verdict.decision).0;
+    vec![
+        column(verdicts(), |verdict| schema::sequence(verdict.sequence)),
+        column(verdicts(), |verdict| i16::from(code(verdict))),
+        column(verdicts(), |verdict| records::code(&verdict.decision).1.as_bytes().to_vec()),
+        column(verdicts(), |verdict| rules::is_to_be_told(verdict.route, &verdict.decision)),
+    ]
+}
+
+async fn rows<T>(
+    client: &Client,
+    statement: &Statement,
+    keys: &Vec<T>,
+) -> Result<Vec<Row>, StoreError>
+where
+    Vec<T>: ToSql + Sync,
+{
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(client.query(statement, &[keys]).await?)
+}

@@ -1,0 +1,168 @@
+//! What is read outside of batches: each time one statement, and so one snapshot.
+
+use strife_store::{StoreError, postgres::Database};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{rules, schema};
+use crate::{
+    payment::State,
+    store::{Found, Record, RunEntry, records},
+    transaction::{RunNumber, Sequence, TransactionId, run_of},
+};
+
+const NAME: &str = "SELECT name FROM about";
+const RUNS: &str = "SELECT number, gateway, beats, live FROM runs ORDER BY number";
+/// Also where there is no such payment, or no such run.
+const GET: &str = "SELECT a.last_run, r.live, p.sequence, p.code, p.detail, p.body FROM about a \
+    LEFT JOIN runs r ON r.number = $2 LEFT JOIN payments p ON p.sequence = $1";
+const FIND: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+    LEFT JOIN runs r ON r.number = p.run WHERE p.payment_id = $1";
+const ORPHANS: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+    LEFT JOIN runs r ON r.number = p.run \
+    WHERE p.code IS NULL AND r.live IS NOT TRUE AND p.sequence > $1 ORDER BY p.sequence LIMIT $2";
+const UNFINISHED: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+    LEFT JOIN runs r ON r.number = p.run \
+    WHERE p.unfinished AND (p.run = $3 OR r.live IS NOT TRUE) AND p.sequence > $1 \
+    ORDER BY p.sequence LIMIT $2";
+const HISTORY: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+    LEFT JOIN runs r ON r.number = p.run WHERE p.sequence IN (\
+    (SELECT sequence FROM payments WHERE payer = $1 AND sequence < $2 \
+    ORDER BY sequence DESC LIMIT $3) UNION \
+    (SELECT sequence FROM payments WHERE payee = $1 AND sequence < $2 \
+    ORDER BY sequence DESC LIMIT $3)) ORDER BY p.sequence DESC LIMIT $3";
+
+/// The store's own name.
+pub(super) async fn name(database: &Database) -> Result<u32, StoreError> {
+    let rows = Reader { database, store: 0 }.query(NAME, &[]).await?;
+    let name: i64 = rows.first().ok_or(StoreError::Row("the store's name"))?.try_get(0)?;
+    u32::try_from(name).map_err(|_| StoreError::Row("the store's name"))
+}
+
+/// Reads payments and runs.
+pub(super) struct Reader<'d> {
+    pub(super) database: &'d Database,
+    pub(super) store: u32,
+}
+
+impl Reader<'_> {
+    /// Runs one statement by itself.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.database.client().await?;
+        let read = async {
+            let statement = client.prepare_cached(sql).await?;
+            Ok(client.query(&statement, parameters).await?)
+        };
+        read.await.map_err(|error| self.database.failed(error))
+    }
+
+    pub(super) async fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
+        let rows = self.query(RUNS, &[]).await?;
+        let entry = |row: Row| {
+            let (number, beats): (_, i64) = (run_number(row.try_get(0)?)?, row.try_get(2)?);
+            let (gateway, live) = (row.try_get(1)?, row.try_get(3)?);
+            Ok(RunEntry { number, gateway, beats: beats.unsigned_abs(), live })
+        };
+        rows.into_iter().map(entry).collect()
+    }
+
+    pub(super) async fn get(&self, sequence: Sequence) -> Result<Found, StoreError> {
+        let maker = run_of(sequence);
+        let stored = (schema::sequence(sequence), schema::run(maker));
+        let rows = self.query(GET, &[&stored.0, &stored.1]).await?;
+        let row = rows.first().ok_or(StoreError::Row("the store's newest run"))?;
+        let last = run_number(row.try_get(0)?)?;
+        let maker = rules::run_state(maker, row.try_get(1)?, last);
+        let there: Option<i64> = row.try_get(2)?;
+        let record = there.map(|_| self.standing(row, 2)).transpose()?;
+        let record = record.map(|record| {
+            let state = rules::meaning(record.state, record.order.route(), maker);
+            Record { state, ..record }
+        });
+        Ok(Found { record, maker })
+    }
+
+    pub(super) async fn find(&self, payment_id: &str) -> Result<Option<Record>, StoreError> {
+        let rows = self.query(FIND, &[&payment_id.as_bytes()]).await?;
+        rows.first().map(|row| self.read(row)).transpose()
+    }
+
+    pub(super) async fn orphans(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let rows = self.query(ORPHANS, &[&after_of(after), &limit_of(limit)]).await?;
+        rows.iter().map(|row| self.standing(row, 1)).collect()
+    }
+
+    pub(super) async fn unfinished(
+        &self,
+        own: RunNumber,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let (after, limit, own) = (after_of(after), limit_of(limit), schema::run(own));
+        let rows = self.query(UNFINISHED, &[&after, &limit, &own]).await?;
+        rows.iter().map(|row| self.standing(row, 1)).collect()
+    }
+
+    pub(super) async fn history(
+        &self,
+        user: &str,
+        before: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let before = before.map_or(i64::MAX, schema::sequence);
+        let rows = self.query(HISTORY, &[&user, &before, &limit_of(limit)]).await?;
+        rows.iter().map(|row| self.read(row)).collect()
+    }
+
+    /// A payment as it is read. Its run, that there was, is in the first column.
+    fn read(&self, row: &Row) -> Result<Record, StoreError> {
+        let record = self.standing(row, 1)?;
+        let number = run_of(record.id.sequence);
+        let maker = rules::run_state(number, row.try_get(0)?, number);
+        let state = rules::meaning(record.state, record.order.route(), maker);
+        Ok(Record { state, ..record })
+    }
+
+    /// A payment as it stands, in the columns from `first` on.
+    fn standing(&self, row: &Row, first: usize) -> Result<Record, StoreError> {
+        let sequence = sequence_of(row.try_get(first)?)?;
+        let id = TransactionId { store: self.store, sequence };
+        let body: &[u8] = row.try_get(first + 3)?;
+        let mut record = records::decode(id, body).map_err(|_| StoreError::Row("a payment"))?;
+        record.state = state_of(row.try_get(first + 1)?, row.try_get(first + 2)?)?;
+        Ok(record)
+    }
+}
+
+/// What the two columns of a decision say.
+pub(super) fn state_of(code: Option<i16>, detail: Option<&[u8]>) -> Result<State, StoreError> {
+    let Some(code) = code else { return Ok(State::Initiated) };
+    let known = || {
+        let detail = std::str::from_utf8(detail.unwrap_or_default()).ok()?;
+        records::decision(u8::try_from(code).ok()?, detail)
+    };
+    known().map(State::Decided).ok_or(StoreError::Row("a decision"))
+}
+
+pub(super) fn run_number(stored: i32) -> Result<RunNumber, StoreError> {
+    RunNumber::try_from(stored).map_err(|_| StoreError::Row("a run"))
+}
+
+pub(super) fn sequence_of(stored: i64) -> Result<Sequence, StoreError> {
+    Sequence::try_from(stored).map_err(|_| StoreError::Row("a sequence"))
+}
+
+fn after_of(after: Option<Sequence>) -> i64 {
+    after.map_or(-1, schema::sequence)
+}
+
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,60 @@
+//! The gateways' schema, step by step. A step that was released is never changed.
+
+use strife_store::postgres::{Migration, Schema};
+
+use crate::transaction::{RunNumber, Sequence};
+
+const NAME: &str = "strife_gateway";
+const KIND: &str = "gateway";
+
+/// Whatever a client may choose freely is kept as bytes: a text takes no zero byte. Numbers of reasons
+/// and the form of `body` are those of the embedded store.
+const MIGRATIONS: &[Migration] = &[Migration {
+    name: "payments",
+    sql: r#"
+        -- The store's own name and its newest run, in its only row.
+        CREATE TABLE about (name bigint NOT NULL, last_run integer NOT NULL);
+
+        -- Runs of gateways that are not forgotten. Whether a run is live is part of a key, so that
+        -- changing it waits for all who hold the row as it was, and beats do not.
+        CREATE TABLE runs (
+            number integer PRIMARY KEY,
+            gateway text NOT NULL,
+            beats bigint NOT NULL DEFAULT 0,
+            live boolean NOT NULL,
+            UNIQUE (number, live)
+        ) WITH (fillfactor = 50);
+
+        -- code: null while INITIATED, 0 for COMMITTED, else why it was ABORTED.
+        CREATE TABLE payments (
+            sequence bigint PRIMARY KEY,
+            run integer NOT NULL,
+            payment_id bytea NOT NULL UNIQUE,
+            payer text NOT NULL,
+            payee text,
+            body bytea NOT NULL,
+            code smallint,
+            detail bytea,
+            unfinished boolean NOT NULL DEFAULT false
+        ) WITH (fillfactor = 90);
+        CREATE INDEX payments_undecided ON payments (sequence) WHERE code IS NULL;
+        CREATE INDEX payments_unfinished ON payments (sequence) WHERE unfinished;
+        CREATE INDEX payments_made ON payments (payer, sequence);
+        CREATE INDEX payments_received ON payments (payee, sequence) WHERE payee IS NOT NULL;
+    "#,
+}];
+
+/// The one schema of all gateways on a database.
+pub(super) fn of() -> Schema {
+    Schema { name: NAME.to_owned(), kind: KIND.to_owned(), migrations: MIGRATIONS }
+}
+
+/// A run as the database keeps it. Beyond what it can hold there is none.
+pub(super) fn run(number: RunNumber) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// A sequence as the database keeps it. Beyond what it can hold there is none.
+pub(super) fn sequence(sequence: Sequence) -> i64 {
+    i64::try_from(sequence).unwrap_or(i64::MAX)
+}

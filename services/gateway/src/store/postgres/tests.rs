@@ -1,0 +1,94 @@
+//! The conformance suite by two processes' stores on one database, a fence amid a batch, refusals.
+
+use strife_store::postgres::testing::Server;
+
+use super::*;
+use crate::{
+    payment::Decision,
+    store::conformance::{self, record},
+};
+
+/// As another process would open it.
+async fn open(url: &str) -> Postgres {
+    let address = Address::parse(url).unwrap();
+    Postgres::open(&address, Connections::default(), Limits::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn conforms() {
+    conformance::check(async || open(&Server::shared().create_database().await).await).await;
+}
+
+#[tokio::test]
+async fn gateways_on_one_database_have_one_store() {
+    let url = Server::shared().create_database().await;
+    let (one, two) = tokio::join!(open(&url), open(&url));
+    assert_eq!(one.name(), two.name());
+    let (first, second) = (one.start("one").await.unwrap(), two.start("two").await.unwrap());
+    assert_ne!(first.number, second.number);
+    let payment = record(first.transaction(first.first_sequence()), "p1", "sbi");
+    assert_eq!(one.begin(payment.clone()).await.unwrap(), Begun::Done);
+    assert_eq!(two.find("p1").await.unwrap().as_ref(), Some(&*payment));
+    // Of many at once one is taken, be they begun by the one or by the other.
+    let asked: Vec<_> = (1..60)
+        .map(|number| {
+            let (store, run) = if number % 2 == 0 { (&one, first) } else { (&two, second) };
+            let id = run.transaction(run.first_sequence() + number);
+            let (store, record) = (store.clone(), record(id, "p2", "sbi"));
+            tokio::spawn(async move { store.begin(record).await.unwrap() })
+        })
+        .collect();
+    let mut taken = 0;
+    for begun in asked {
+        taken += usize::from(begun.await.unwrap() == Begun::Done);
+    }
+    assert_eq!(taken, 1);
+    two.close().await;
+    one.close().await;
+}
+
+/// A decision under way when its run is fenced: the fence waits, and comes second.
+#[tokio::test]
+async fn a_fence_waits_for_the_batches_that_hold_the_run() {
+    let url = Server::shared().create_database().await;
+    let (one, two) = (open(&url).await, open(&url).await);
+    let run = one.start("one").await.unwrap();
+    let payment = record(run.transaction(run.first_sequence()), "p1", "sbi");
+    one.begin(payment.clone()).await.unwrap();
+    // A batch that has held its run and is not through.
+    let client = one.batches.database().client().await.unwrap();
+    let hold = format!("BEGIN; SELECT FROM runs WHERE number = {} FOR KEY SHARE", run.number);
+    client.batch_execute(&hold).await.unwrap();
+    let fence = tokio::spawn(async move { two.fence(run.number).await });
+    // It waits as soon as it is there: that can be seen from outside.
+    let waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1 \
+         AND datname = current_database()";
+    let watch = one.batches.database().client().await.unwrap();
+    let looking = async {
+        while watch.query(waits, &[&"UPDATE runs SET live%"]).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), looking).await.expect("no wait");
+    assert!(one.beat(run.number).await.unwrap(), "a beat waits for nobody");
+    client.batch_execute("UPDATE payments SET code = 0; COMMIT").await.unwrap();
+    assert!(fence.await.unwrap().unwrap());
+    let found = one.get(payment.id.sequence).await.unwrap();
+    let committed = crate::payment::State::Decided(Decision::Committed);
+    assert_eq!(found.record.unwrap().state, committed, "what came first stands");
+    let route = payment.order.route();
+    let late = Verdict { sequence: payment.id.sequence, route, decision: Decision::Committed };
+    assert_eq!(one.decide(run.number, late).await.unwrap(), Decided::Fenced);
+}
+
+#[tokio::test]
+async fn ids_with_zero_bytes_are_ids() {
+    let store = open(&Server::shared().create_database().await).await;
+    let run = store.start("one").await.unwrap();
+    let payment = record(run.transaction(run.first_sequence()), "p\0", "sbi");
+    assert_eq!(store.begin(payment.clone()).await.unwrap(), Begun::Done);
+    assert_eq!(store.find("p\0").await.unwrap().as_ref(), Some(&*payment));
+    assert_eq!(store.find("p").await.unwrap(), None);
+    let beyond = store.get(Sequence::MAX).await.unwrap();
+    assert_eq!((beyond.record, beyond.maker), (None, crate::store::RunState::NotMade));
+}
