@@ -22,7 +22,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The balancer's name among the members.
 pub(crate) const BALANCER: &str = "lb";
-/// The gateway's name among the members.
+/// The first gateway's name among the members.
 pub(crate) const GATEWAY: &str = "gateway";
 
 /// A running fleet. Every process ends when it is dropped; [`Fleet::stop`] lets them drain.
@@ -76,9 +76,7 @@ impl Fleet {
             let owner = fleet.address(&bank.name)?.to_owned();
             others.extend((1..=bank.servers).map(|number| fleet.server(bank, number, &owner)));
         }
-        if fleet.spec.gateway {
-            others.push(fleet.gateway());
-        }
+        others.extend(fleet.spec.gateway_names().iter().map(|name| fleet.gateway(name)));
         fleet.start_all(others).await?;
         fleet.start_all(vec![fleet.balancer_recipe()?]).await?;
         fleet.until_ready(READY_TIMEOUT).await?;
@@ -193,7 +191,7 @@ impl Fleet {
     pub async fn stop(mut self) {
         let order = |name: &str| match name {
             BALANCER => 0,
-            GATEWAY => 1,
+            gateway if is_gateway(gateway) => 1,
             server if is_server(&self.spec, server) => 2,
             _ => 3,
         };
@@ -226,7 +224,11 @@ impl Fleet {
 
 /// Whether a member is a bank's server, not the owner of its store.
 fn is_server(spec: &FleetSpec, member: &str) -> bool {
-    ![BALANCER, GATEWAY].contains(&member) && !spec.banks.iter().any(|bank| bank.name == member)
+    member != BALANCER && !is_gateway(member) && !spec.banks.iter().any(|bank| bank.name == member)
+}
+
+fn is_gateway(member: &str) -> bool {
+    member == GATEWAY || member.strip_prefix(GATEWAY).is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// Makes what must be there before the first process: directories, certificates, account files.

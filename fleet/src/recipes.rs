@@ -2,11 +2,7 @@
 
 use strife_runtime::{TlsArgs, parse::format_duration};
 
-use crate::{
-    BankSpec, Fleet, FleetError,
-    fleet::{BALANCER, GATEWAY},
-    member::Recipe,
-};
+use crate::{BankSpec, Fleet, FleetError, fleet::BALANCER, member::Recipe};
 
 /// Methods of a bank that change nothing, so that the balancer may send their calls again to another
 /// server. No write is among them, though a bank knows a transaction that it has seen: whoever sends it
@@ -76,14 +72,18 @@ impl Fleet {
         self.recipe(&format!("{}-{number}", bank.name), arguments)
     }
 
-    pub(crate) fn gateway(&self) -> Recipe {
-        let data = self.spec().dir.join("data").join(GATEWAY).display().to_string();
+    pub(crate) fn gateway(&self, name: &str) -> Recipe {
+        let data = self.spec().dir.join("data").join(name).display().to_string();
         let users = self.spec().accounts().join("users.csv").display().to_string();
         let timeout = format_duration(self.spec().payment_timeout);
-        let mut arguments = flags(&["gateway", "--port", "0", "--data", &data, "--users", &users]);
+        let mut arguments = flags(&["gateway", "--port", "0", "--users", &users]);
+        arguments.extend(match &self.spec().database {
+            Some(database) => flags(&["--store", database]),
+            None => flags(&["--data", &data]),
+        });
         arguments.extend(flags(&["--balancer", self.balancer(), "--control", self.control()]));
         arguments.extend(flags(&["--payment-timeout", &timeout]));
-        self.recipe(GATEWAY, arguments)
+        self.recipe(name, arguments)
     }
 
     pub(crate) fn balancer_recipe(&self) -> Result<Recipe, FleetError> {
@@ -102,8 +102,11 @@ impl Fleet {
                 READS.map(|method| format!("/strife.bank.v1.BankService/{method}")).join(",");
             arguments.extend(flags(&["--idempotent", &format!("{}={reads}", bank.pool())]));
         }
-        if self.spec().gateway {
-            arguments.extend(flags(&["--pool", &format!("gateway={}", self.address(GATEWAY)?)]));
+        let gateways = self.spec().gateway_names();
+        let gateways = gateways.iter().map(|name| self.address(name));
+        let gateways = gateways.collect::<Result<Vec<_>, _>>()?;
+        if !gateways.is_empty() {
+            arguments.extend(flags(&["--pool", &format!("gateway={}", gateways.join(","))]));
         }
         Ok(self.recipe(BALANCER, arguments))
     }

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use strife_runtime::telemetry::{LogArgs, LogFormat};
 
+use crate::fleet::GATEWAY;
+
 /// A whole system: banks, and, if payments are wanted, a gateway, behind one balancer.
 #[derive(Debug, Clone)]
 pub struct FleetSpec {
@@ -14,13 +16,16 @@ pub struct FleetSpec {
     pub dir: PathBuf,
     /// The banks, names unique and lower case.
     pub banks: Vec<BankSpec>,
-    /// Where the banks keep their money instead of a file each: `postgres://…`, as in `--store`. Every
-    /// server of a bank is then a complete one, and the one under the bank's own name no owner.
+    /// Where banks and gateways keep what they know instead of a file each: `postgres://…`, as in
+    /// `--store`. Every server of a bank is then a complete one, and the one under the bank's own name no
+    /// owner.
     pub database: Option<String>,
     /// Accounts of each bank when its store is first made.
     pub accounts_per_bank: u32,
     /// Whether a gateway stands behind the balancer as well.
     pub gateway: bool,
+    /// How many, if any. More than one need a `database`.
+    pub gateways: u32,
     /// Users with a certificate of their own.
     pub users: Vec<String>,
     /// Every pool's policy at first.
@@ -93,6 +98,7 @@ impl FleetSpec {
             database: None,
             accounts_per_bank: 1000,
             gateway: true,
+            gateways: 1,
             users: Vec::new(),
             policy: "least_load".to_owned(),
             plaintext: false,
@@ -106,6 +112,13 @@ impl FleetSpec {
             output: Output::Files,
             niceness: 0,
         }
+    }
+
+    /// The names of the gateways: `gateway`, `gateway-2`, …
+    pub fn gateway_names(&self) -> Vec<String> {
+        let name =
+            |number| if number == 1 { GATEWAY.to_owned() } else { format!("{GATEWAY}-{number}") };
+        (1..=self.gateways).filter(|_| self.gateway).map(name).collect()
     }
 
     /// Where the certificates are.

@@ -7,6 +7,7 @@ mod balancing;
 mod bench;
 mod dashboard;
 mod foreign;
+mod gateways;
 mod hostile;
 mod interop;
 mod logs;

@@ -188,7 +188,7 @@ async fn a_refused_payment_is_aborted_for_ever_and_moves_nothing() {
     booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
 }
 
-async fn balance(booted: &Booted, user: &str, account: &str) -> i64 {
+pub(crate) async fn balance(booted: &Booted, user: &str, account: &str) -> i64 {
     let request = BalanceRequest { user: user.to_owned() };
     let answer = booted.gateway().get_balance(request).await.unwrap().into_inner();
     let found = answer.accounts.into_iter().find(|found| {

@@ -18,7 +18,7 @@ use crate::{
 const MORE: usize = 60;
 
 /// Waits until so many more payments have an outcome.
-async fn until_more(outcomes: &AtomicUsize) {
+pub(crate) async fn until_more(outcomes: &AtomicUsize) {
     let enough = outcomes.load(Relaxed) + MORE;
     let more = async {
         while outcomes.load(Relaxed) < enough {

@@ -42,8 +42,8 @@ pub struct GatewayArgs {
     /// Instead, a PostgreSQL database, which any number of gateways share:
     /// postgres://USER@HOST:PORT/DATABASE, the password in PGPASSWORD, with ?sslmode=disable, prefer,
     /// require or verify-full and, to know the server by its certificate, &sslrootcert=FILE.
-    #[arg(long, value_name = "URL", conflicts_with = "data", value_parser = database)]
-    pub store: Option<Address>,
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub store: Option<String>,
     /// Transactions under way at a time, each on a connection of its own; two more connections are
     /// for reads. With --store only.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -123,6 +123,21 @@ impl GatewayArgs {
         }
     }
 
+    /// The database the store is in, if it is in one.
+    pub(crate) fn database(&self) -> Result<Option<Address>, Failure> {
+        match self.store.as_deref() {
+            None => Ok(None),
+            Some(url) if is_address(url) => match Address::parse(url) {
+                Ok(address) => Ok(Some(address)),
+                Err(error) => Err(Failure::usage(error.to_string())),
+            },
+            Some(other) => Err(Failure::usage(format!(
+                "--store {other} is no database; write postgres://USER@HOST:PORT/DATABASE, or --data DIR \
+                 for a store of this gateway's own"
+            ))),
+        }
+    }
+
     /// The pool of connections to a database.
     pub(crate) fn connections(&self) -> Connections {
         Connections { writes: self.store_connections.into(), ..Connections::default() }
@@ -133,14 +148,6 @@ impl GatewayArgs {
         let queue = self.max_payments * STORE_QUEUE_PER_PAYMENT + STORE_QUEUE_EXTRA;
         strife_store::Limits { queue, batch: STORE_BATCH }
     }
-}
-
-fn database(text: &str) -> Result<Address, String> {
-    if is_address(text) {
-        return Address::parse(text).map_err(|error| error.to_string());
-    }
-    Err("a gateway's store is a directory (--data DIR) or postgres://USER@HOST:PORT/DATABASE"
-        .to_owned())
 }
 
 fn lease(text: &str) -> Result<Duration, String> {

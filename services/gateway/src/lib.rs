@@ -56,18 +56,19 @@ pub fn run(args: GatewayArgs) -> Result<(), Failure> {
 async fn serve(args: GatewayArgs) -> Result<(), Failure> {
     let security = Security::load(&args.tls, Role::Gateway, "1")?;
     let users = Users::read(&args.users).map_err(|error| Failure::usage(error.to_string()))?;
+    let database = args.database()?;
     let banks = BankClients::new(users.banks(), args.routes()?, &security)?;
     let listen = format!("{}:{}", args.host, args.port);
     let server = Server::bind(&listen, "--port", &security).await?;
     let (limits, known) = (args.store_limits(), users.len());
-    match &args.store {
+    match database {
         None => {
             let store = Embedded::open(&args.data, limits).map_err(failed)?;
             info!(users = known, store = %args.data.display(), "gateway");
             serve_on(args, security, users, banks, server, store).await
         }
         Some(address) => {
-            let store = Postgres::open(address, args.connections(), limits).await;
+            let store = Postgres::open(&address, args.connections(), limits).await;
             let store = store.map_err(failed)?;
             info!(users = known, store = address.place(), "gateway, beside any others there");
             serve_on(args, security, users, banks, server, store).await

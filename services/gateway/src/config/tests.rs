@@ -29,6 +29,11 @@ fn flags_and_their_defaults() {
     assert_eq!(args.settings().payments_max, 7);
     assert_eq!(args.settings().payments_per_bank_max, 4, "half, if it is not said");
     assert_eq!(args.settings().payment_timeout, Duration::from_millis(250));
+    assert!(args.database().unwrap().is_none());
+    assert_eq!(args.settings().lease, Duration::from_secs(3));
+    let args = parse("--store postgres://u@h/d --lease 1s").unwrap();
+    assert_eq!(args.database().unwrap().unwrap().place(), "h:5432/d");
+    assert_eq!(args.settings().lease, Duration::from_secs(1));
     let args = parse("--max-payments-per-bank 3").unwrap();
     assert_eq!(args.settings().payments_per_bank_max, 3);
 }
@@ -41,8 +46,18 @@ fn wrong_flags_are_refused() {
         ("--payment-timeout 10", "not a duration"),
         ("--max-payments 0", "0 is not in"),
         ("--max-payments-per-bank 0", "0 is not in"),
+        ("--lease 1ms", "at least 300ms"),
+        ("--store postgres://u@h/d --data d", "cannot be used with"),
     ] {
         let refused = parse(flags).unwrap_err();
+        assert!(refused.contains(expected), "{refused}");
+    }
+    for (store, expected) in [
+        ("h:1", "--store h:1 is no database; write postgres://"),
+        ("postgres://u@h", "names no database"),
+    ] {
+        let args = parse(&format!("--store {store}")).unwrap();
+        let refused = args.database().map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains(expected), "{refused}");
     }
     let twice = parse("--bank a=h:1 --bank a=h:2").unwrap().routes().unwrap_err();
