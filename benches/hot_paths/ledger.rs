@@ -10,13 +10,13 @@ use strife_bank::{
     money::Amount,
 };
 
-const ACCOUNTS: u32 = 10_000;
+pub(crate) const ACCOUNTS: u32 = 10_000;
 
-fn account(number: u32) -> String {
+pub(crate) fn account(number: u32) -> String {
     format!("icici-{number:06}")
 }
 
-fn amount(minor_units: i64) -> Amount {
+pub(crate) fn amount(minor_units: i64) -> Amount {
     Amount { minor_units, currency: "INR".parse().expect("a currency") }
 }
 
@@ -41,7 +41,7 @@ fn bank() -> MemoryState {
 }
 
 /// A thousand transfers between random accounts.
-fn transfers(round: u64) -> Vec<Command> {
+pub(crate) fn transfers(round: u64) -> Vec<Command> {
     let mut rng = StdRng::seed_from_u64(round);
     let transfer = |number| {
         let from = rng.random_range(0..ACCOUNTS);

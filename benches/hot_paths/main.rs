@@ -10,6 +10,7 @@ mod codec;
 mod explain;
 mod ledger;
 mod picks;
+mod stores;
 mod switch;
 mod wire;
 
@@ -22,7 +23,7 @@ criterion_group! {
     name = benches;
     // Numbers on the terminal; criterion's own charts would need a font of the system.
     config = Criterion::default().without_plots();
-    targets = picks::bench, explain::bench, ledger::bench, codec::bench, wire::bench, switch::bench,
+    targets = picks::bench, explain::bench, ledger::bench, stores::bench, codec::bench, wire::bench, switch::bench,
         call::bench, channel::bench
 }
 criterion_main!(benches);

@@ -23,6 +23,8 @@ use crate::{
 /// How often legs in doubt are looked for, on average: each pause is up to a quarter off, so that
 /// servers which started together do not go on asking together.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// Pause after a store that could not be read.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(2);
 /// Legs asked about in one pass, and at a time.
 const LEGS_PER_PASS: usize = 4_096;
 const QUESTIONS_IN_FLIGHT: usize = 64;
@@ -98,16 +100,19 @@ impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
         let mut grace_ms = if self.is_alone { 0 } else { self.max_age.as_millis() as u64 };
         loop {
             let now_ms = clock::now_ms();
+            let mut pause = INTERVAL.mul_f64(rand::rng().random_range(0.75..=1.25));
             match self.pass(now_ms.saturating_sub(grace_ms), now_ms).await {
                 Ok(pass) if pass.committed + pass.aborted > 0 => {
                     let Pass { committed, aborted, undecided } = pass;
                     info!(committed, aborted, undecided, "resolved legs that were in doubt");
                 }
                 Ok(_) => {}
-                Err(error) => error!(%error, "cannot look for legs in doubt"),
+                Err(error) => {
+                    error!(%error, "cannot look for legs in doubt");
+                    pause = PAUSE_AFTER_ERROR;
+                }
             }
             grace_ms = self.max_age.as_millis() as u64;
-            let pause = INTERVAL.mul_f64(rand::rng().random_range(0.75..=1.25));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.requested() => return,

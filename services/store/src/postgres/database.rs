@@ -6,6 +6,7 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio_postgres::NoTls;
+use tracing::warn;
 
 use super::{
     address::Address,
@@ -87,8 +88,18 @@ impl Database {
             .build()
             .expect("timeouts have a runtime");
         let database = Self { pool, place: address.place().to_owned(), connections };
-        drop(database.client().await?);
+        database.check_durability().await.map_err(|error| database.failed(error))?;
         Ok(database)
+    }
+
+    /// Whoever turned off the disk's part is told what that means; it is his to decide.
+    async fn check_durability(&self) -> Result<(), StoreError> {
+        let row = self.client().await?.query_one("SHOW fsync", &[]).await?;
+        if row.try_get::<_, &str>(0)? == "off" {
+            let place = self.place();
+            warn!(place, "PostgreSQL runs with fsync off: a crash loses what was acknowledged");
+        }
+        Ok(())
     }
 
     /// A connection, for a statement or a transaction. Whoever abandons a transaction midway must

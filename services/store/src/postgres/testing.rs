@@ -110,7 +110,7 @@ impl Server {
 
     fn try_start(programs: &Path, options: &Options) -> Option<Self> {
         let port = free_port();
-        let certificate = options.certificate.as_ref().map(|files| readable_by_all(files));
+        let certificate = options.certificate.as_ref().map(readable_by_all);
         let offered = certificate.as_ref().map(|dir| dir.path().display().to_string());
         let mut command = shell();
         command.args([programs.as_os_str(), port.to_string().as_ref(), options.settings.as_ref()]);

@@ -38,6 +38,12 @@ enum Fate {
     Insert,
 }
 
+/// Rows to be written, by key and in its order.
+pub(super) struct Changed<T> {
+    pub(super) inserted: Vec<(String, T)>,
+    pub(super) updated: Vec<(String, T)>,
+}
+
 /// A line of the journal; a balance is `None` where it is one of the bank's own accounts'.
 pub(super) struct Posted {
     pub(super) transaction_id: String,
@@ -81,17 +87,17 @@ impl<T: Clone> Rows<T> {
         }
     }
 
-    /// What is to be inserted and what to be updated.
-    pub(super) fn changed(self) -> (Vec<(String, T)>, Vec<(String, T)>) {
-        let (mut inserted, mut updated) = (Vec::new(), Vec::new());
+    /// What is to be written.
+    pub(super) fn changed(self) -> Changed<T> {
+        let mut changed = Changed { inserted: Vec::new(), updated: Vec::new() };
         for (key, Row { value, fate }) in self.rows {
             match fate {
                 Fate::AsRead => {}
-                Fate::Insert => inserted.push((key, value)),
-                Fate::Update => updated.push((key, value)),
+                Fate::Insert => changed.inserted.push((key, value)),
+                Fate::Update => changed.updated.push((key, value)),
             }
         }
-        (inserted, updated)
+        changed
     }
 }
 

@@ -23,7 +23,7 @@ const UPDATE_ACCOUNTS: &str = "UPDATE accounts SET state = new.state, available 
 const INSERT_ACCOUNTS: &str = "INSERT INTO accounts \
     (account_id, state, currency, available, held, incoming) SELECT * FROM \
     unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])";
-/// Only how far a leg is ever changes.
+/// Nothing of a leg but its state ever changes.
 const UPDATE_LEGS: &str = "UPDATE legs SET state = new.state \
     FROM unnest($1::text[], $2::smallint[]) AS new (key, state) WHERE legs.key = new.key";
 const INSERT_LEGS: &str = "INSERT INTO legs \
@@ -51,16 +51,15 @@ pub(super) async fn writes(
     shard: i16,
 ) -> Result<Vec<Write>, StoreError> {
     let Books { accounts, legs, transfers, moved, postings } = books;
-    let (new_accounts, accounts) = accounts.changed();
-    let (new_legs, legs) = legs.changed();
-    let (new_transfers, _) = transfers.changed();
+    let (accounts, legs) = (accounts.changed(), legs.changed());
+    let transfers = transfers.changed().inserted;
     let moved: Vec<_> = moved.into_iter().filter(|(_, amount)| *amount != 0).collect();
     let all = [
-        (accounts.len(), UPDATE_ACCOUNTS, account_columns(&accounts)),
-        (legs.len(), UPDATE_LEGS, ended_columns(&legs)),
-        (new_accounts.len(), INSERT_ACCOUNTS, account_columns(&new_accounts)),
-        (new_legs.len(), INSERT_LEGS, leg_columns(&new_legs)),
-        (new_transfers.len(), INSERT_TRANSFERS, transfer_columns(&new_transfers)),
+        (accounts.updated.len(), UPDATE_ACCOUNTS, account_columns(&accounts.updated)),
+        (legs.updated.len(), UPDATE_LEGS, ended_columns(&legs.updated)),
+        (accounts.inserted.len(), INSERT_ACCOUNTS, account_columns(&accounts.inserted)),
+        (legs.inserted.len(), INSERT_LEGS, leg_columns(&legs.inserted)),
+        (transfers.len(), INSERT_TRANSFERS, transfer_columns(&transfers)),
         (postings.len(), APPEND, posting_columns(&postings)),
         (moved.len(), MOVE, move_columns(&moved, shard)),
     ];

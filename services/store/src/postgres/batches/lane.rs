@@ -31,7 +31,8 @@ pub(super) enum Request<T: Transactions> {
     Close,
 }
 
-type Answer<T> = oneshot::Sender<Result<Vec<<T as Transactions>::Outcome>, StoreError>>;
+type Answer<T> = AnswerOf<<T as Transactions>::Outcome>;
+type AnswerOf<O> = oneshot::Sender<Result<Vec<O>, StoreError>>;
 
 /// A task's state; the queue is everyone's.
 pub(super) struct Lane<T: Transactions> {
@@ -174,10 +175,7 @@ impl<T: Transactions> Batch<T> {
 }
 
 /// Tells everyone what became of their commands. Who has stopped waiting is skipped.
-fn answer_all<T>(
-    answers: Vec<(usize, oneshot::Sender<Result<Vec<T>, StoreError>>)>,
-    outcomes: Vec<T>,
-) {
+fn answer_all<O>(answers: Vec<(usize, AnswerOf<O>)>, outcomes: Vec<O>) {
     let mut outcomes = outcomes.into_iter();
     for (count, answer) in answers {
         let _ = answer.send(Ok(outcomes.by_ref().take(count).collect()));
