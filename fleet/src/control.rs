@@ -14,7 +14,7 @@ use strife_runtime::{connect, tls::Expected};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
-use crate::{Fleet, FleetError};
+use crate::{BankSpec, Fleet, FleetError};
 
 /// How often a condition is looked at while it is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -101,8 +101,28 @@ impl Fleet {
             let channel = connect::direct(address, expected, self.security())?;
             let answer = BankAdminClient::new(channel).get_totals(TotalsRequest {}).await;
             totals.add(answer.map_err(|status| call(&bank.name, &status))?.into_inner());
+            if self.spec().database.is_some() {
+                self.add_commits_of_servers(bank, &mut totals).await?;
+            }
         }
         Ok(totals)
+    }
+
+    /// On a database every server commits by itself. One that does not answer has nothing to add.
+    async fn add_commits_of_servers(
+        &self,
+        bank: &BankSpec,
+        totals: &mut Totals,
+    ) -> Result<(), FleetError> {
+        for number in 1..=bank.servers {
+            let address = self.address(&format!("{}-{number}", bank.name))?;
+            let channel = connect::direct(address, Expected::bank(&bank.name), self.security())?;
+            if let Ok(answer) = BankAdminClient::new(channel).get_totals(TotalsRequest {}).await {
+                let TotalsResponse { fsync_us_p50, fsync_us_p99, .. } = *answer.get_ref();
+                totals.add_commits(fsync_us_p50, fsync_us_p99);
+            }
+        }
+        Ok(())
     }
 
     /// The money in all banks once nothing is in doubt any more; as it stands after `limit`.
@@ -168,8 +188,12 @@ impl Totals {
         sum(&mut self.settlement, bank.settlement);
         self.accounts += bank.accounts;
         self.in_doubt += bank.in_doubt;
-        self.fsync_us.0 = self.fsync_us.0.max(bank.fsync_us_p50);
-        self.fsync_us.1 = self.fsync_us.1.max(bank.fsync_us_p99);
+        self.add_commits(bank.fsync_us_p50, bank.fsync_us_p99);
+    }
+
+    fn add_commits(&mut self, fsync_us_p50: u64, fsync_us_p99: u64) {
+        self.fsync_us.0 = self.fsync_us.0.max(fsync_us_p50);
+        self.fsync_us.1 = self.fsync_us.1.max(fsync_us_p99);
     }
 
     /// Whether all money is where it was in `before`, in whole payments, with none held. Says so in

@@ -18,7 +18,7 @@ mod work;
 
 pub use address::{Address, is_address};
 pub use batches::{BatchCommit, Transactions};
-pub use database::{Client, Connections, Database};
+pub use database::{Client, Connections, Database, READ_TIMEOUT};
 pub use migrations::{Migration, Opened, Schema, quoted};
 pub(crate) use passing::said;
 pub use work::{Work, Write};

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use strife_store::postgres::{Address, Connections, testing::Server};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
     ledger::{Leg, LegBody, Prepare, tests::openings},
     money::Amount,
-    store::{Embedded, Store},
+    store::{Embedded, Postgres, Store},
 };
 
 /// What each transaction's coordinator says, by transaction id; nothing: unreachable.
@@ -109,4 +110,35 @@ async fn what_the_coordinator_ended_itself_is_forgotten() {
     let much_later_ms = 200 + 2 * BACKOFF.1.as_millis() as u64;
     fixture.resolver.pass(100, much_later_ms).await.unwrap();
     assert!(fixture.resolver.attempts.is_empty());
+}
+
+/// Each server of a bank on a database asks about the same legs.
+#[tokio::test]
+async fn several_that_ask_about_one_leg_follow_its_decision_once() {
+    let url = Server::shared().create_database().await;
+    let address = Address::parse(&url).unwrap();
+    let open = async || {
+        let opened = Postgres::open(&address, "icici", Connections::default(), || Ok(openings()));
+        opened.await.unwrap().0
+    };
+    let (one, other) = (open().await, open().await);
+    let oracle = Oracle::default();
+    for number in 0..20 {
+        let key = LegKey { transaction_id: format!("p{number}"), leg: Leg::Debit };
+        let amount = Amount { minor_units: 1, currency: "INR".parse().unwrap() };
+        let body =
+            LegBody { account_id: "a".to_owned(), amount, coordinator: "gateway".to_owned() };
+        let decision = if number % 2 == 0 { Decision::Commit } else { Decision::Abort };
+        oracle.says.lock().unwrap().insert(key.transaction_id.clone(), decision);
+        let prepare = Command::Prepare(Prepare { key, body, at_ms: 1 });
+        assert!(one.apply(prepare).await.unwrap().is_ok());
+    }
+    let resolver = |store| Resolver::new(store, oracle.clone(), Duration::ZERO).beside_others();
+    let (mut first, mut second) = (resolver(one.clone()), resolver(other));
+    let (first, second) = tokio::join!(first.pass(100, 100), second.pass(100, 100));
+    let passes = [first.unwrap(), second.unwrap()];
+    assert!(passes.iter().all(|pass| pass.undecided == 0), "{passes:?}");
+    let account = one.account("a").await.unwrap().unwrap();
+    assert_eq!((account.available, account.held), (90, 0));
+    assert_eq!(one.totals().await.unwrap().in_doubt, 0);
 }

@@ -12,11 +12,17 @@ mod reading;
 mod schema;
 mod writing;
 
+use std::time::Duration;
+
 use rand::RngExt;
 use strife_store::{
     Latencies, Limits, StoreError,
-    postgres::{Address, BatchCommit, Client, Connections, Database, Opened, Transactions, Work},
+    postgres::{
+        Address, BatchCommit, Client, Connections, Database, Opened, READ_TIMEOUT, Transactions,
+        Work,
+    },
 };
+use tokio::time::timeout;
 
 use self::{books::Books, reading::Named};
 use super::{InDoubt, Store, Totals, WholeStore};
@@ -30,6 +36,9 @@ const BATCH: usize = 512;
 /// Rows over which each of the bank's own accounts is spread, so that those who post to it need not
 /// wait for each other. Its balance is their sum.
 const SHARDS: i16 = 256;
+/// How long a look at every account may take, and one at every leg in doubt.
+const TOTALS_TIMEOUT: Duration = Duration::from_secs(600);
+const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Accounts opened by one statement.
 const OPENINGS: usize = 10_000;
 
@@ -62,10 +71,6 @@ impl Postgres {
 
     async fn client(&self) -> Result<Client, BankError> {
         Ok(self.batches.database().client().await?)
-    }
-
-    fn told<T>(&self, read: Result<T, StoreError>) -> Result<T, BankError> {
-        Ok(read.map_err(|error| self.batches.database().failed(error))?)
     }
 }
 
@@ -132,7 +137,8 @@ impl Store for Postgres {
 
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {
         let client = self.client().await?;
-        self.told(reading::account(&client, account_id).await)
+        let read = timeout(READ_TIMEOUT, reading::account(&client, account_id)).await;
+        Ok(self.batches.database().ended(client, read)?)
     }
 }
 
@@ -143,7 +149,8 @@ impl WholeStore for Postgres {
 
     async fn totals(&self) -> Result<Totals, BankError> {
         let mut client = self.client().await?;
-        self.told(reading::totals(&mut client).await)
+        let read = timeout(TOTALS_TIMEOUT, reading::totals(&mut client)).await;
+        Ok(self.batches.database().ended(client, read)?)
     }
 
     async fn in_doubt(
@@ -153,7 +160,9 @@ impl WholeStore for Postgres {
         wanted: impl Fn(&LegKey) -> bool + Send + Sync,
     ) -> Result<Vec<InDoubt>, BankError> {
         let client = self.client().await?;
-        self.told(reading::in_doubt(&client, until_ms, limit, wanted).await)
+        let reading = reading::in_doubt(&client, until_ms, limit, wanted);
+        let read = timeout(IN_DOUBT_TIMEOUT, reading).await;
+        Ok(self.batches.database().ended(client, read)?)
     }
 
     fn commits(&self) -> &Latencies {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
+use tokio::time::error::Elapsed;
 use tokio_postgres::NoTls;
 use tracing::warn;
 
@@ -22,6 +23,9 @@ pub type Client = Object;
 /// How long a caller waits for a connection to become free, and for one to be made.
 const FREE_TIMEOUT: Duration = Duration::from_secs(5);
 const MAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a read that is done quickly or not at all may take.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a new connection is set up. Rows are found by key alone, and a table that was empty when a
 /// statement was planned must not be read from end to end ever after: hence no sequential scans
@@ -116,6 +120,20 @@ impl Database {
     /// The pool's bounds.
     pub fn connections(&self) -> Connections {
         self.connections
+    }
+
+    /// What became of a read on `client` that had so much time and no more. If it did not end nobody
+    /// knows what the connection is doing, and it goes.
+    pub fn ended<T>(
+        &self,
+        client: Client,
+        read: Result<Result<T, StoreError>, Elapsed>,
+    ) -> Result<T, StoreError> {
+        let read = read.unwrap_or_else(|_| {
+            drop(Client::take(client));
+            Err(StoreError::TimedOut)
+        });
+        read.map_err(|error| self.failed(error))
     }
 
     /// What an error of a single statement is to a caller.

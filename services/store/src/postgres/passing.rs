@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io};
 
-use deadpool_postgres::{HookError, PoolError};
+use deadpool_postgres::{HookError, PoolError, TimeoutType};
 use tokio_postgres::{Error, error::SqlState};
 
 use crate::StoreError;
@@ -59,7 +59,10 @@ pub(super) fn unreachable(place: &str, error: PoolError) -> StoreError {
     let away = |why: String| StoreError::DatabaseAway { place: place.to_owned(), why };
     let error = match error {
         PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error,
-        PoolError::Timeout(_) => return away("no connection became free in time".to_owned()),
+        PoolError::Timeout(TimeoutType::Wait) => {
+            return away("no connection became free in time".to_owned());
+        }
+        PoolError::Timeout(_) => return away("it did not answer in time".to_owned()),
         other => return away(other.to_string()),
     };
     let why = said(&error);

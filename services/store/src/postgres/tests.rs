@@ -151,6 +151,15 @@ async fn who_is_not_let_in_is_told_what_to_do() {
     }
 }
 
+/// What answers nothing is given up: in the test's time at once.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_away() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@{}/d", silent.local_addr().unwrap());
+    let said = refused(&url, &schema(&[FIRST])).await;
+    assert!(said.contains("is away") && said.contains("in time"), "{said}");
+}
+
 #[tokio::test]
 async fn with_tls_the_servers_name_is_checked() {
     let dir = tempfile::tempdir().unwrap();

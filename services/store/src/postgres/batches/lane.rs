@@ -4,7 +4,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use rand::RngExt;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use super::Transactions;
@@ -21,6 +24,8 @@ use crate::{
 const ATTEMPTS: u32 = 9;
 /// Pause before the second attempt; it doubles from one to the next. Altogether about three seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// No further attempt is begun so long after the first.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A transaction that has not ended by then never will. Longer than the server's statement timeout.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -121,10 +126,10 @@ impl<T: Transactions> Lane<T> {
         &self,
         commands: &[T::Command],
     ) -> Result<Vec<T::Outcome>, StoreError> {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, begun) = (FIRST_PAUSE, Instant::now());
         for _ in 1..ATTEMPTS {
             match self.attempt(commands).await {
-                Err(error) if error.passing().is_some() => {
+                Err(error) if error.passing().is_some() && begun.elapsed() < PATIENCE => {
                     debug!(%error, "running a batch again");
                     let jitter = rand::rng().random_range(0.5..=1.0);
                     tokio::time::sleep(pause.mul_f64(jitter)).await;
