@@ -41,6 +41,30 @@ async fn the_same_payment_fifty_times_at_once_moves_money_once() {
     assert_eq!(status.code(), Code::AlreadyExists);
 }
 
+/// Calls that the balancer has sent to the servers of a bank's pool.
+async fn calls(booted: &Booted, bank: &str) -> u64 {
+    let pools = booted.fleet.pools().await.unwrap();
+    let pool = pools.iter().find(|pool| pool.pool == format!("bank.{bank}")).unwrap();
+    pool.endpoints.iter().map(|endpoint| endpoint.calls).sum()
+}
+
+#[tokio::test]
+async fn payments_at_once_share_calls_to_their_banks() {
+    let booted = boot(|_| {}).await;
+    let before = booted.fleet.totals().await.unwrap();
+    let (from, to) = (booted.account("icici", 0), booted.account("sbi", 0));
+    let calls_before = [calls(&booted, "icici").await, calls(&booted, "sbi").await];
+    let payments = (0..200).map(|n| booted.pay(booted.payment(&format!("shared-{n}"), from, to)));
+    let answers = join_all(payments).await;
+    assert!(answers.iter().all(|answer| answer.state() == PaymentState::Committed));
+    booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
+    for (bank, before) in ["icici", "sbi"].into_iter().zip(calls_before) {
+        // A prepare and a commit of each, were they alone.
+        let made = calls(&booted, bank).await - before;
+        assert!((2..400).contains(&made), "{made} calls to {bank}");
+    }
+}
+
 #[tokio::test]
 async fn kill_9_of_bank_servers_amid_payments_loses_nothing() {
     kill_amid_payments(&["icici-1", "sbi-2"]).await;

@@ -76,6 +76,11 @@ impl Gate {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
+    /// Whether calls are served as they come: neither by slots nor for a time that was told.
+    pub fn is_open(&self) -> bool {
+        self.slots.is_none() && self.config.service_time == ServiceTime::Constant(Duration::ZERO)
+    }
+
     fn fault(&self) -> Fault {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }

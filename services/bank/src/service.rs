@@ -5,6 +5,7 @@
 //! [`shared`] is a stateless server's way to the owner, [`decisions`] a bank's way to its coordinators.
 
 pub mod admin;
+mod batch;
 mod convert;
 pub mod decisions;
 pub mod faults;

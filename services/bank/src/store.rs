@@ -30,6 +30,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// whether the command was applied; sending it again is safe.
     fn apply(&self, command: Command) -> impl Future<Output = Result<Verdict, BankError>> + Send;
 
+    /// Applies commands in order; answers with a verdict per command once the effects of all are
+    /// durable, in one commit. After an error each may have been applied or not, as with
+    /// [`Store::apply`].
+    fn apply_all(
+        &self,
+        commands: Vec<Command>,
+    ) -> impl Future<Output = Result<Vec<Verdict>, BankError>> + Send;
+
     /// A customer's account as last committed.
     fn account(
         &self,
@@ -39,12 +47,6 @@ pub trait Store: Clone + Send + Sync + 'static {
 
 /// A store that is the bank's own, and not a way to somebody else's.
 pub trait WholeStore: Store {
-    /// Applies commands in order in one durable commit; a verdict per command.
-    fn apply_all(
-        &self,
-        commands: Vec<Command>,
-    ) -> impl Future<Output = Result<Vec<Verdict>, BankError>> + Send;
-
     /// Sums over every account, from one snapshot.
     fn totals(&self) -> impl Future<Output = Result<Totals, BankError>> + Send;
 

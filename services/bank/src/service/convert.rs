@@ -168,13 +168,21 @@ pub(super) fn refusal(refusal: Refusal) -> wire::Refusal {
 }
 
 pub(super) fn verdict_to_wire(verdict: Verdict) -> wire::CommandResult {
+    let nothing = wire::CommandResult::default();
     match verdict {
-        Ok(Receipt::Done) => wire::CommandResult::default(),
+        Ok(Receipt::Done) => nothing,
         Ok(Receipt::Transferred { available }) => {
-            wire::CommandResult { refusal: None, available: Some(money(available)) }
+            wire::CommandResult { available: Some(money(available)), ..nothing }
         }
-        Err(why) => wire::CommandResult { refusal: Some(refusal(why)), available: None },
+        Err(why) => wire::CommandResult { refusal: Some(refusal(why)), ..nothing },
     }
+}
+
+/// What a command without a verdict ends with.
+pub(super) fn failure(status: &Status) -> wire::CommandResult {
+    let (code, message) = (status.code().into(), status.message().to_owned());
+    let failure = Some(wire::Failure { code, message });
+    wire::CommandResult { failure, ..wire::CommandResult::default() }
 }
 
 /// A verdict from the owner; `None` if this version does not know it.

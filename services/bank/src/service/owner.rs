@@ -15,12 +15,13 @@ use strife_runtime::{Caller, Role, Shutdown};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    batch::check_length,
     convert::{self, check_id, status},
     wire_state,
 };
 use crate::{
     clock,
-    store::{Embedded, Store, WholeStore},
+    store::{Embedded, Store},
 };
 
 /// Metadata in which a server says whose store it wants, so that even without certificates no bank
@@ -58,12 +59,7 @@ impl Owner {
 
 async fn apply_batch(store: Embedded, batch: CommandBatch) -> Result<ResultBatch, Status> {
     let CommandBatch { batch_id, commands } = batch;
-    if commands.len() > MAX_BATCH {
-        let length = commands.len();
-        return Err(Status::invalid_argument(format!(
-            "{length} commands in a batch of at most {MAX_BATCH}"
-        )));
-    }
+    check_length(commands.len())?;
     let now_ms = clock::now_ms();
     let commands: Result<Vec<_>, _> =
         commands.into_iter().map(|command| convert::command(command, now_ms)).collect();

@@ -1,7 +1,7 @@
 //! `BankParticipant`: one bank's legs of payments between banks.
 
 use strife_proto::bank::v1::{
-    FinishRequest, FinishResponse, PrepareRequest, PrepareResponse,
+    FinishRequest, FinishResponse, LegBatch, LegResults, PrepareRequest, PrepareResponse,
     bank_participant_server::BankParticipant,
 };
 use strife_runtime::Caller;
@@ -28,8 +28,7 @@ impl<S: Store> Bank<S> {
         let prepare = convert::prepare(leg, request, clock::now_ms())?;
         let verdict = self.apply(Command::Prepare(prepare)).await;
         if matches!(verdict, Ok(Err(Refusal::Conflict))) {
-            let client = caller.identity.as_ref().map(ToString::to_string).unwrap_or_default();
-            warn!(subject, client, address = caller.address, "prepared before with another body");
+            warn_of_conflict(&caller, &subject);
         }
         note_refusal(&caller, &verdict);
         let refusal = verdict?.err().map(convert::refusal);
@@ -51,6 +50,12 @@ impl<S: Store> Bank<S> {
             Err(refusal) => Err(Status::failed_precondition(refusal.to_string())),
         }
     }
+}
+
+/// One transaction id, two bodies: somebody is in error, or not who he should be.
+pub(super) fn warn_of_conflict(caller: &Caller, subject: &str) {
+    let client = caller.identity.as_ref().map(ToString::to_string).unwrap_or_default();
+    warn!(subject, client, address = caller.address, "asked for before with another body");
 }
 
 /// For the log: as it was asked for, be it well-formed or not.
@@ -103,5 +108,9 @@ impl<S: Store> BankParticipant for Bank<S> {
         request: Request<FinishRequest>,
     ) -> Result<Response<FinishResponse>, Status> {
         self.finish(Leg::Credit, Command::Abort, request).await
+    }
+
+    async fn apply(&self, request: Request<LegBatch>) -> Result<Response<LegResults>, Status> {
+        self.apply_batch(request).await
     }
 }

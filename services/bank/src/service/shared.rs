@@ -7,16 +7,13 @@
 
 mod link;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use strife_proto::bank::v1::{
     AccountRecord, AccountRequest, AccountState as WireState, bank_store_client::BankStoreClient,
 };
 use strife_runtime::{Failure, Security, connect, tls::Expected};
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot,
-};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tonic::{Code, Request, Status, metadata::MetadataValue, transport::Channel};
 
 use self::link::{Link, Pending};
@@ -27,7 +24,7 @@ use crate::{
     store::Store,
 };
 
-/// Most commands that may wait for their batch.
+/// Most commands that may wait for their batch, where one request may hold many.
 const QUEUE: usize = 16_384;
 /// How long a read of one account may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +33,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Shared {
     remote: Remote,
+    /// Has room for whoever has it in `places`.
     queue: mpsc::Sender<Pending>,
+    places: Arc<Semaphore>,
 }
 
 /// Where the owner is and as whom it is asked.
@@ -57,20 +56,30 @@ impl Shared {
         let link = Link::open(remote.clone(), waiting).await;
         let link = link.map_err(|error| Failure::new(error.to_string()))?;
         tokio::spawn(link.run());
-        Ok(Self { remote, queue })
+        Ok(Self { remote, queue, places: Arc::new(Semaphore::new(QUEUE)) })
     }
 }
 
 impl Store for Shared {
     async fn apply(&self, command: Command) -> Result<Verdict, BankError> {
-        let command = command_to_wire(command)
-            .ok_or_else(|| self.remote.unavailable("accounts are opened by the owner"))?;
-        let (answer, verdict) = oneshot::channel();
-        self.queue.try_send(Pending { command, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => self.remote.overloaded(),
-            TrySendError::Closed(_) => self.remote.unavailable("the link has ended"),
-        })?;
-        verdict.await.unwrap_or_else(|_| Err(self.remote.unavailable("the link has ended")))
+        let verdicts = self.apply_all(vec![command]).await?;
+        verdicts.into_iter().next().ok_or_else(|| self.remote.unavailable("an empty answer"))
+    }
+
+    async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let commands: Option<Vec<_>> = commands.into_iter().map(command_to_wire).collect();
+        let opened = || self.remote.unavailable("accounts are opened by the owner");
+        let commands = commands.ok_or_else(opened)?;
+        let count = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+        let places = self.places.clone().try_acquire_many_owned(count);
+        let places = places.map_err(|_| self.remote.overloaded())?;
+        let (answer, verdicts) = oneshot::channel();
+        let ended = || self.remote.unavailable("the link has ended");
+        self.queue.try_send(Pending { commands, answer, places }).map_err(|_| ended())?;
+        verdicts.await.unwrap_or_else(|_| Err(ended()))
     }
 
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {

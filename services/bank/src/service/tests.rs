@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use strife_proto::{
     bank::v1::{
-        FinishRequest, PrepareRequest, RefusalReason, SetFaultRequest, TotalsRequest,
+        Command as WireCommand, FinishLeg, FinishRequest, Leg as WireLeg, LegBatch, PrepareLeg,
+        PrepareRequest, RefusalReason, SetFaultRequest, TotalsRequest,
         bank_admin_client::BankAdminClient, bank_faults_client::BankFaultsClient,
         bank_participant_client::BankParticipantClient, bank_service_client::BankServiceClient,
-        bank_store_client::BankStoreClient,
+        bank_store_client::BankStoreClient, command::Command as Kind,
     },
     common::v1::Money,
 };
@@ -25,9 +26,9 @@ pub(crate) struct Served {
     _directory: TempDir,
 }
 
-fn gate(tracker: &Arc<LoadTracker>) -> Arc<Gate> {
+fn gate(slots: u32, tracker: &Arc<LoadTracker>) -> Arc<Gate> {
     let service_time = crate::gate::ServiceTime::Constant(Duration::ZERO);
-    let config = GateConfig { slots: 4, service_time, slow: 1.0, seed: 1, max_queue: 100 };
+    let config = GateConfig { slots, service_time, slow: 1.0, seed: 1, max_queue: 100 };
     Arc::new(Gate::new(config, tracker.clone()))
 }
 
@@ -39,12 +40,23 @@ pub(crate) async fn serve_at(
     security: &Security,
     shutdown: &Shutdown,
 ) -> (String, tokio::task::JoinHandle<()>) {
+    serve_slots(0, address, bank, store, security, shutdown).await
+}
+
+async fn serve_slots(
+    slots: u32,
+    address: &str,
+    bank: &str,
+    store: &Embedded,
+    security: &Security,
+    shutdown: &Shutdown,
+) -> (String, tokio::task::JoinHandle<()>) {
     let server = Server::bind(address, "--port", security).await.unwrap();
     let address = server.address().to_string();
-    let tracker = LoadTracker::new(4);
+    let tracker = LoadTracker::new(slots);
     let services = add_owners(none(), bank, store, shutdown);
     let services = add_admin(services, bank, store.clone());
-    let gate = gate(&tracker);
+    let gate = gate(slots, &tracker);
     let services = add_faults(services, gate.clone());
     let services = add_everyones(services, store.clone(), gate, tracker);
     let shutdown = shutdown.clone();
@@ -199,6 +211,79 @@ async fn a_participant_votes_and_follows() {
     assert_eq!(served.store.totals().await.unwrap().in_doubt, 0);
 }
 
+fn batch(commands: Vec<Kind>) -> LegBatch {
+    let commands = commands.into_iter().map(|command| WireCommand { command: Some(command) });
+    LegBatch { commands: commands.collect(), coordinator: "gateway".to_owned() }
+}
+
+fn prepare_leg(leg: WireLeg, mut request: PrepareRequest) -> Kind {
+    request.coordinator = String::new();
+    Kind::Prepare(PrepareLeg { leg: leg.into(), request: Some(request) })
+}
+
+fn commit_leg(leg: WireLeg, id: &str) -> Kind {
+    Kind::Commit(FinishLeg { leg: leg.into(), transaction_id: id.to_owned() })
+}
+
+#[tokio::test]
+async fn a_batch_is_one_commit_and_has_a_result_per_command() {
+    let served = serve(&Security::Plaintext).await;
+    let mut bank = BankParticipantClient::new(plain(&served));
+    let commits = served.store.commits().count();
+    let answer = bank.apply(batch(vec![
+        prepare_leg(WireLeg::Debit, prepare("p", "a", rupees(60))),
+        prepare_leg(WireLeg::Debit, prepare("q", "a", rupees(60))),
+        prepare_leg(WireLeg::Debit, prepare("malformed", "a", rupees(0))),
+        commit_leg(WireLeg::Debit, "p"),
+        commit_leg(WireLeg::Credit, "never"),
+        Kind::Transfer(transaction("t", "b", "a", rupees(1))),
+        prepare_leg(WireLeg::Credit, prepare("p", "b", rupees(60))),
+    ]));
+    let results = answer.await.unwrap().into_inner().results;
+    assert_eq!(served.store.commits().count(), commits + 1);
+    let refused = |at: usize| results[at].refusal.as_ref().map(|refusal| refusal.reason());
+    let none = [None; 3];
+    assert_eq!([refused(0), refused(3), refused(6)], none);
+    assert_eq!(refused(1), Some(RefusalReason::InsufficientFunds));
+    assert_eq!(refused(4), Some(RefusalReason::NotPrepared));
+    assert_eq!(results[5].available, rupees(99));
+    let failure = results[2].failure.clone().unwrap();
+    assert_eq!(Code::from_i32(failure.code), Code::InvalidArgument, "{failure:?}");
+    assert_eq!(results.iter().filter(|result| result.failure.is_some()).count(), 1);
+    // The legs know whom to ask.
+    let in_doubt = served.store.in_doubt(u64::MAX, 10, |_| true).await.unwrap();
+    let coordinators = in_doubt.iter().map(|found| found.leg.body.as_ref().unwrap());
+    assert_eq!(coordinators.map(|body| body.coordinator.as_str()).collect::<Vec<_>>(), ["gateway"]);
+    let nothing = bank.apply(batch(Vec::new())).await.unwrap().into_inner();
+    assert!(nothing.results.is_empty());
+}
+
+#[tokio::test]
+async fn an_oversized_batch_is_refused_whole() {
+    let served = serve(&Security::Plaintext).await;
+    let mut bank = BankParticipantClient::new(plain(&served));
+    let transfer = |n: usize| Kind::Transfer(transaction(&format!("t{n}"), "a", "b", rupees(1)));
+    let refused = bank.apply(batch((0..1_025).map(transfer).collect())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("1025 commands"), "{refused}");
+    assert_eq!(served.store.account("a").await.unwrap().unwrap().available, 100);
+    let taken = bank.apply(batch((0..1_024).map(transfer).collect())).await.unwrap().into_inner();
+    let refusals = taken.results.iter().filter(|result| result.refusal.is_some()).count();
+    assert_eq!((taken.results.len(), refusals), (1_024, 924));
+}
+
+#[tokio::test]
+async fn a_server_with_slots_has_its_calls_balanced_one_by_one() {
+    let directory = TempDir::new().unwrap();
+    let store = Embedded::create(&directory.path().join("l.redb"), "icici", &openings()).unwrap();
+    let (plaintext, shutdown) = (Security::Plaintext, Shutdown::manual());
+    let (address, _) = serve_slots(4, "127.0.0.1:0", "icici", &store, &plaintext, &shutdown).await;
+    let channel = connect::direct(&address, Expected::AnyServer, &plaintext).unwrap();
+    let prepared = prepare_leg(WireLeg::Debit, prepare("p", "a", rupees(60)));
+    let refused = BankParticipantClient::new(channel).apply(batch(vec![prepared])).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+}
+
 struct Authority {
     directory: TempDir,
 }
@@ -274,6 +359,9 @@ async fn everyone_may_call_what_the_table_says_and_nothing_else() {
         let answer = BankServiceClient::new(channel.clone()).validate_account(account()).await;
         assert_eq!(code(answer.err()), service, "{role:?} {name}");
         let answer = BankParticipantClient::new(channel.clone()).abort_debit(finish("x")).await;
+        assert_eq!(code(answer.err()), participant, "{role:?} {name}");
+        let aborted = Kind::Abort(FinishLeg { leg: 1, transaction_id: "x".to_owned() });
+        let answer = BankParticipantClient::new(channel.clone()).apply(batch(vec![aborted])).await;
         assert_eq!(code(answer.err()), participant, "{role:?} {name}");
         let mut read = Request::new(account());
         read.metadata_mut().insert(owner::BANK_METADATA, "icici".parse().unwrap());

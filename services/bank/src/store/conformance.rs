@@ -53,6 +53,7 @@ pub(crate) async fn check<S: Store, W: WholeStore>(one: S, other: S, whole: W) {
     check_accounts(&turns).await;
     check_transfers(&turns).await;
     check_two_phases(&turns).await;
+    check_batches(&turns).await;
     races::check(&one, &other, &whole).await;
     check_concurrent_retries(&turns).await;
     check_order(&whole).await;
@@ -79,6 +80,10 @@ impl<S: Store> Turns<S> {
 impl<S: Store> Store for Turns<S> {
     async fn apply(&self, command: Command) -> Result<Verdict, BankError> {
         self.next().apply(command).await
+    }
+
+    async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
+        self.next().apply_all(commands).await
     }
 
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {
@@ -139,6 +144,26 @@ async fn check_two_phases(store: &impl Store) {
     }
     let account = store.account("a").await.unwrap().unwrap();
     assert_eq!((account.available, account.held), (100, 0));
+}
+
+/// A verdict per command, in order, and a refusal stops nobody behind it.
+async fn check_batches(store: &impl Store) {
+    let done = Ok(Receipt::Done);
+    let batch = [
+        (transfer("first", "a", "b", 30), available(70)),
+        (transfer("second", "a", "b", 71), Err(Refusal::InsufficientFunds)),
+        (prepare("both", Leg::Debit, "a", 60), done),
+        (prepare("both", Leg::Debit, "a", 60), done),
+        (Command::Commit(key("neither", Leg::Credit)), Err(Refusal::NotPrepared)),
+        (Command::Commit(key("both", Leg::Debit)), done),
+        (prepare("both", Leg::Credit, "a", 60), done),
+        (Command::Commit(key("both", Leg::Credit)), done),
+        (transfer("back again", "b", "a", 30), available(100)),
+    ];
+    let (commands, expected): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    assert_eq!(store.apply_all(commands).await.unwrap(), expected);
+    assert!(store.apply_all(Vec::new()).await.unwrap().is_empty());
+    assert_eq!(store.account("a").await.unwrap().unwrap().available, 100);
 }
 
 /// Fifty deliveries of one transfer at once, among others: one transfer, one answer.

@@ -50,6 +50,10 @@ impl Store for Embedded {
         Ok(self.books.apply(command).await?)
     }
 
+    async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
+        Ok(self.books.apply_all(commands).await?)
+    }
+
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {
         Ok(self.books.read(|transaction| {
             let accounts = transaction.open_table(ACCOUNTS)?;
@@ -60,10 +64,6 @@ impl Store for Embedded {
 }
 
 impl WholeStore for Embedded {
-    async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
-        Ok(self.books.apply_all(commands).await?)
-    }
-
     /// Looks at every account, on a thread of its own.
     async fn totals(&self) -> Result<Totals, BankError> {
         let books = self.books.clone();

@@ -135,6 +135,10 @@ impl Store for Postgres {
         Ok(self.batches.apply(command).await?)
     }
 
+    async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
+        Ok(self.batches.apply_all(commands).await?)
+    }
+
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {
         let client = self.client().await?;
         let read = timeout(READ_TIMEOUT, reading::account(&client, account_id)).await;
@@ -143,10 +147,6 @@ impl Store for Postgres {
 }
 
 impl WholeStore for Postgres {
-    async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
-        Ok(self.batches.apply_all(commands).await?)
-    }
-
     async fn totals(&self) -> Result<Totals, BankError> {
         let mut client = self.client().await?;
         let read = timeout(TOTALS_TIMEOUT, reading::totals(&mut client)).await;

@@ -1,18 +1,26 @@
 //! The gateway as a client of banks: one channel a bank, through the balancer or directly.
+//!
+//! What changes something at a bank goes there in batches ([`batcher`]), or, if the bank takes none,
+//! in calls of its own ([`single`]); either way a command has one result.
+
+mod batcher;
+mod single;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    future::Future,
     time::Duration,
 };
 
 use strife_proto::bank::v1::{
-    BalanceRequest, FinishRequest, PrepareRequest, Refusal, TransactionRequest,
-    bank_participant_client::BankParticipantClient, bank_service_client::BankServiceClient,
+    BalanceRequest, CommandResult, FinishLeg, Leg as WireLeg, PrepareLeg, PrepareRequest,
+    RefusalReason, TransactionRequest, bank_participant_client::BankParticipantClient,
+    bank_service_client::BankServiceClient, command::Command as Kind,
 };
 use strife_runtime::{Failure, Security, connect, identity::is_name, tls::Expected};
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tokio::time::Instant;
+use tonic::{Code, Status, transport::Channel};
 
+use self::{batcher::Batcher, single::ask};
 use super::convert::{abort_from_wire, money_from_wire, money_to_wire};
 use crate::{
     banks::{Balance, Banks, CallError, End},
@@ -38,17 +46,21 @@ pub struct BankRoutes {
 #[derive(Debug)]
 pub struct BankClients {
     clients: HashMap<String, Client>,
+}
+
+/// One bank's.
+#[derive(Debug)]
+struct Client {
+    bank: String,
+    participant: BankParticipantClient<Channel>,
+    service: BankServiceClient<Channel>,
+    batcher: Batcher,
     coordinator: String,
 }
 
-#[derive(Debug, Clone)]
-struct Client {
-    participant: BankParticipantClient<Channel>,
-    service: BankServiceClient<Channel>,
-}
-
 impl BankClients {
-    /// Clients of `banks` and of those with a direct route. Connects on first use.
+    /// Clients of `banks` and of those with a direct route. Connects on first use. Must run inside a
+    /// tokio runtime.
     pub fn new<'a>(
         banks: impl IntoIterator<Item = &'a str>,
         routes: BankRoutes,
@@ -71,11 +83,11 @@ impl BankClients {
                 clients.len()
             )));
         }
-        Ok(Self { clients, coordinator: routes.coordinator })
+        Ok(Self { clients })
     }
 
-    fn client(&self, bank: &str) -> Result<Client, CallError> {
-        let client = self.clients.get(bank).cloned();
+    fn client(&self, bank: &str) -> Result<&Client, CallError> {
+        let client = self.clients.get(bank);
         // A bank that was taken out of the configuration may come back.
         client.ok_or_else(|| CallError::NoAnswer(format!("no way leads to bank {bank}")))
     }
@@ -92,10 +104,31 @@ impl Client {
             ))
         })?;
         let channel = connect::channel(address, &format!("bank.{bank}"), expected, security)?;
-        Ok(Self {
-            participant: BankParticipantClient::new(channel.clone()),
-            service: BankServiceClient::new(channel),
-        })
+        let participant = BankParticipantClient::new(channel.clone());
+        let coordinator = routes.coordinator.clone();
+        let batcher = Batcher::start(bank, participant.clone(), coordinator.clone());
+        let service = BankServiceClient::new(channel);
+        Ok(Self { bank: bank.to_owned(), participant, service, batcher, coordinator })
+    }
+
+    /// Has the bank do what `command` says, within `timeout`; the result has no failure in it.
+    async fn apply(
+        &self,
+        command: impl Fn() -> Kind,
+        timeout: Duration,
+    ) -> Result<CommandResult, CallError> {
+        let deadline = Instant::now() + timeout;
+        if let Some(result) = self.batcher.apply(command(), deadline).await? {
+            return match result.failure {
+                None => Ok(result),
+                Some(why) => {
+                    let status = Status::new(Code::from_i32(why.code), why.message);
+                    Err(call_error(&self.bank, &status))
+                }
+            };
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.single(command(), left).await
     }
 }
 
@@ -108,19 +141,17 @@ impl Banks for BankClients {
         amount: &Money,
         timeout: Duration,
     ) -> Result<Vote, CallError> {
-        let bank = &account.bank;
-        let mut participant = self.client(bank)?.participant;
-        let request = PrepareRequest {
+        let client = self.client(&account.bank)?;
+        let request = || PrepareRequest {
             transaction_id: transaction_id.to_owned(),
             account_id: account.id.clone(),
             amount: Some(money_to_wire(amount)),
-            coordinator: self.coordinator.clone(),
+            coordinator: String::new(),
         };
-        let answer = match leg {
-            Leg::Debit => ask(bank, timeout, request, |r| participant.prepare_debit(r)).await,
-            Leg::Credit => ask(bank, timeout, request, |r| participant.prepare_credit(r)).await,
-        };
-        Ok(vote_from_wire(bank, answer?.refusal))
+        let leg = leg_to_wire(leg).into();
+        let command = || Kind::Prepare(PrepareLeg { leg, request: Some(request()) });
+        let result = client.apply(command, timeout).await?;
+        Ok(vote(&client.bank, result))
     }
 
     async fn finish(
@@ -131,23 +162,17 @@ impl Banks for BankClients {
         end: End,
         timeout: Duration,
     ) -> Result<(), CallError> {
-        let mut bank_client = self.client(bank)?.participant;
-        let request = FinishRequest { transaction_id: transaction_id.to_owned() };
-        match (end, leg) {
-            (End::Commit, Leg::Debit) => {
-                ask(bank, timeout, request, |r| bank_client.commit_debit(r)).await
-            }
-            (End::Commit, Leg::Credit) => {
-                ask(bank, timeout, request, |r| bank_client.commit_credit(r)).await
-            }
-            (End::Abort, Leg::Debit) => {
-                ask(bank, timeout, request, |r| bank_client.abort_debit(r)).await
-            }
-            (End::Abort, Leg::Credit) => {
-                ask(bank, timeout, request, |r| bank_client.abort_credit(r)).await
-            }
+        let client = self.client(bank)?;
+        let leg = leg_to_wire(leg).into();
+        let finish = || FinishLeg { leg, transaction_id: transaction_id.to_owned() };
+        let command = || match end {
+            End::Commit => Kind::Commit(finish()),
+            End::Abort => Kind::Abort(finish()),
+        };
+        match client.apply(command, timeout).await?.refusal {
+            None => Ok(()),
+            Some(refusal) => Err(CallError::Rejected(format!("bank {bank}: {}", refusal.detail))),
         }
-        .map(drop)
     }
 
     async fn transfer(
@@ -158,21 +183,29 @@ impl Banks for BankClients {
         amount: &Money,
         timeout: Duration,
     ) -> Result<Vote, CallError> {
-        let bank = &from.bank;
-        let mut service = self.client(bank)?.service;
-        let request = TransactionRequest {
-            transaction_id: transaction_id.to_owned(),
-            from_account_id: from.id.clone(),
-            to_account_id: to.id.clone(),
-            amount: Some(money_to_wire(amount)),
+        let client = self.client(&from.bank)?;
+        let command = || {
+            Kind::Transfer(TransactionRequest {
+                transaction_id: transaction_id.to_owned(),
+                from_account_id: from.id.clone(),
+                to_account_id: to.id.clone(),
+                amount: Some(money_to_wire(amount)),
+            })
         };
-        let answer = ask(bank, timeout, request, |r| service.process_transaction(r)).await?;
-        Ok(vote_from_wire(bank, answer.refusal))
+        let result = client.apply(command, timeout).await?;
+        match &result.refusal {
+            // The id stands for another transfer, so this one was never made under it.
+            Some(refusal) if refusal.reason() == RefusalReason::Conflict => {
+                let why = format!("bank {}: {}", client.bank, refusal.detail);
+                Err(CallError::Rejected(why))
+            }
+            _ => Ok(vote(&client.bank, result)),
+        }
     }
 
     async fn balance(&self, account: &Account, timeout: Duration) -> Result<Balance, CallError> {
         let bank = &account.bank;
-        let mut service = self.client(bank)?.service;
+        let mut service = self.client(bank)?.service.clone();
         let request = BalanceRequest { account_id: account.id.clone() };
         let answer = ask(bank, timeout, request, |r| service.get_account_balance(r)).await?;
         let (Some(available), Some(held)) = (answer.available, answer.held) else {
@@ -183,26 +216,6 @@ impl Banks for BankClients {
 
     fn knows(&self, bank: &str) -> bool {
         self.clients.contains_key(bank)
-    }
-}
-
-/// One call, with a deadline that the bank is told too. It is kept here: tonic's own is over once the
-/// answer's headers are there, and a bank may fall silent after them.
-async fn ask<Q, A, F>(
-    bank: &str,
-    timeout: Duration,
-    message: Q,
-    call: impl FnOnce(Request<Q>) -> F,
-) -> Result<A, CallError>
-where
-    F: Future<Output = Result<Response<A>, Status>>,
-{
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    match tokio::time::timeout(timeout, call(request)).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(call_error(bank, &status)),
-        Err(_) => Err(CallError::NoAnswer(format!("bank {bank}: no answer within {timeout:?}"))),
     }
 }
 
@@ -221,9 +234,17 @@ fn call_error(bank: &str, status: &Status) -> CallError {
     }
 }
 
-fn vote_from_wire(bank: &str, refusal: Option<Refusal>) -> Vote {
-    match refusal {
+/// What the bank says to a prepare or a transfer.
+fn vote(bank: &str, result: CommandResult) -> Vote {
+    match result.refusal {
         None => Vote::Yes,
         Some(refusal) => Vote::No(abort_from_wire(bank, refusal)),
+    }
+}
+
+fn leg_to_wire(leg: Leg) -> WireLeg {
+    match leg {
+        Leg::Debit => WireLeg::Debit,
+        Leg::Credit => WireLeg::Credit,
     }
 }

@@ -4,6 +4,7 @@
 mod aborting;
 mod access;
 mod away;
+mod batching;
 mod committing;
 mod fake_bank;
 mod hanging;

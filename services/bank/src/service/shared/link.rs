@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use rand::RngExt;
 use strife_proto::bank::v1::{Command, CommandBatch, ResultBatch};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,18 +29,27 @@ const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
 /// First and longest pause before the stream is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// A command that waits for its verdict.
+/// Commands that wait for their verdicts, at most [`MAX_BATCH`]: they stay together, so that they are
+/// one commit.
 pub(super) struct Pending {
-    pub(super) command: Command,
-    pub(super) answer: oneshot::Sender<Result<Verdict, BankError>>,
+    pub(super) commands: Vec<Command>,
+    pub(super) answer: Answer,
+    /// Given back when the commands leave.
+    pub(super) places: OwnedSemaphorePermit,
 }
 
-type Answers = Vec<oneshot::Sender<Result<Verdict, BankError>>>;
+type Answer = oneshot::Sender<Result<Vec<Verdict>, BankError>>;
+
+/// What waits, and what was taken from it and did not fit.
+struct Queue {
+    waiting: mpsc::Receiver<Pending>,
+    held_over: Option<Pending>,
+}
 
 /// The link's task.
 pub(super) struct Link {
     remote: Remote,
-    queue: mpsc::Receiver<Pending>,
+    queue: Queue,
     session: Session,
     next_batch_id: u64,
 }
@@ -49,15 +58,17 @@ pub(super) struct Link {
 struct Session {
     outgoing: mpsc::Sender<CommandBatch>,
     results: Streaming<ResultBatch>,
-    in_flight: HashMap<u64, Answers>,
+    /// By batch; each with how many of the batch's commands are his.
+    in_flight: HashMap<u64, Vec<(usize, Answer)>>,
 }
 
 impl Link {
     /// The first stream. A server that cannot have it soon need not start.
     pub(super) async fn open(
         remote: Remote,
-        queue: mpsc::Receiver<Pending>,
+        waiting: mpsc::Receiver<Pending>,
     ) -> Result<Self, BankError> {
+        let queue = Queue { waiting, held_over: None };
         let give_up = Instant::now() + STARTUP_PATIENCE;
         for attempt in 0.. {
             match open(&remote).await {
@@ -76,7 +87,7 @@ impl Link {
             let (owner, why) = (&self.remote.owner, lost.message());
             warn!(owner, why, "lost the bank's store; linking up again");
             for answers in std::mem::take(&mut self.session.in_flight).into_values() {
-                answers.into_iter().for_each(|answer| fail(answer, self.remote.error(&lost)));
+                answers.into_iter().for_each(|(_, answer)| fail(answer, self.remote.error(&lost)));
             }
             let Some(session) = self.reopen().await else { return };
             info!(owner = self.remote.owner, "linked up with the bank's store again");
@@ -86,7 +97,6 @@ impl Link {
 
     /// Sends batches and hands out results until the stream is lost; `None` when all is done.
     async fn exchange(&mut self) -> Option<Status> {
-        let mut gathered = Vec::new();
         loop {
             let room = self.session.in_flight.len() < BATCHES_IN_FLIGHT;
             tokio::select! {
@@ -95,20 +105,20 @@ impl Link {
                     Some(Err(status)) => return Some(status),
                     None => return Some(Status::unavailable("it ended the stream")),
                 },
-                count = self.queue.recv_many(&mut gathered, MAX_BATCH), if room => {
-                    if count == 0 {
-                        return None;
-                    }
-                    self.send(gathered.drain(..));
-                }
+                gathered = self.queue.gather(), if room => self.send(gathered?),
             }
         }
     }
 
-    fn send(&mut self, gathered: impl Iterator<Item = Pending>) {
+    fn send(&mut self, gathered: Vec<Pending>) {
         let batch_id = self.next_batch_id;
         self.next_batch_id += 1;
-        let (commands, answers) = gathered.map(|pending| (pending.command, pending.answer)).unzip();
+        let (mut commands, mut answers) = (Vec::new(), Vec::new());
+        for pending in gathered {
+            answers.push((pending.commands.len(), pending.answer));
+            commands.extend(pending.commands);
+            drop(pending.places);
+        }
         self.session.in_flight.insert(batch_id, answers);
         // Never full: it has room for every batch in flight. If the stream is gone, the results say
         // so next.
@@ -118,11 +128,12 @@ impl Link {
     fn hand_out(&mut self, batch: ResultBatch) {
         let answers = self.session.in_flight.remove(&batch.batch_id).unwrap_or_default();
         let verdicts = batch.results.into_iter().map(convert::verdict);
-        let verdicts = verdicts.chain(std::iter::repeat(None));
-        for (answer, verdict) in answers.into_iter().zip(verdicts) {
+        let mut verdicts = verdicts.chain(std::iter::repeat(None));
+        for (count, answer) in answers {
+            let his: Option<Vec<_>> = verdicts.by_ref().take(count).collect();
             let garbled = || self.remote.unavailable("it speaks another version");
             // Who has stopped waiting is skipped.
-            let _ = answer.send(verdict.ok_or_else(garbled));
+            let _ = answer.send(his.ok_or_else(garbled));
         }
     }
 
@@ -135,7 +146,7 @@ impl Link {
             loop {
                 tokio::select! {
                     () = sleep_until(until) => break,
-                    pending = self.queue.recv() => {
+                    pending = self.queue.next() => {
                         fail(pending?.answer, self.remote.unavailable("no link to it"));
                     }
                 }
@@ -144,6 +155,32 @@ impl Link {
                 return Some(session);
             }
         }
+    }
+}
+
+impl Queue {
+    /// The next that waits; `None` when no one can send any more. Loses nothing when dropped.
+    async fn next(&mut self) -> Option<Pending> {
+        match self.held_over.take() {
+            Some(pending) => Some(pending),
+            None => self.waiting.recv().await,
+        }
+    }
+
+    /// All that waits, as far as it fits into one batch; never empty. Loses nothing when dropped.
+    async fn gather(&mut self) -> Option<Vec<Pending>> {
+        let first = self.next().await?;
+        let mut commands = first.commands.len();
+        let mut gathered = vec![first];
+        while let Ok(next) = self.waiting.try_recv() {
+            commands += next.commands.len();
+            if commands > MAX_BATCH {
+                self.held_over = Some(next);
+                break;
+            }
+            gathered.push(next);
+        }
+        Some(gathered)
     }
 }
 
@@ -157,7 +194,7 @@ async fn open(remote: &Remote) -> Result<Session, BankError> {
     Ok(Session { outgoing, results, in_flight: HashMap::new() })
 }
 
-fn fail(answer: oneshot::Sender<Result<Verdict, BankError>>, error: BankError) {
+fn fail(answer: Answer, error: BankError) {
     // Who has stopped waiting is skipped.
     let _ = answer.send(Err(error));
 }

@@ -7,13 +7,16 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use strife_proto::{
     bank::v1::{
-        AccountRequest, AccountResponse, BalanceRequest, BalanceResponse, FinishRequest,
-        FinishResponse, PrepareRequest, PrepareResponse, Refusal, RefusalReason,
-        TransactionRequest, TransactionResponse,
+        AccountRequest, AccountResponse, BalanceRequest, BalanceResponse, Command, CommandResult,
+        Failure, FinishLeg, FinishRequest, FinishResponse, Leg as WireLeg, LegBatch, LegResults,
+        PrepareRequest, PrepareResponse, Refusal, RefusalReason, TransactionRequest,
+        TransactionResponse,
         bank_participant_server::{BankParticipant, BankParticipantServer},
         bank_service_server::{BankService, BankServiceServer},
+        command::Command as Kind,
     },
     common::v1::Money,
 };
@@ -25,6 +28,20 @@ use crate::payment::Leg;
 
 /// Long enough that only a test that fails waits for it.
 pub(super) const NEVER: Duration = Duration::from_secs(60);
+
+/// How a bank takes batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Batches {
+    /// As it should.
+    #[default]
+    Taken,
+    /// Not at all, as one of an earlier version.
+    Unknown,
+    /// Done, but with one result too few, or too many.
+    Miscounted(i8),
+    /// Not done: the call is turned away.
+    Denied,
+}
 
 /// A method that can be told to misbehave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +80,9 @@ pub(super) struct State {
     credits: HashMap<String, (String, i64)>,
     transfers: HashMap<String, TransactionResponse>,
     pub(super) calls: HashMap<Method, u32>,
+    /// How many commands each batch had that came.
+    pub(super) batches: Vec<usize>,
+    takes_batches: Batches,
     faults: HashMap<Method, Fault>,
 }
 
@@ -94,6 +114,10 @@ impl FakeBank {
     pub(super) fn set(&self, method: Method, fault: Fault) {
         self.state.lock().unwrap().faults.insert(method, fault);
         self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    pub(super) fn take_batches(&self, how: Batches) {
+        self.state.lock().unwrap().takes_batches = how;
     }
 
     pub(super) fn heal(&self, method: Method) {
@@ -175,6 +199,35 @@ impl FakeBank {
         request: FinishRequest,
     ) -> Result<Response<FinishResponse>, Status> {
         self.serve(Method::Commit(leg), |state| state.commit(leg, request.transaction_id)).await
+    }
+
+    async fn command(&self, command: Command, coordinator: &str) -> Result<CommandResult, Status> {
+        let leg = |leg| if leg == WireLeg::Debit { Leg::Debit } else { Leg::Credit };
+        let finish = |finish: FinishLeg| {
+            let leg = leg(finish.leg());
+            (leg, FinishRequest { transaction_id: finish.transaction_id })
+        };
+        let refusal = match command.command.unwrap() {
+            Kind::Prepare(prepare) => {
+                let leg = leg(prepare.leg());
+                assert_eq!(coordinator, "gateway", "nobody to ask");
+                self.prepare(leg, prepare.request.unwrap()).await?.into_inner().refusal
+            }
+            Kind::Commit(commit) => {
+                let (leg, request) = finish(commit);
+                self.commit(leg, request).await.map(|_| None)?
+            }
+            Kind::Abort(abort) => {
+                let (leg, request) = finish(abort);
+                self.abort(leg, request);
+                None
+            }
+            Kind::Transfer(request) => {
+                let answer = self.serve(Method::Transfer, |state| Ok(state.transfer(request)));
+                answer.await?.into_inner().refusal
+            }
+        };
+        Ok(CommandResult { refusal, ..CommandResult::default() })
     }
 
     /// As told by a decision the bank asked for.
@@ -322,6 +375,37 @@ impl BankParticipant for FakeBank {
         request: Request<FinishRequest>,
     ) -> Result<Response<FinishResponse>, Status> {
         Ok(self.abort(Leg::Credit, request.into_inner()))
+    }
+
+    async fn apply(&self, request: Request<LegBatch>) -> Result<Response<LegResults>, Status> {
+        let LegBatch { commands, coordinator } = request.into_inner();
+        let how = {
+            let mut state = self.state.lock().unwrap();
+            state.batches.push(commands.len());
+            state.takes_batches
+        };
+        self.changed.send_modify(|changes| *changes += 1);
+        match how {
+            Batches::Unknown => return Err(Status::unimplemented("told to be of old")),
+            Batches::Denied => return Err(Status::invalid_argument("told to turn batches away")),
+            Batches::Taken | Batches::Miscounted(_) => {}
+        }
+        let results = commands.into_iter().map(|command| async {
+            self.command(command, &coordinator).await.unwrap_or_else(|status| CommandResult {
+                failure: Some(Failure {
+                    code: status.code().into(),
+                    message: status.message().to_owned(),
+                }),
+                ..CommandResult::default()
+            })
+        });
+        let mut results = join_all(results).await;
+        match how {
+            Batches::Miscounted(..0) => drop(results.pop()),
+            Batches::Miscounted(_) => results.push(CommandResult::default()),
+            _ => {}
+        }
+        Ok(Response::new(LegResults { results }))
     }
 }
 
