@@ -1,5 +1,7 @@
 //! A bank small enough to be obviously right, that can be told to misbehave.
 
+mod wire;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -7,22 +9,14 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
-use strife_proto::{
-    bank::v1::{
-        AccountRequest, AccountResponse, BalanceRequest, BalanceResponse, Command, CommandResult,
-        Failure, FinishLeg, FinishRequest, FinishResponse, Leg as WireLeg, LegBatch, LegResults,
-        PrepareRequest, PrepareResponse, Refusal, RefusalReason, TransactionRequest,
-        TransactionResponse,
-        bank_participant_server::{BankParticipant, BankParticipantServer},
-        bank_service_server::{BankService, BankServiceServer},
-        command::Command as Kind,
-    },
-    common::v1::Money,
+use strife_proto::bank::v1::{
+    FinishRequest, FinishResponse, PrepareRequest, PrepareResponse, Refusal, RefusalReason,
+    TransactionRequest, TransactionResponse, bank_participant_server::BankParticipantServer,
+    bank_service_server::BankServiceServer,
 };
 use strife_runtime::{Security, Server, Services, Shutdown};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tonic::{Response, Status};
 
 use crate::payment::Leg;
 
@@ -201,35 +195,6 @@ impl FakeBank {
         self.serve(Method::Commit(leg), |state| state.commit(leg, request.transaction_id)).await
     }
 
-    async fn command(&self, command: Command, coordinator: &str) -> Result<CommandResult, Status> {
-        let leg = |leg| if leg == WireLeg::Debit { Leg::Debit } else { Leg::Credit };
-        let finish = |finish: FinishLeg| {
-            let leg = leg(finish.leg());
-            (leg, FinishRequest { transaction_id: finish.transaction_id })
-        };
-        let refusal = match command.command.unwrap() {
-            Kind::Prepare(prepare) => {
-                let leg = leg(prepare.leg());
-                assert_eq!(coordinator, "gateway", "nobody to ask");
-                self.prepare(leg, prepare.request.unwrap()).await?.into_inner().refusal
-            }
-            Kind::Commit(commit) => {
-                let (leg, request) = finish(commit);
-                self.commit(leg, request).await.map(|_| None)?
-            }
-            Kind::Abort(abort) => {
-                let (leg, request) = finish(abort);
-                self.abort(leg, request);
-                None
-            }
-            Kind::Transfer(request) => {
-                let answer = self.serve(Method::Transfer, |state| Ok(state.transfer(request)));
-                answer.await?.into_inner().refusal
-            }
-        };
-        Ok(CommandResult { refusal, ..CommandResult::default() })
-    }
-
     /// As told by a decision the bank asked for.
     pub(super) fn abort_by_itself(&self, leg: Leg, transaction_id: &str) {
         self.state.lock().unwrap().abort(leg, transaction_id.to_owned());
@@ -330,113 +295,5 @@ impl State {
         let answer = TransactionResponse { transaction_id: id.clone(), available: None, refusal };
         self.transfers.insert(id, answer.clone());
         answer
-    }
-}
-
-#[tonic::async_trait]
-impl BankParticipant for FakeBank {
-    async fn prepare_debit(
-        &self,
-        request: Request<PrepareRequest>,
-    ) -> Result<Response<PrepareResponse>, Status> {
-        self.prepare(Leg::Debit, request.into_inner()).await
-    }
-
-    async fn prepare_credit(
-        &self,
-        request: Request<PrepareRequest>,
-    ) -> Result<Response<PrepareResponse>, Status> {
-        self.prepare(Leg::Credit, request.into_inner()).await
-    }
-
-    async fn commit_debit(
-        &self,
-        request: Request<FinishRequest>,
-    ) -> Result<Response<FinishResponse>, Status> {
-        self.commit(Leg::Debit, request.into_inner()).await
-    }
-
-    async fn commit_credit(
-        &self,
-        request: Request<FinishRequest>,
-    ) -> Result<Response<FinishResponse>, Status> {
-        self.commit(Leg::Credit, request.into_inner()).await
-    }
-
-    async fn abort_debit(
-        &self,
-        request: Request<FinishRequest>,
-    ) -> Result<Response<FinishResponse>, Status> {
-        Ok(self.abort(Leg::Debit, request.into_inner()))
-    }
-
-    async fn abort_credit(
-        &self,
-        request: Request<FinishRequest>,
-    ) -> Result<Response<FinishResponse>, Status> {
-        Ok(self.abort(Leg::Credit, request.into_inner()))
-    }
-
-    async fn apply(&self, request: Request<LegBatch>) -> Result<Response<LegResults>, Status> {
-        let LegBatch { commands, coordinator } = request.into_inner();
-        let how = {
-            let mut state = self.state.lock().unwrap();
-            state.batches.push(commands.len());
-            state.takes_batches
-        };
-        self.changed.send_modify(|changes| *changes += 1);
-        match how {
-            Batches::Unknown => return Err(Status::unimplemented("told to be of old")),
-            Batches::Denied => return Err(Status::invalid_argument("told to turn batches away")),
-            Batches::Taken | Batches::Miscounted(_) => {}
-        }
-        let results = commands.into_iter().map(|command| async {
-            self.command(command, &coordinator).await.unwrap_or_else(|status| CommandResult {
-                failure: Some(Failure {
-                    code: status.code().into(),
-                    message: status.message().to_owned(),
-                }),
-                ..CommandResult::default()
-            })
-        });
-        let mut results = join_all(results).await;
-        match how {
-            Batches::Miscounted(..0) => drop(results.pop()),
-            Batches::Miscounted(_) => results.push(CommandResult::default()),
-            _ => {}
-        }
-        Ok(Response::new(LegResults { results }))
-    }
-}
-
-#[tonic::async_trait]
-impl BankService for FakeBank {
-    async fn validate_account(
-        &self,
-        _: Request<AccountRequest>,
-    ) -> Result<Response<AccountResponse>, Status> {
-        Err(Status::unimplemented("the gateway does not ask this"))
-    }
-
-    async fn process_transaction(
-        &self,
-        request: Request<TransactionRequest>,
-    ) -> Result<Response<TransactionResponse>, Status> {
-        let request = request.into_inner();
-        self.serve(Method::Transfer, |state| Ok(state.transfer(request))).await
-    }
-
-    async fn get_account_balance(
-        &self,
-        request: Request<BalanceRequest>,
-    ) -> Result<Response<BalanceResponse>, Status> {
-        let account_id = request.into_inner().account_id;
-        let money = |minor_units| Some(Money { minor_units, currency: "INR".to_owned() });
-        self.serve(Method::Balance, |state| {
-            let balance = state.balances.get(&account_id).copied();
-            let balance = balance.ok_or_else(|| Status::not_found("no such account"))?;
-            Ok(BalanceResponse { account_id, available: money(balance), held: money(0) })
-        })
-        .await
     }
 }
