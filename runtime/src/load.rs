@@ -12,6 +12,7 @@ pub(crate) mod orca;
 pub mod registration;
 mod reporter;
 mod reports;
+mod service_time;
 mod services;
 mod tracker;
 mod usage;

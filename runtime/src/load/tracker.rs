@@ -10,10 +10,8 @@ use std::{
 
 use strife_proto::lb::v1::LoadReport;
 
-use super::latency::Latencies;
+use super::{latency::Latencies, service_time::ServiceTimes};
 
-/// Weight of the newest call in the moving average of service times.
-const SERVICE_TIME_WEIGHT: f64 = 0.05;
 /// Low bits of [`LoadTracker::calls`]: a million calls at once.
 const IN_FLIGHT_BITS: u32 = 20;
 const IN_FLIGHT_MASK: u64 = (1 << IN_FLIGHT_BITS) - 1;
@@ -30,8 +28,7 @@ pub struct LoadTracker {
     queued: AtomicU32,
     completed: AtomicU64,
     failed: AtomicU64,
-    /// Microseconds, an `f64` as bits: an exponentially weighted moving average.
-    service_time_us: AtomicU64,
+    service_times: ServiceTimes,
     latencies: Latencies,
 }
 
@@ -64,7 +61,7 @@ impl LoadTracker {
             queued: AtomicU32::new(0),
             completed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            service_time_us: AtomicU64::new(0),
+            service_times: ServiceTimes::new(),
             latencies: Latencies::new(),
         })
     }
@@ -83,17 +80,9 @@ impl LoadTracker {
         QueueGuard(self.clone())
     }
 
-    /// A call was served in `time`, waiting apart.
-    pub fn served(&self, time: Duration) {
-        let sample = time.as_secs_f64() * 1e6;
-        let average = f64::from_bits(self.service_time_us.load(Relaxed));
-        let next = if average == 0.0 {
-            sample
-        } else {
-            average + SERVICE_TIME_WEIGHT * (sample - average)
-        };
-        // Two calls ending at once may lose one sample of the average; that is harmless.
-        self.service_time_us.store(next.to_bits(), Relaxed);
+    /// A call that ends `now` was served in `time`, waiting apart.
+    pub fn served(&self, time: Duration, now: Instant) {
+        self.service_times.add(time, now);
     }
 
     /// Calls under way.
@@ -125,7 +114,7 @@ impl LoadTracker {
             in_flight,
             queued: self.queued.load(Relaxed),
             slots: self.slots,
-            service_time_us: f64::from_bits(self.service_time_us.load(Relaxed)) as u32,
+            service_time_us: self.service_times.mean_us(now),
             completed,
             failed,
             // The next call will be one more.
@@ -162,7 +151,7 @@ impl CallGuard {
         let latency = now.duration_since(self.started);
         self.tracker.latencies.add(self.among, latency, now);
         if self.tracker.slots == 0 {
-            self.tracker.served(latency);
+            self.tracker.served(latency, now);
         }
     }
 }
@@ -238,15 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn service_time_follows_what_was_served() {
+    fn service_time_is_that_of_what_was_served() {
         let tracker = LoadTracker::new(1);
-        for _ in 0..200 {
-            tracker.served(Duration::from_millis(5));
+        for ms in [5, 15] {
+            tracker.served(Duration::from_millis(ms), Instant::now());
         }
-        assert_eq!(report(&tracker).service_time_us, 5000);
-        for _ in 0..200 {
-            tracker.served(Duration::from_millis(15));
-        }
-        assert!(report(&tracker).service_time_us > 14_900);
+        assert_eq!(report(&tracker).service_time_us, 10_000);
     }
 }

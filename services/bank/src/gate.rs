@@ -136,7 +136,8 @@ impl Drop for Admission {
     fn drop(&mut self) {
         // Without slots the whole call counts, and the runtime takes the time.
         if self.slot.take().is_some() {
-            self.tracker.served(self.granted_at.elapsed());
+            let now = Instant::now();
+            self.tracker.served(now - self.granted_at, now.into_std());
         }
     }
 }

@@ -118,6 +118,26 @@ fn a_server_that_reports_its_errors_has_fewer_turns() {
     assert!(priced < 0.35 && priced < 0.6 * unpriced, "{priced}, {unpriced}");
 }
 
+/// Calls that a server had while it stood still make it look slow; nobody may stay away for that.
+#[test]
+fn least_load_comes_back_to_a_server_that_stood_still() {
+    for utilization in [0.05, 0.2, 0.6] {
+        for says in [Says::Reports, Says::Nothing] {
+            let fleet = Fleet {
+                servers: servers(12, Server::with(&[(2000, Freezes), (5000, Thaws)])),
+                says,
+                utilization,
+                deadline: Duration::from_secs(5),
+                duration: Duration::from_secs(20),
+                ..Fleet::default()
+            };
+            let measured = simulate("least_load", &fleet).between(8000, 20_000);
+            let share = 12.0 * measured.shares()[2];
+            assert!(share > 0.7, "{says:?} at {utilization}: {share} of an even share");
+        }
+    }
+}
+
 #[test]
 fn a_frozen_server_repels_calls_and_recovers() {
     let frozen = Server::with(&[(2000, Freezes), (8000, Thaws)]);

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use super::*;
 
-/// Weight of the newest call in what a server knows of itself, as in the servers' own averages.
+/// Weight of the newest call in what a server knows of its latency.
 const WEIGHT: f64 = 0.05;
+/// A server's mean service time is that of the calls which ended in this time, as in Strife's own.
+const RECENT: Duration = Duration::from_secs(2);
 
 /// A server at work.
 #[derive(Debug, Default)]
@@ -15,16 +17,24 @@ pub(super) struct Running {
     pub(super) present: bool,
     frozen: bool,
     fails: bool,
-    serving: Vec<usize>,
+    serving: Vec<Serving>,
     queue: VecDeque<usize>,
     reports: u64,
     completed: u64,
-    mean_service_us: f64,
+    /// When calls ended lately, and how long they were served.
+    served: VecDeque<(Duration, Duration)>,
     /// By how many calls were there when a call came.
     mean_latency_us: Vec<f64>,
     /// Slot-seconds of work and calls that ended, in this window and the one before.
     window: Window,
     last_window: Window,
+}
+
+/// A call in a slot.
+#[derive(Debug, Clone, Copy)]
+struct Serving {
+    call: usize,
+    since: Duration,
 }
 
 /// What utilization and rates are taken from.
@@ -48,6 +58,15 @@ impl Running {
     fn latency_us(&self) -> u32 {
         let alike = self.mean_latency_us.iter().take(self.in_flight() as usize + 1);
         alike.rev().find(|mean| **mean > 0.0).map_or(0, |mean| *mean as u32)
+    }
+
+    fn service_time_us(&mut self, now: Duration) -> u32 {
+        let oldest = now.saturating_sub(RECENT);
+        while self.served.front().is_some_and(|(at, _)| *at < oldest) {
+            self.served.pop_front();
+        }
+        let sum: Duration = self.served.iter().map(|(_, time)| *time).sum();
+        sum.as_micros().checked_div(self.served.len() as u128).unwrap_or(0) as u32
     }
 
     fn ended(&mut self, now: Duration, busy: Duration, failed: bool) {
@@ -83,7 +102,7 @@ impl Simulation<'_> {
             running.queue.push_back(call);
             return;
         }
-        running.serving.push(call);
+        running.serving.push(Serving { call, since: self.now });
         let time = if fails { FAILS_IN } else { self.calls[call].service_time };
         self.push(time, Event::Finish { server, call, start });
     }
@@ -93,16 +112,17 @@ impl Simulation<'_> {
         if running.start != start {
             return;
         }
-        let Call { service_time, sent_at, found, .. } = self.calls[call];
-        let busy = if running.fails { FAILS_IN } else { service_time };
-        running.serving.retain(|serving| *serving != call);
+        let Call { sent_at, found, .. } = self.calls[call];
+        let place = running.serving.iter().position(|serving| serving.call == call);
+        // Longer than its service time if the server was frozen meanwhile.
+        let busy = self.now - running.serving.remove(place.expect("it is served")).since;
         running.completed += 1;
         running.ended(self.now, busy, running.fails);
         let average = |mean: &mut f64, sample: Duration| {
             let sample = sample.as_secs_f64() * 1e6;
             *mean += if *mean == 0.0 { sample } else { WEIGHT * (sample - *mean) };
         };
-        average(&mut running.mean_service_us, busy);
+        running.served.push_back((self.now, busy));
         let known = running.mean_latency_us.len().max(found + 1);
         running.mean_latency_us.resize(known, 0.0);
         average(&mut running.mean_latency_us[found], self.now - sent_at);
@@ -125,7 +145,7 @@ impl Simulation<'_> {
             in_flight: running.in_flight(),
             queued: running.queue.len() as u32,
             slots: self.fleet.servers[server].slots,
-            service_time_us: running.mean_service_us as u32,
+            service_time_us: running.service_time_us(self.now),
             latency_us: running.latency_us(),
             completed: running.completed,
             sequence: running.reports,
@@ -176,8 +196,8 @@ impl Simulation<'_> {
             Fate::Thaws => self.thaws(server),
             Fate::Dies => {
                 (running.present, running.start) = (false, began + 1);
-                let lost: Vec<_> =
-                    running.serving.drain(..).chain(running.queue.drain(..)).collect();
+                let served = running.serving.drain(..).map(|serving| serving.call);
+                let lost: Vec<_> = served.chain(running.queue.drain(..)).collect();
                 lost.into_iter().for_each(|call| self.end(call, Outcome::Failed));
                 self.members_changed();
             }
@@ -190,11 +210,16 @@ impl Simulation<'_> {
         }
     }
 
-    /// What it was serving begins anew: what is left of it would need to be kept.
+    /// The time of what it was serving has gone on.
     fn thaws(&mut self, server: usize) {
         let running = &mut self.servers[server];
         running.frozen = false;
-        let waiting: Vec<_> = running.serving.drain(..).chain(running.queue.drain(..)).collect();
+        let start = running.start;
+        let waiting: Vec<_> = running.queue.drain(..).collect();
+        for Serving { call, since } in running.serving.clone() {
+            let ends_at = since + self.calls[call].service_time;
+            self.push(ends_at.saturating_sub(self.now), Event::Finish { server, call, start });
+        }
         waiting.into_iter().for_each(|call| self.serve(server, call));
     }
 }
