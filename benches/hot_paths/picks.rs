@@ -16,9 +16,9 @@ use strife_policy::{
 
 const ENDPOINTS: [usize; 4] = [3, 15, 100, 10_000];
 const NOW: Duration = Duration::from_secs(60);
-/// Between two picks: time goes on, and what a policy keeps of an endpoint grows old.
+/// Between two picks: time goes on, and what is known of an endpoint grows old.
 const PICK_EVERY: Duration = Duration::from_micros(10);
-/// Picks after which servers report again, every 50 ms.
+/// Picks after which every server has ended a call and reports again, every 50 ms.
 const PICKS_PER_REPORT: u64 = 5_000;
 
 /// Endpoints with calls under way and behind them, and reports a moment old.
@@ -26,8 +26,6 @@ fn loaded(count: usize) -> Endpoints {
     let endpoint = |index: usize| {
         let load = EndpointLoad::new(&format!("10.0.0.1:{index}"), Ramp::default());
         load.joined(Duration::ZERO);
-        load.sent();
-        load.finished(NOW, Outcome::Succeeded, Duration::from_micros(5000 + index as u64 % 13));
         (0..index % 5).for_each(|_| load.sent());
         Arc::new(load)
     };
@@ -36,9 +34,11 @@ fn loaded(count: usize) -> Endpoints {
     endpoints
 }
 
-/// Every server says what its load is.
+/// Every server ends a call and says what its load is.
 fn report(endpoints: &Endpoints, now: Duration, sequence: u64) {
     for (index, load) in endpoints.iter().enumerate() {
+        load.sent();
+        load.finished(now, Outcome::Succeeded, Duration::from_micros(5000 + index as u64 % 13));
         let report = Report {
             in_flight: (index % 7) as u32,
             slots: 4,

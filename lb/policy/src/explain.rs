@@ -156,10 +156,6 @@ impl Candidate {
 
 /// Told by a policy what it looks at.
 pub(crate) trait Witness {
-    /// Whether anything is written down. Figures kept from an earlier pick are then made anew, so
-    /// that they follow from what is written down.
-    const WATCHES: bool;
-
     /// An endpoint was considered.
     fn saw(&mut self, index: usize, figure: Figure);
 
@@ -172,8 +168,6 @@ pub(crate) trait Witness {
 
 /// Nobody watches.
 impl Witness for () {
-    const WATCHES: bool = false;
-
     #[inline]
     fn saw(&mut self, _: usize, _: Figure) {}
 
@@ -192,8 +186,6 @@ struct Notes {
 }
 
 impl Witness for Notes {
-    const WATCHES: bool = true;
-
     fn saw(&mut self, index: usize, figure: Figure) {
         self.seen.push((index, figure));
     }

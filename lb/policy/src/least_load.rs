@@ -6,26 +6,23 @@
 //! "Interpreting Stale Load Information", 2000).
 //!
 //! [`estimate`] says what a call costs at an endpoint, [`means`] what is usual in the pool, toward
-//! which old knowledge is discounted; [`digest`] keeps an estimate for as long as it is good.
+//! which old knowledge is discounted.
 
-mod digest;
 mod estimate;
 mod means;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use self::{
-    digest::Digest,
-    estimate::{Estimate, Trust},
+    estimate::{Estimate, Trust, Usual},
     means::Means,
 };
 use crate::{
-    EndpointLoad, Endpoints, Figure, Pick, PickContext, PickInfo, Picker, Policy, PolicyKind,
-    Regime,
-    draw::{Candidate, Contest, next_allowed, two_of},
+    Endpoints, Figure, Pick, PickContext, PickInfo, Picker, Policy, PolicyKind, Regime,
+    draw::{Candidate, Contest, two_allowed},
     explain::{Choose, Witness},
 };
 
@@ -46,15 +43,18 @@ struct LeastLoad;
 
 struct LeastLoaded {
     endpoints: Endpoints,
-    members: Box<[Member]>,
     means: Means,
+    usual: Usual,
 }
 
-/// What a pick reads of an endpoint beside its calls in flight, in one cache line.
-#[repr(align(64))]
-struct Member {
-    load: Arc<EndpointLoad>,
-    digest: Digest,
+/// A candidate and what is known of it.
+struct Weighed {
+    index: usize,
+    /// Calls of ours that are there.
+    known: f32,
+    /// Share of its normal traffic it should get.
+    ramp: f64,
+    estimate: Estimate,
 }
 
 impl Policy for LeastLoad {
@@ -64,7 +64,7 @@ impl Policy for LeastLoad {
 
     fn picker(&self, endpoints: Endpoints, now: Duration) -> Box<dyn Picker> {
         let means = Means::over(&endpoints, now);
-        Box::new(LeastLoaded::new(endpoints, means))
+        Box::new(LeastLoaded { endpoints, means, usual: means.into() })
     }
 
     fn recalled(
@@ -73,19 +73,12 @@ impl Policy for LeastLoad {
         _: Duration,
         memory: &Value,
     ) -> Result<Box<dyn Picker>, serde_json::Error> {
-        Ok(Box::new(LeastLoaded::new(endpoints, Means::deserialize(memory)?)))
+        let means = Means::deserialize(memory)?;
+        Ok(Box::new(LeastLoaded { endpoints, means, usual: means.into() }))
     }
 
     fn refresh_every(&self) -> Option<Duration> {
         Some(REFRESH_EVERY)
-    }
-}
-
-impl LeastLoaded {
-    fn new(endpoints: Endpoints, means: Means) -> Self {
-        let member =
-            |load: &Arc<EndpointLoad>| Member { load: load.clone(), digest: Digest::default() };
-        Self { members: endpoints.iter().map(member).collect(), endpoints, means }
     }
 }
 
@@ -97,22 +90,13 @@ impl Choose for LeastLoaded {
         witness: &mut impl Witness,
     ) -> Option<Pick> {
         witness.remembers(|| self.means);
-        let (count, now) = (self.members.len(), context.now);
-        let [one, other] = two_of(count, &mut context.rng)?;
-        let indices = [next_allowed(one, count, info)?, next_allowed(other, count, info)?];
-        let members = indices.map(|index| &self.members[index]);
-        let known = members.map(|member| member.load.known_calls(now) as f32);
-        let estimates = members.map(|member| member.estimate(now, &self.means, witness));
-        let trust = estimates[0].trust.min(estimates[1].trust);
-        let costs = match trust {
-            Trust::None => [0, 1].map(|one| estimates[one].in_flight_cost(known[one])),
-            _ => [0, 1].map(|one| estimates[one].expected_time_us(known[one])),
-        };
-        let [one, other] = [0, 1].map(|one| {
-            let (index, cost) = (indices[one], f64::from(costs[one]));
-            witness.saw(index, trust.figure(cost));
-            Candidate { index, cost, ramp: f64::from(estimates[one].ramp) }
-        });
+        let (count, now) = (self.endpoints.len(), context.now);
+        let [one, other] = two_allowed(count, info, &mut context.rng)?;
+        let (one, other) = (self.weighed(one, now), self.weighed(other, now));
+        let trust = one.estimate.trust.min(other.estimate.trust);
+        let (one, other) = (one.candidate(trust), other.candidate(trust));
+        witness.saw(one.index, trust.figure(one.cost));
+        witness.saw(other.index, trust.figure(other.cost));
         let index = Contest::between(one, other).winner(&mut context.rng, witness);
         Some(Pick { index, regime: trust.regime() })
     }
@@ -122,14 +106,23 @@ impl Choose for LeastLoaded {
     }
 }
 
-impl Member {
-    #[inline]
-    fn estimate<W: Witness>(&self, now: Duration, means: &Means, _: &W) -> Estimate {
-        if W::WATCHES {
-            return self.digest.renewed(&self.load, now, means);
-        }
-        let kept = self.digest.kept(&self.load, now);
-        kept.unwrap_or_else(|| self.digest.renewed(&self.load, now, means))
+impl LeastLoaded {
+    #[inline(always)]
+    fn weighed(&self, index: usize, now: Duration) -> Weighed {
+        let load = &*self.endpoints[index];
+        let (known, ramp) = (load.known_calls(now) as f32, load.ramp(now));
+        Weighed { index, known, ramp, estimate: Estimate::of(load, now, &self.usual) }
+    }
+}
+
+impl Weighed {
+    #[inline(always)]
+    fn candidate(&self, trust: Trust) -> Candidate {
+        let cost = match trust {
+            Trust::None => self.estimate.in_flight_cost(self.known),
+            _ => self.estimate.expected_time_us(self.known),
+        };
+        Candidate { index: self.index, cost: f64::from(cost), ramp: self.ramp }
     }
 }
 

@@ -5,6 +5,7 @@
 //! may be a call apart, never more.
 
 mod failures;
+mod figures;
 mod latency;
 pub(crate) mod leases;
 mod orca;
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::{
-    failures::Failures,
+    failures::{Failures, FailuresNow},
+    figures::Figures,
     latency::PeakEwma,
     leases::Leases,
     orca::OrcaReports,
@@ -29,8 +31,8 @@ use self::{
 
 use crate::peak_ewma::DEFAULT_DECAY;
 
-pub(crate) use self::latency::Decay;
 pub(crate) use self::state::LONGEST;
+pub(crate) use self::{figures::Reading, latency::Decay};
 pub use self::{
     orca::{LastOrca, Orca},
     reports::{LastReport, Reported},
@@ -57,21 +59,21 @@ impl Default for Ramp {
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct EndpointLoad {
-    // What a pick reads: one cache line.
+    // What a pick reads: one cache line, and a second one of what the server reports.
     in_flight: AtomicU64,
-    /// Rises whenever something is learned that does not change with every call.
-    changes: AtomicU64,
     ramped_at_ns: AtomicU64,
     failures: Failures,
+    /// When a call last ended well or badly.
+    finished_at_ns: AtomicU64,
     latency: PeakEwma,
     leases: Leases,
+    figures: Figures,
     // The rest.
     sent: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
     timed_out: AtomicU64,
-    /// When a call last ended well or badly, and when the endpoint became READY.
-    finished_at_ns: AtomicU64,
+    /// When the endpoint became READY.
     joined_at_ns: AtomicU64,
     reports: Reports,
     orca: OrcaReports,
@@ -158,7 +160,6 @@ impl EndpointLoad {
     pub fn ramps_from(&self, at: Duration) {
         self.joined_at_ns.store(nanoseconds(at), Relaxed);
         self.ramped_at_ns.store(nanoseconds(at + self.ramp.window), Relaxed);
-        self.changed();
     }
 
     /// It became READY with the rest of its pool: there is nobody whose traffic it could get slowly.
@@ -171,7 +172,6 @@ impl EndpointLoad {
         self.failures.set(Duration::ZERO, 0.0);
         self.latency.set(Duration::ZERO, 0.0);
         self.orca.start_anew();
-        self.changed();
     }
 
     /// A call was sent.
@@ -191,9 +191,7 @@ impl EndpointLoad {
         };
         ended.fetch_add(1, Relaxed);
         self.finished_at_ns.store(nanoseconds(now), Relaxed);
-        if self.failures.record(now, failure) {
-            self.changed();
-        }
+        self.failures.record(now, failure);
         if latency > Duration::ZERO {
             self.latency.record(now, latency, outcome == Outcome::Failed, self.latency_decay());
         }
@@ -205,7 +203,9 @@ impl EndpointLoad {
         let (own, sent) = (self.in_flight(), self.sent.load(Relaxed));
         let (reported, seen) = self.reports.record(now, report, Own { in_flight: own, sent });
         self.leases.settle(now, seen);
-        self.changed();
+        if let (Reported::Accepted, Some(last)) = (reported, self.reports.last()) {
+            self.figures.set(&last);
+        }
         Ok(reported)
     }
 
@@ -213,8 +213,16 @@ impl EndpointLoad {
     pub fn orca(&self, now: Duration, report: &Orca) -> Result<(), InvalidReport> {
         report.check()?;
         self.orca.record(now, report, self.in_flight());
-        self.changed();
+        self.conclude_from_orca();
         Ok(())
+    }
+
+    /// What ORCA reports let one conclude counts once the server's own reports have ended.
+    fn conclude_from_orca(&self) {
+        let Some(orca) = self.orca.last().and_then(|orca| orca.as_report()) else { return };
+        if self.reports.last().is_none_or(|own| own.trust(orca.received_at) == 0.0) {
+            self.figures.set(&orca);
+        }
     }
 
     /// A look-aside pick sent someone here: one more call expected, for [`leases::LEASE`].
@@ -297,7 +305,19 @@ impl EndpointLoad {
     /// What failures multiply the cost of a call by, at least 1.
     #[inline]
     pub(crate) fn failure_cost(&self, now: Duration) -> f64 {
-        self.failures.cost(now)
+        self.failures_now(now).cost
+    }
+
+    /// What its latest failures say.
+    #[inline]
+    pub(crate) fn failures_now(&self, now: Duration) -> FailuresNow {
+        self.failures.now(now)
+    }
+
+    /// What its last report says; `None`: nothing that can be believed.
+    #[inline]
+    pub(crate) fn reading(&self, now: Duration) -> Option<Reading> {
+        self.figures.read(now)
     }
 
     /// Nanoseconds; 0 while no call ended.
@@ -323,12 +343,6 @@ impl EndpointLoad {
         self.orca.start_anew();
     }
 
-    /// Changes whenever a report, a failure or a start is known.
-    #[inline]
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Relaxed)
-    }
-
     /// When it last became READY, if it ever did.
     pub(crate) fn joined_at(&self) -> Option<Duration> {
         let has_joined = self.ramped_at_ns.load(Relaxed) > 0;
@@ -336,12 +350,9 @@ impl EndpointLoad {
     }
 
     /// Time since a call last ended.
+    #[inline]
     pub(crate) fn quiet_for(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_nanos(self.finished_at_ns.load(Relaxed)))
-    }
-
-    fn changed(&self) {
-        self.changes.fetch_add(1, Relaxed);
     }
 }
 

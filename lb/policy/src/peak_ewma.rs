@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     Domain, EndpointLoad, Endpoints, Figure, Parameter, Pick, PickContext, PickInfo, Picker,
     Policy, PolicyKind, Regime,
-    draw::{Candidate, Contest, next_allowed, two_of},
+    draw::{Candidate, Contest, two_allowed},
     explain::{Choose, Witness},
     load::Decay,
 };
@@ -66,14 +66,13 @@ impl Choose for Quickest {
     ) -> Option<Pick> {
         let (count, now) = (self.endpoints.len(), context.now);
         let mut candidate = |index| {
-            let index = next_allowed(index, count, info)?;
             let load = &self.endpoints[index];
             let cost = self.cost_ns(load, now);
             witness.saw(index, Figure::LatencyUs(cost / 1e3));
-            Some(Candidate { index, cost, ramp: load.ramp(now) })
+            Candidate { index, cost, ramp: load.ramp(now) }
         };
-        let [one, other] = two_of(count, &mut context.rng)?;
-        let contest = Contest::between(candidate(one)?, candidate(other)?);
+        let [one, other] = two_allowed(count, info, &mut context.rng)?;
+        let contest = Contest::between(candidate(one), candidate(other));
         let index = contest.winner(&mut context.rng, witness);
         Some(Pick { index, regime: Regime::Latency })
     }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::estimate::Reading;
-use crate::Endpoints;
+use crate::{Endpoints, load::Reading};
 
 /// Nothing is believed to be more than this many times what is usual, so that no figure that one
 /// server makes up can draw the pool's calls to it, or blind the policy for the others.
@@ -24,15 +23,19 @@ pub(crate) struct Means {
 
 impl Means {
     pub(crate) fn over(endpoints: &Endpoints, now: Duration) -> Self {
-        let readings = endpoints.iter().filter_map(|load| Reading::of(load, now));
-        let fresh: Vec<_> = readings.filter(Reading::is_fresh).collect();
-        let healthy =
-            fresh.iter().filter(|reading| !reading.fails && reading.service_time_us > 0.0);
-        let known_slots = fresh.iter().map(|reading| reading.slots).filter(|slots| *slots > 0.0);
+        let fresh = endpoints.iter().filter_map(|load| {
+            let reading = load.reading(now).filter(Reading::is_fresh)?;
+            Some((reading, load.failures_now(now).any))
+        });
+        let fresh: Vec<_> = fresh.collect();
+        let known = |figures: &mut dyn Iterator<Item = f32>| {
+            figures.filter(|figure| *figure > 0.0).map(f64::from).collect()
+        };
+        let healthy = fresh.iter().filter(|(_, fails)| !fails);
         Self {
-            strangers: usual(fresh.iter().map(|reading| reading.strangers).collect()),
-            service_time_us: usual(healthy.map(|reading| reading.service_time_us).collect()),
-            slots: usual(known_slots.collect()),
+            strangers: usual(fresh.iter().map(|(reading, _)| reading.strangers.into()).collect()),
+            service_time_us: usual(known(&mut healthy.map(|(reading, _)| reading.service_time_us))),
+            slots: usual(known(&mut fresh.iter().map(|(reading, _)| reading.slots))),
         }
     }
 }

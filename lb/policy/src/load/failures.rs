@@ -34,19 +34,27 @@ pub(crate) struct Failures {
     updated_at_ns: AtomicU64,
 }
 
+/// What latest failures say at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailuresNow {
+    /// There were some.
+    pub(crate) any: bool,
+    /// What they multiply the cost of a call by.
+    pub(crate) cost: f64,
+}
+
 impl Failures {
-    /// A call ended that counts as this much of a failure, 0 to 1. Whether the ratio moved.
-    pub(crate) fn record(&self, now: Duration, failure: f64) -> bool {
+    /// A call ended that counts as this much of a failure, 0 to 1.
+    pub(crate) fn record(&self, now: Duration, failure: f64) {
         let ratio = self.ratio(now);
         if ratio == 0.0 && failure == 0.0 {
             // What has faded away is not reckoned with at every pick.
             if self.ratio.load(Relaxed) != 0 {
                 self.set(now, 0.0);
             }
-            return false;
+            return;
         }
         self.set(now, ratio + WEIGHT * (failure - ratio));
-        true
     }
 
     pub(crate) fn set(&self, now: Duration, ratio: f64) {
@@ -65,9 +73,13 @@ impl Failures {
         if faded < NEGLIGIBLE { 0.0 } else { faded }
     }
 
-    /// What it multiplies the cost of a call by.
     #[inline]
-    pub(crate) fn cost(&self, now: Duration) -> f64 {
-        1.0 + COST * (self.ratio(now) - FREE).max(0.0) / (1.0 - FREE)
+    pub(crate) fn now(&self, now: Duration) -> FailuresNow {
+        if self.ratio.load(Relaxed) == 0 {
+            return FailuresNow { any: false, cost: 1.0 };
+        }
+        let ratio = self.ratio(now);
+        let cost = 1.0 + COST * (ratio - FREE).max(0.0) / (1.0 - FREE);
+        FailuresNow { any: ratio > 0.0, cost }
     }
 }

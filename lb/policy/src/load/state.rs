@@ -89,9 +89,11 @@ impl EndpointLoad {
         load.latency.set(state.latency_updated_at, state.latency_ns);
         if let Some(report) = &state.report {
             load.reports.set(report);
+            load.figures.set(report);
         }
         if let Some(orca) = &state.orca {
             load.orca.set(orca);
+            load.conclude_from_orca();
         }
         load
     }
