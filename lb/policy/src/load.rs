@@ -231,11 +231,13 @@ impl EndpointLoad {
     }
 
     /// Our own calls under way.
+    #[inline]
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
     }
 
     /// Look-aside picks that no report has confirmed and whose lease lives.
+    #[inline]
     pub fn leased(&self, now: Duration) -> u64 {
         self.leases.live(now)
     }
@@ -285,9 +287,12 @@ impl EndpointLoad {
     /// Share of its normal traffic the endpoint should get, [`Ramp::floor`] to 1.
     #[inline]
     pub fn ramp(&self, now: Duration) -> f64 {
-        if nanoseconds(now) >= self.ramped_at_ns.load(Relaxed) {
-            return 1.0;
-        }
+        let is_ramped = nanoseconds(now) >= self.ramped_at_ns.load(Relaxed);
+        if is_ramped { 1.0 } else { self.ramp_so_far(now) }
+    }
+
+    #[cold]
+    fn ramp_so_far(&self, now: Duration) -> f64 {
         let joined = Duration::from_nanos(self.joined_at_ns.load(Relaxed));
         let (age, Ramp { window, floor }) = (now.saturating_sub(joined), self.ramp);
         if window.is_zero() {
@@ -299,7 +304,8 @@ impl EndpointLoad {
     /// Our own calls and look-aside picks: what is there whatever reports say.
     #[inline]
     pub(crate) fn known_calls(&self, now: Duration) -> f64 {
-        (self.in_flight() + self.leased(now)) as f64
+        // Signed: x86-64 makes a float of a signed word in one step, of an unsigned one in many.
+        (self.in_flight() + self.leased(now)).cast_signed() as f64
     }
 
     /// What failures multiply the cost of a call by, at least 1.
@@ -349,10 +355,10 @@ impl EndpointLoad {
         has_joined.then(|| Duration::from_nanos(self.joined_at_ns.load(Relaxed)))
     }
 
-    /// Time since a call last ended.
+    /// Nanoseconds since a call last ended.
     #[inline]
-    pub(crate) fn quiet_for(&self, now: Duration) -> Duration {
-        now.saturating_sub(Duration::from_nanos(self.finished_at_ns.load(Relaxed)))
+    pub(crate) fn quiet_for_ns(&self, now: Duration) -> u64 {
+        nanoseconds(now).saturating_sub(self.finished_at_ns.load(Relaxed))
     }
 }
 

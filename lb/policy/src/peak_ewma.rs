@@ -65,7 +65,7 @@ impl Choose for Quickest {
         witness: &mut impl Witness,
     ) -> Option<Pick> {
         let (count, now) = (self.endpoints.len(), context.now);
-        let mut candidate = |index| {
+        let mut candidate = |index: usize| {
             let load = &self.endpoints[index];
             let cost = self.cost_ns(load, now);
             witness.saw(index, Figure::LatencyUs(cost / 1e3));

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::{
-    pool::{Probe, ProbePool},
+    pool::{Best, Probe, ProbePool},
     prober::Asking,
 };
 use crate::{
@@ -173,7 +173,7 @@ impl Last {
         let moved = |probe: Probe| Some(Probe { index: place(probe.index)?, ..probe });
         Memory {
             hot_above: self.probes.hot_above.load(Relaxed),
-            probes: self.probes.usable(now).filter_map(|held| moved(held.probe)).collect(),
+            probes: self.probes.usable(now).filter_map(|(_, probe)| moved(probe)).collect(),
         }
     }
 }
@@ -192,6 +192,37 @@ impl BestProbed {
     }
 }
 
+impl BestProbed {
+    /// A loop of its own, so that the usual one has nothing to ask of each probe.
+    #[cold]
+    fn best_of_others(
+        &self,
+        info: PickInfo<'_>,
+        now: Duration,
+        witness: &mut impl Witness,
+    ) -> Option<Best> {
+        self.probes.best(now, |probe| !info.avoids(probe.index), witness)
+    }
+
+    /// The best but the one here, whose server has had its share; if there is no other, this one.
+    #[cold]
+    fn instead_of_ramping(
+        &self,
+        place: usize,
+        info: PickInfo<'_>,
+        now: Duration,
+        witness: &mut impl Witness,
+    ) -> usize {
+        let ramping = self.probes.at(place).index;
+        let others = |probe: &Probe| probe.index != ramping && !info.avoids(probe.index);
+        let Some(other) = self.probes.best(now, others, &mut ()) else { return place };
+        witness.excluded(ramping, Exclusion::Ramping);
+        // Else it would be the best of the next pick too, until one lets it through.
+        self.probes.use_up(place);
+        other.place
+    }
+}
+
 impl Choose for BestProbed {
     fn choose(
         &self,
@@ -202,31 +233,25 @@ impl Choose for BestProbed {
         let (endpoints, now) = (&self.endpoints, context.now);
         witness.remembers(|| Memory {
             hot_above: self.probes.hot_above.load(Relaxed),
-            probes: self.probes.usable(now).map(|held| held.probe).collect(),
+            probes: self.probes.held().map(|(_, probe)| probe).collect(),
         });
         self.probes.picked();
-        let best = self.probes.best(now, |probe| !info.avoid.contains(&probe.index), witness);
+        let best = if info.avoid.is_empty() {
+            self.probes.best(now, |_| true, witness)
+        } else {
+            self.best_of_others(info, now, witness)
+        };
         let Some(best) = best.filter(|best| best.among >= FEWEST_PROBES.min(endpoints.len()))
         else {
             return self.fewest_calls.choose(info, context, witness);
         };
-        let mut chosen = best.held;
-        let ramp = endpoints[chosen.probe.index].ramp(now);
+        let mut place = best.place;
+        let ramp = endpoints[self.probes.at(place).index].ramp(now);
         if ramp < 1.0 && context.rng.random::<f64>() >= ramp {
-            let others = |probe: &Probe| {
-                probe.index != chosen.probe.index && !info.avoid.contains(&probe.index)
-            };
-            if let Some(other) = self.probes.best(now, others, &mut ()) {
-                witness.excluded(chosen.probe.index, Exclusion::Ramping);
-                // Else it would be the best of the next pick too, until one lets it through.
-                self.probes.use_up(&chosen);
-                chosen = other.held;
-            }
+            place = self.instead_of_ramping(place, info, now, witness);
         }
-        let hot = self.probes.is_hot(&chosen.probe);
-        self.probes.used(&chosen);
-        let regime = if hot { Regime::Hot } else { Regime::Cold };
-        Some(Pick { index: chosen.probe.index, regime })
+        let (index, hot) = self.probes.take(place);
+        Some(Pick { index, regime: if hot { Regime::Hot } else { Regime::Cold } })
     }
 
     fn endpoints(&self) -> &Endpoints {

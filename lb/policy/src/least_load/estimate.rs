@@ -20,9 +20,9 @@ const RELAXATION: f32 = 1.0;
 /// endpoints with free slots (0, 1/4, 1/2 and 1 compared in the simulator).
 const CROWDING: f32 = 1.0;
 /// An endpoint that ended no call for this long may have changed: what it reported of its service
-/// time is then discounted toward the pool's mean, entirely so after [`SERVICE_TIME_FORGOTTEN`].
-const SERVICE_TIME_KEPT: Duration = Duration::from_secs(1);
-const SERVICE_TIME_FORGOTTEN: Duration = Duration::from_secs(5);
+/// time is then discounted toward the pool's mean, entirely so after [`SERVICE_TIME_FORGOTTEN_NS`].
+const SERVICE_TIME_KEPT_NS: u64 = 1_000_000_000;
+const SERVICE_TIME_FORGOTTEN_NS: u64 = 5_000_000_000;
 
 /// How far an endpoint's report is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,22 +90,22 @@ impl Usual {
     }
 
     #[inline]
-    fn believed_service_time_us(&self, reading: &Reading, quiet_for: Duration, fails: bool) -> f32 {
+    fn believed_service_time_us(&self, reading: &Reading, quiet_for_ns: u64, fails: bool) -> f32 {
         let (own, mean) = (reading.service_time_us, self.service_time_us);
         if own == 0.0 || mean == 0.0 {
             return own.max(mean).max(1.0);
         }
-        let is_known = reading.is_fresh() && quiet_for <= SERVICE_TIME_KEPT;
-        let believed = if is_known { own } else { discounted(reading, quiet_for, mean) };
+        let is_known = reading.is_fresh() && quiet_for_ns <= SERVICE_TIME_KEPT_NS;
+        let believed = if is_known { own } else { discounted(reading, quiet_for_ns, mean) };
         believed.max(if fails { mean } else { self.least_service_time_us })
     }
 }
 
 /// The service time of an endpoint that was quiet, or whose report is old.
 #[cold]
-fn discounted(reading: &Reading, quiet_for: Duration, mean: f32) -> f32 {
-    let span = (SERVICE_TIME_FORGOTTEN - SERVICE_TIME_KEPT).as_secs_f32();
-    let forgotten = quiet_for.saturating_sub(SERVICE_TIME_KEPT).as_secs_f32() / span;
+fn discounted(reading: &Reading, quiet_for_ns: u64, mean: f32) -> f32 {
+    let span_ns = SERVICE_TIME_FORGOTTEN_NS - SERVICE_TIME_KEPT_NS;
+    let forgotten = quiet_for_ns.saturating_sub(SERVICE_TIME_KEPT_NS) as f32 / span_ns as f32;
     blend(reading.trust * (1.0 - forgotten).max(0.0), reading.service_time_us, mean)
 }
 
@@ -123,12 +123,12 @@ impl Estimate {
                 failure_cost,
             };
         };
-        let quiet_for = load.quiet_for(now);
+        let quiet_for_ns = load.quiet_for_ns(now);
         Self {
             trust: if reading.is_fresh() { Trust::Full } else { Trust::Decayed },
             strangers: usual.believed_strangers(&reading),
             inverse_slots: usual.believed_inverse_slots(&reading),
-            service_time_us: usual.believed_service_time_us(&reading, quiet_for, failures.any),
+            service_time_us: usual.believed_service_time_us(&reading, quiet_for_ns, failures.any),
             failure_cost,
         }
     }

@@ -1,12 +1,12 @@
 //! What least_load prefers, endpoint by endpoint.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
-use crate::{Outcome, Ramp, Report};
+use crate::{EndpointLoad, Outcome, Ramp, Report};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

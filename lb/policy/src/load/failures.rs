@@ -29,7 +29,7 @@ const NEGLIGIBLE: f64 = 1e-3;
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Failures {
-    /// An `f64` as bits.
+    /// An `f64` as bits; 0 is none.
     ratio: AtomicU64,
     updated_at_ns: AtomicU64,
 }
@@ -64,10 +64,12 @@ impl Failures {
 
     #[inline]
     pub(crate) fn ratio(&self, now: Duration) -> f64 {
+        if self.ratio.load(Relaxed) == 0 { 0.0 } else { self.faded(now) }
+    }
+
+    #[cold]
+    fn faded(&self, now: Duration) -> f64 {
         let ratio = f64::from_bits(self.ratio.load(Relaxed));
-        if ratio == 0.0 {
-            return 0.0;
-        }
         let age = nanoseconds(now).saturating_sub(self.updated_at_ns.load(Relaxed));
         let faded = ratio * (-(age as f64) / HALF_LIFE.as_nanos() as f64).exp2();
         if faded < NEGLIGIBLE { 0.0 } else { faded }
@@ -78,7 +80,7 @@ impl Failures {
         if self.ratio.load(Relaxed) == 0 {
             return FailuresNow { any: false, cost: 1.0 };
         }
-        let ratio = self.ratio(now);
+        let ratio = self.faded(now);
         let cost = 1.0 + COST * (ratio - FREE).max(0.0) / (1.0 - FREE);
         FailuresNow { any: ratio > 0.0, cost }
     }

@@ -79,7 +79,7 @@ impl Figures {
         }
         let figure = |figure: &AtomicU32| f32::from_bits(figure.load(Relaxed));
         Some(Reading {
-            age_ns: age_ns as f32,
+            age_ns: age_ns.cast_signed() as f32,
             trust: if age_ns <= interval_ns { 1.0 } else { trust(age_ns, interval_ns) },
             strangers: figure(&self.strangers),
             slots: figure(&self.slots),

@@ -71,7 +71,12 @@ impl PeakEwma {
     #[inline]
     fn kept(&self, now: Duration, decay: Decay) -> f64 {
         let age = nanoseconds(now).saturating_sub(self.updated_at_ns.load(Relaxed));
-        let decays = age as f64 * decay.per_ns;
-        if decays < SMALL { 1.0 - decays * (1.0 - decays / 2.0) } else { (-decays).exp() }
+        let decays = age.cast_signed() as f64 * decay.per_ns;
+        if decays < SMALL { 1.0 - decays * (1.0 - decays / 2.0) } else { long_ago(decays) }
     }
+}
+
+#[cold]
+fn long_ago(decays: f64) -> f64 {
+    (-decays).exp()
 }

@@ -43,9 +43,11 @@ impl Leases {
     #[inline]
     pub(crate) fn live(&self, now: Duration) -> u64 {
         let now_ns = nanoseconds(now);
-        if now_ns >= self.ends_at_ns.load(Relaxed) {
-            return 0;
-        }
+        if now_ns >= self.ends_at_ns.load(Relaxed) { 0 } else { self.count(now_ns) }
+    }
+
+    #[cold]
+    fn count(&self, now_ns: u64) -> u64 {
         let oldest = oldest_live(now_ns);
         let entries = self.ring.iter().map(|entry| entry.load(Relaxed));
         entries.filter(|entry| entry >> COUNT_BITS >= oldest).map(|entry| entry & COUNT_MASK).sum()

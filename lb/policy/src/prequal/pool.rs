@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Figure, explain::Witness};
 
-/// Set in the rank of a hot probe: it comes behind all cold ones.
-const HOT: u64 = 1 << 63;
 const USES_BITS: u32 = 12;
-const IN_FLIGHT_BITS: u32 = 20;
 const LATENCY_BITS: u32 = 32;
+const IN_FLIGHT_BITS: u32 = 20;
+/// Below the calls in flight in an answer's word.
+const IN_FLIGHT_SHIFT: u32 = USES_BITS + LATENCY_BITS;
 /// How often a probe can be used at most.
 pub(super) const MOST_USES: u32 = (1 << USES_BITS) - 1;
 const MOST_IN_FLIGHT: u32 = (1 << IN_FLIGHT_BITS) - 1;
@@ -39,17 +39,11 @@ pub(super) struct Probe {
     pub(super) expires_at_ms: u32,
 }
 
-/// A probe and where it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    slot: usize,
-    pub(super) probe: Probe,
-}
-
-/// The best probe and how many there were to choose from.
+/// Where the best probe is, and how many there were to choose from. Two words that stay in registers: a
+/// [`Probe`] that is passed on goes through memory, at the price of all else that a pick does.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Best {
-    pub(super) held: Held,
+    pub(super) place: usize,
     pub(super) among: usize,
 }
 
@@ -58,8 +52,9 @@ pub(super) struct ProbePool {
     slots: Box<[Slot]>,
     /// A probe with more calls in flight is hot.
     pub(super) hot_above: AtomicU32,
-    /// Picks since the prober last looked.
+    /// Picks made, and how many of them there were when the prober last looked.
     picks: Apart<AtomicU64>,
+    picks_seen: AtomicU64,
 }
 
 /// On a cache line of its own: written by every pick, beside what every pick reads.
@@ -69,7 +64,7 @@ struct Apart<T>(T);
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// `uses << 52 | in flight << 32 | latency`; no uses: the slot is free.
+    /// `in flight << 44 | latency << 12 | uses`; 0: the slot is free.
     answer: AtomicU64,
     /// `expires at << 32 | index`.
     of: AtomicU64,
@@ -81,28 +76,37 @@ impl ProbePool {
             slots: (0..size).map(|_| Slot::default()).collect(),
             hot_above: AtomicU32::new(hot_above),
             picks: Apart(AtomicU64::new(0)),
+            picks_seen: AtomicU64::new(0),
         }
     }
 
-    /// A pick was made.
+    /// A pick was made. Two that are made at the very same time may count as one: a sum that is exact
+    /// would be a fifth of what a pick costs.
     #[inline]
     pub(super) fn picked(&self) {
-        self.picks.0.fetch_add(1, Relaxed);
+        let picks = self.picks.0.load(Relaxed);
+        self.picks.0.store(picks.wrapping_add(1), Relaxed);
     }
 
+    /// Picks since this was last asked.
     pub(super) fn take_picks(&self) -> u64 {
-        self.picks.0.swap(0, Relaxed)
+        let picks = self.picks.0.load(Relaxed);
+        picks.wrapping_sub(self.picks_seen.swap(picks, Relaxed))
     }
 
-    /// Probes that may be used now.
-    pub(super) fn usable(&self, now: Duration) -> impl Iterator<Item = Held> {
+    /// Probes that have a use left, and where they are.
+    pub(super) fn held(&self) -> impl Iterator<Item = (usize, Probe)> {
+        self.slots.iter().map(Slot::get).enumerate().filter(|(_, probe)| probe.uses > 0)
+    }
+
+    /// Of these, the ones that are not too old.
+    pub(super) fn usable(&self, now: Duration) -> impl Iterator<Item = (usize, Probe)> {
         let now_ms = milliseconds(now);
-        let held =
-            self.slots.iter().enumerate().map(|(slot, held)| Held { slot, probe: held.get() });
-        held.filter(move |held| held.probe.is_usable(now_ms))
+        self.held().filter(move |(_, probe)| !is_past(probe.expires_at_ms, now_ms))
     }
 
-    /// The best by the hot-cold lexicographic rule of those that `admits` admits.
+    /// Where the best by the hot-cold lexicographic rule is, of those that `admits` admits. One that is
+    /// too old stands here until the prober's next round: looked at is only whether the best one is.
     #[inline]
     pub(super) fn best(
         &self,
@@ -110,46 +114,68 @@ impl ProbePool {
         admits: impl Fn(&Probe) -> bool,
         witness: &mut impl Witness,
     ) -> Option<Best> {
-        let (now_ms, hot_above) = (milliseconds(now), self.hot_above.load(Relaxed));
-        let (mut least, mut best, mut among) = (u64::MAX, 0, 0);
-        for (slot, held) in self.slots.iter().enumerate() {
-            let probe = held.get();
-            if !probe.is_usable(now_ms) || !admits(&probe) {
+        let best = self.best_of(&admits, witness);
+        if best.among > 0 && is_past(self.slots[best.place].expires_at_ms(), milliseconds(now)) {
+            return self.best_of_young(milliseconds(now), &admits);
+        }
+        (best.among > 0).then_some(best)
+    }
+
+    #[cold]
+    fn best_of_young(&self, now_ms: u32, admits: impl Fn(&Probe) -> bool) -> Option<Best> {
+        let admits = |probe: &Probe| !is_past(probe.expires_at_ms, now_ms) && admits(probe);
+        Some(self.best_of(admits, &mut ())).filter(|best| best.among > 0)
+    }
+
+    #[inline(always)]
+    fn best_of(&self, admits: impl Fn(&Probe) -> bool, witness: &mut impl Witness) -> Best {
+        let first_hot = first_hot(self.hot_above.load(Relaxed));
+        let (mut least, mut best, mut left_out) = (u64::MAX, 0, 0);
+        for (place, held) in self.slots.iter().enumerate() {
+            let (answer, of) = held.words();
+            let probe = Probe::of(answer, of);
+            if answer == 0 || !admits(&probe) {
+                left_out += 1;
                 continue;
             }
             let Probe { index, in_flight, latency_us, .. } = probe;
             witness.saw(index, Figure::Probe { in_flight, latency_us });
-            let rank = probe.rank(hot_above);
-            best = select_unpredictable(rank < least, slot, best);
+            let rank = rank(answer, first_hot);
+            best = select_unpredictable(rank < least, place, best);
             least = least.min(rank);
-            among += 1;
         }
-        (among > 0)
-            .then(|| Best { held: Held { slot: best, probe: self.slots[best].get() }, among })
+        Best { place: best, among: self.slots.len() - left_out }
     }
 
     #[inline]
-    pub(super) fn is_hot(&self, probe: &Probe) -> bool {
+    pub(super) fn at(&self, place: usize) -> Probe {
+        self.slots[place].get()
+    }
+
+    #[inline]
+    fn is_hot(&self, probe: &Probe) -> bool {
         probe.in_flight > self.hot_above.load(Relaxed)
     }
 
-    /// A call goes where this probe came from: it has one more in flight, and one use less.
+    /// A call goes where this probe came from: it has one more in flight, and one use less. Returns which
+    /// server that is, and whether it is hot.
     #[inline]
-    pub(super) fn used(&self, held: &Held) {
-        const ONE_CALL: u64 = 1 << LATENCY_BITS;
-        const ONE_USE: u64 = 1 << (LATENCY_BITS + IN_FLIGHT_BITS);
-        let Slot { answer, .. } = &self.slots[held.slot];
-        let _ = answer.fetch_update(Relaxed, Relaxed, |word| {
-            let uses = word >> (LATENCY_BITS + IN_FLIGHT_BITS);
-            let full =
-                word >> LATENCY_BITS & u64::from(MOST_IN_FLIGHT) == u64::from(MOST_IN_FLIGHT);
-            (uses > 0).then(|| word - ONE_USE + if full { 0 } else { ONE_CALL })
-        });
+    pub(super) fn take(&self, place: usize) -> (usize, bool) {
+        const ONE_CALL: u64 = 1 << IN_FLIGHT_SHIFT;
+        let (answer, of) = self.slots[place].words();
+        let probe = Probe::of(answer, of);
+        if probe.uses > 0 {
+            let call = if probe.in_flight == MOST_IN_FLIGHT { 0 } else { ONE_CALL };
+            let next = if probe.uses == 1 { 0 } else { answer - 1 + call };
+            // If it fails, another pick used it in the meantime, or a newer answer stands there.
+            let _ = self.slots[place].answer.compare_exchange(answer, next, Relaxed, Relaxed);
+        }
+        (probe.index, self.is_hot(&probe))
     }
 
     /// No further call goes by this probe.
-    pub(super) fn use_up(&self, held: &Held) {
-        self.slots[held.slot].free();
+    pub(super) fn use_up(&self, place: usize) {
+        self.slots[place].free();
     }
 
     /// In the place of what the same server answered before; else in a free one; else in that of the
@@ -179,55 +205,82 @@ impl ProbePool {
 
     pub(super) fn remove_oldest(&self, now: Duration) {
         let now_ms = milliseconds(now);
-        let oldest =
-            self.usable(now).min_by_key(|held| held.probe.expires_at_ms.wrapping_sub(now_ms));
-        oldest.inspect(|held| self.slots[held.slot].free());
+        let age = |(_, probe): &(usize, Probe)| probe.expires_at_ms.wrapping_sub(now_ms);
+        let oldest = self.usable(now).min_by_key(age);
+        oldest.inspect(|(place, _)| self.slots[*place].free());
     }
 
     pub(super) fn remove_worst(&self, now: Duration) {
         let hot_above = self.hot_above.load(Relaxed);
-        let worst = self.usable(now).max_by_key(|held| held.probe.rank(hot_above));
-        worst.inspect(|held| self.slots[held.slot].free());
+        let worst = self.usable(now).max_by_key(|(_, probe)| probe.rank(hot_above));
+        worst.inspect(|(place, _)| self.slots[*place].free());
     }
 }
 
 impl Probe {
     #[inline]
-    fn is_usable(&self, now_ms: u32) -> bool {
-        self.uses > 0 && !is_past(self.expires_at_ms, now_ms)
-    }
-
-    /// By the hot-cold lexicographic rule; least is best.
-    #[inline]
-    fn rank(&self, hot_above: u32) -> u64 {
-        if self.in_flight > hot_above {
-            HOT | u64::from(self.in_flight)
-        } else {
-            u64::from(self.latency_us)
-        }
-    }
-}
-
-impl Slot {
-    #[inline]
-    fn get(&self) -> Probe {
-        let (answer, of) = (self.answer.load(Acquire), self.of.load(Relaxed));
-        Probe {
+    fn of(answer: u64, of: u64) -> Self {
+        Self {
             index: (of as u32) as usize,
-            in_flight: (answer >> LATENCY_BITS) as u32 & MOST_IN_FLIGHT,
-            latency_us: answer as u32,
-            uses: (answer >> (LATENCY_BITS + IN_FLIGHT_BITS)) as u32,
+            in_flight: (answer >> IN_FLIGHT_SHIFT) as u32,
+            latency_us: (answer >> USES_BITS) as u32,
+            uses: answer as u32 & MOST_USES,
             expires_at_ms: (of >> 32) as u32,
         }
     }
 
+    fn answer(&self) -> u64 {
+        let uses = u64::from(self.uses.min(MOST_USES));
+        let in_flight = u64::from(self.in_flight.min(MOST_IN_FLIGHT));
+        in_flight << IN_FLIGHT_SHIFT | u64::from(self.latency_us) << USES_BITS | uses
+    }
+
+    /// By the hot-cold lexicographic rule; least is best.
+    fn rank(&self, hot_above: u32) -> u64 {
+        rank(self.answer(), first_hot(hot_above))
+    }
+}
+
+/// The least answer that is hot.
+#[inline]
+fn first_hot(hot_above: u32) -> u64 {
+    if hot_above >= MOST_IN_FLIGHT {
+        return u64::MAX;
+    }
+    (u64::from(hot_above) + 1) << IN_FLIGHT_SHIFT
+}
+
+/// Of a hot answer all of it, which begins with the calls in flight, so that it comes behind all cold ones;
+/// of a cold one the latency.
+#[inline]
+fn rank(answer: u64, first_hot: u64) -> u64 {
+    let latency_us = answer >> USES_BITS & u64::from(u32::MAX);
+    select_unpredictable(answer >= first_hot, answer, latency_us)
+}
+
+impl Slot {
+    #[inline]
+    fn words(&self) -> (u64, u64) {
+        (self.answer.load(Acquire), self.of.load(Relaxed))
+    }
+
+    #[inline]
+    fn expires_at_ms(&self) -> u32 {
+        (self.of.load(Relaxed) >> 32) as u32
+    }
+
+    #[inline]
+    fn get(&self) -> Probe {
+        let (answer, of) = self.words();
+        Probe::of(answer, of)
+    }
+
     fn set(&self, probe: &Probe) {
-        let Probe { index, in_flight, latency_us, uses, expires_at_ms } = *probe;
         self.free();
-        self.of.store(u64::from(expires_at_ms) << 32 | u64::from(index as u32), Relaxed);
-        let (uses, in_flight) = (uses.min(MOST_USES), in_flight.min(MOST_IN_FLIGHT));
-        let answer = u64::from(uses) << IN_FLIGHT_BITS | u64::from(in_flight);
-        self.answer.store(answer << LATENCY_BITS | u64::from(latency_us), Release);
+        let of = u64::from(probe.expires_at_ms) << 32 | u64::from(probe.index as u32);
+        self.of.store(of, Relaxed);
+        let answer = if probe.uses == 0 { 0 } else { probe.answer() };
+        self.answer.store(answer, Release);
     }
 
     fn free(&self) {
