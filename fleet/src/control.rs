@@ -5,6 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use strife_proto::{
     bank::v1::{TotalsRequest, TotalsResponse, bank_admin_client::BankAdminClient},
     common::v1::Money,
+    gateway::v1::{
+        StatusRequest as GatewayStatusRequest, gateway_admin_client::GatewayAdminClient,
+    },
     lb::v1::{
         EndpointState, PoolStatus, SetPolicyRequest, StatusRequest,
         load_balancer_admin_client::LoadBalancerAdminClient,
@@ -14,7 +17,7 @@ use strife_runtime::{connect, tls::Expected};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
-use crate::{BankSpec, Fleet, FleetError};
+use crate::{BankSpec, Fleet, FleetError, fleet::GATEWAY};
 
 /// How often a condition is looked at while it is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -60,6 +63,15 @@ pub struct Totals {
     pub in_doubt: u64,
     /// fsync of a store's commit, microseconds: the slowest bank's p50 and p99.
     pub fsync_us: (u64, u64),
+}
+
+/// How long durable commits of the stores took since they were opened: p50 and p99, microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fsyncs {
+    /// The slowest bank's.
+    pub banks: (u64, u64),
+    /// The gateway's, if there is one.
+    pub gateway: Option<(u64, u64)>,
 }
 
 impl Fleet {
@@ -135,6 +147,19 @@ impl Fleet {
             }
             sleep(POLL_INTERVAL).await;
         }
+    }
+
+    /// How the stores' disks do.
+    pub async fn fsyncs(&self) -> Result<Fsyncs, FleetError> {
+        let banks = self.totals().await?.fsync_us;
+        if !self.spec().gateway {
+            return Ok(Fsyncs { banks, gateway: None });
+        }
+        let (address, security) = (self.address(GATEWAY)?, self.security());
+        let channel = connect::direct(address, Expected::GATEWAY, security)?;
+        let answer = GatewayAdminClient::new(channel).get_status(GatewayStatusRequest {}).await;
+        let status = answer.map_err(|status| call(GATEWAY, &status))?.into_inner();
+        Ok(Fsyncs { banks, gateway: Some((status.fsync_us_p50, status.fsync_us_p99)) })
     }
 
     fn admin(&self) -> Result<LoadBalancerAdminClient<Channel>, FleetError> {

@@ -181,10 +181,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// CPU time of all members so far, from `/proc`; zero where there is none.
-    pub fn cpu_time(&self) -> Duration {
-        let pids = self.members.values().filter_map(Member::pid);
-        pids.map(|pid| cpu_time_of(pid).unwrap_or_default()).sum()
+    /// CPU time of each member so far, from `/proc`; zero where there is none.
+    pub fn cpu_times(&self) -> BTreeMap<String, Duration> {
+        let of = |member: &Member| member.pid().and_then(cpu_time_of).unwrap_or_default();
+        self.members.iter().map(|(name, member)| (name.clone(), of(member))).collect()
     }
 
     /// Drains the fleet from the outside in: balancer, gateway, servers, owners.

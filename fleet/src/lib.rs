@@ -16,7 +16,7 @@ mod recipes;
 mod spec;
 mod up;
 
-pub use control::{EndpointCalls, PoolCalls, Totals};
+pub use control::{EndpointCalls, Fsyncs, PoolCalls, Totals};
 pub use error::FleetError;
 pub use fleet::Fleet;
 pub use spec::{BankSpec, FleetSpec, Output};

@@ -36,26 +36,17 @@ impl Fleet {
             None => flags(&["--data", &data]),
         });
         arguments.extend(self.coordinators());
+        if bank.servers == 0 {
+            arguments.extend(self.in_pool(bank, 0));
+        }
         self.recipe(name, arguments)
     }
 
-    /// Where whoever has a store of the bank's own asks what was decided.
-    fn coordinators(&self) -> Vec<String> {
-        if self.spec().gateway { flags(&["--gateway", self.balancer()]) } else { Vec::new() }
-    }
-
-    pub(crate) fn server(&self, bank: &BankSpec, number: u32, owner: &str) -> Recipe {
+    /// What a server behind the balancer is told, the one of that number.
+    fn in_pool(&self, bank: &BankSpec, number: u32) -> Vec<String> {
         let interval = format_duration(self.spec().report_interval);
         let seed = (self.spec().seed.wrapping_mul(1000) + u64::from(number)).to_string();
-        let mut arguments = flags(&["bank", "--bank-name", &bank.name, "--port", "0"]);
-        arguments.extend(flags(&["--balancer", self.control()]));
-        match &self.spec().database {
-            Some(database) => {
-                arguments.extend(flags(&["--store", database]));
-                arguments.extend(self.coordinators());
-            }
-            None => arguments.extend(flags(&["--store", owner])),
-        }
+        let mut arguments = flags(&["--balancer", self.control()]);
         arguments.extend(flags(&["--report-interval", &interval, "--seed", &seed]));
         if bank.slots > 0 {
             arguments.extend(flags(&["--slots", &bank.slots.to_string()]));
@@ -69,6 +60,24 @@ impl Fleet {
         if self.spec().allow_faults {
             arguments.extend(flags(&["--allow-faults"]));
         }
+        arguments
+    }
+
+    /// Where whoever has a store of the bank's own asks what was decided.
+    fn coordinators(&self) -> Vec<String> {
+        if self.spec().gateway { flags(&["--gateway", self.balancer()]) } else { Vec::new() }
+    }
+
+    pub(crate) fn server(&self, bank: &BankSpec, number: u32, owner: &str) -> Recipe {
+        let mut arguments = flags(&["bank", "--bank-name", &bank.name, "--port", "0"]);
+        match &self.spec().database {
+            Some(database) => {
+                arguments.extend(flags(&["--store", database]));
+                arguments.extend(self.coordinators());
+            }
+            None => arguments.extend(flags(&["--store", owner])),
+        }
+        arguments.extend(self.in_pool(bank, number));
         self.recipe(&format!("{}-{number}", bank.name), arguments)
     }
 
@@ -92,9 +101,8 @@ impl Fleet {
         let threads = self.spec().balancer_threads.to_string();
         arguments.extend(flags(&["--policy", &self.spec().policy, "--threads", &threads]));
         for bank in &self.spec().banks {
-            let servers = (1..=bank.servers)
-                .map(|number| self.address(&format!("{}-{number}", bank.name)))
-                .collect::<Result<Vec<_>, _>>()?;
+            let servers = bank.pooled().map(|member| self.address(&member).map(str::to_owned));
+            let servers = servers.collect::<Result<Vec<_>, _>>()?;
             let more = if self.spec().allow_faults { ",register:" } else { "" };
             let pool = format!("{}={}{more}", bank.pool(), servers.join(","));
             arguments.extend(flags(&["--pool", &pool]));

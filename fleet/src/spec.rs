@@ -57,7 +57,7 @@ pub struct FleetSpec {
 pub struct BankSpec {
     /// As in `--bank-name`.
     pub name: String,
-    /// Servers behind the balancer, beside the owner of the store.
+    /// Servers behind the balancer, beside the owner of the store; with 0 that is the owner itself.
     pub servers: u32,
     /// Calls a server serves at once; 0 for no limit.
     pub slots: u32,
@@ -85,6 +85,12 @@ impl BankSpec {
     /// The pool its servers form.
     pub fn pool(&self) -> String {
         format!("bank.{}", self.name)
+    }
+
+    /// The members' names of those servers.
+    pub fn pooled(&self) -> impl Iterator<Item = String> {
+        let owner = (self.servers == 0).then(|| self.name.clone());
+        owner.into_iter().chain((1..=self.servers).map(|number| format!("{}-{number}", self.name)))
     }
 }
 

@@ -31,8 +31,8 @@ pub struct UpArgs {
     /// How many banks.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     banks: u32,
-    /// Servers of each bank.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Servers of each bank; 0: only the one that owns the store.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=64))]
     servers: u32,
     /// Accounts of each bank, made at first start.
     #[arg(long, default_value_t = 1000)]

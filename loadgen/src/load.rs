@@ -16,8 +16,8 @@ use crate::{
     samples::Samples,
     summary,
     workload::{
-        AccountBook, AccountsError, BankWorkload, FixedWorkload, MethodName, PaymentsWorkload,
-        Workload,
+        AccountBook, AccountsError, BankWorkload, FixedWorkload, MethodName, PaymentMix,
+        PaymentsWorkload, Workload,
     },
 };
 
@@ -123,9 +123,12 @@ impl Calls {
             Self::Bank(book, banks) => {
                 Box::new(BankWorkload::new(book.banks(banks).expect(checked), seed, nonce))
             }
-            Self::Payments(book) => {
-                Box::new(PaymentsWorkload::new(book.owned().expect(checked), seed, nonce))
-            }
+            Self::Payments(book) => Box::new(PaymentsWorkload::new(
+                book.owned().expect(checked),
+                PaymentMix::default(),
+                seed,
+                nonce,
+            )),
         }
     }
 }

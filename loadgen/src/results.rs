@@ -1,6 +1,6 @@
 //! What a sweep leaves on disk, and the only thing the charts are made from.
 //!
-//! `summary.csv`, `servers.csv`, `endpoints.csv` and `timeline.csv` hold one row type each, and so do
+//! `summary.csv`, `servers.csv`, `endpoints.csv`, `members.csv` and `timeline.csv` hold one row type each, and so do
 //! `phases.csv` and `windows.csv` where a plan has faults; all times are microseconds unless a name
 //! says otherwise. A percentile with fewer than ten samples beyond it
 //! is not known and its cell is empty.
@@ -73,6 +73,40 @@ pub struct SummaryRow {
     /// code's name, `timeout`, `shed`, or what else befell the call.
     #[serde(default)]
     pub errors_by_code: String,
+    /// What befell the fleet during the run, by its name in the plan; empty: nothing.
+    #[serde(default)]
+    pub fault: String,
+    /// Answered with a refusal, such as a payment that was aborted; among the calls achieved.
+    #[serde(default)]
+    pub refused: u64,
+    /// Durable commits of the stores, fsync included, since the fleet was booted: of the slowest bank.
+    #[serde(default)]
+    pub bank_fsync_p50_us: Option<u64>,
+    #[serde(default)]
+    pub bank_fsync_p99_us: Option<u64>,
+    /// As above, of the gateway.
+    #[serde(default)]
+    pub gateway_fsync_p50_us: Option<u64>,
+    #[serde(default)]
+    pub gateway_fsync_p99_us: Option<u64>,
+}
+
+/// CPU time by process during the measured time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)] // The columns of `members.csv`.
+pub struct MemberRow {
+    pub workload: String,
+    pub policy: String,
+    pub trial: u32,
+    /// As in the fleet (`lb`, `gateway`, `icici`, `icici-1`), or `loadgen`.
+    pub member: String,
+    /// Of one core, 0 to the number of cores.
+    pub cores: f64,
+    /// CPU time over the calls that were answered.
+    pub us_per_call: f64,
+    pub clients: u32,
+    pub servers: u32,
+    pub offered_rps: f64,
     /// What befell the fleet during the run, by its name in the plan; empty: nothing.
     #[serde(default)]
     pub fault: String,
@@ -247,7 +281,7 @@ macro_rules! of_a_run {
     )*};
 }
 
-of_a_run!(SummaryRow, ServerRow, EndpointRow, TimelineRow, PhaseRow, WindowRow);
+of_a_run!(SummaryRow, MemberRow, ServerRow, EndpointRow, TimelineRow, PhaseRow, WindowRow);
 
 /// Reads all rows of a CSV file; a file that does not exist has none.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ResultsError> {

@@ -154,6 +154,11 @@ pub fn summary_row(
         due: samples.counters.due,
         errors_by_code: errors_by_code(&samples.counters),
         fault: key.fault.clone(),
+        refused: samples.counters.refused,
+        bank_fsync_p50_us: None,
+        bank_fsync_p99_us: None,
+        gateway_fsync_p50_us: None,
+        gateway_fsync_p99_us: None,
     }
 }
 

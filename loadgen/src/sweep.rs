@@ -5,6 +5,7 @@
 //! after every fleet the money in its banks is counted.
 
 mod cells;
+mod costs;
 mod faults;
 mod fleet;
 pub(crate) mod machine;
@@ -21,7 +22,12 @@ use std::path::PathBuf;
 use clap::Args;
 use strife_runtime::{Failure, Shutdown, executor};
 
-use self::{cells::Group, plan::Plan, progress::Bar, session::Session};
+use self::{
+    cells::Group,
+    plan::{Plan, StoreKind},
+    progress::Bar,
+    session::Session,
+};
 use crate::{plot, results::ResultDir};
 
 /// How often a run whose measurement failed is made again before it stands as invalid.
@@ -44,6 +50,10 @@ pub struct SweepArgs {
     /// Where to write; results/NAME by default, NAME being the plan's.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Where the banks of workloads with store = "postgres" keep their money: an empty database,
+    /// postgres://USER@HOST:PORT/DATABASE.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
     /// Measure everything again instead of resuming.
     #[arg(long)]
     pub fresh: bool,
@@ -58,6 +68,13 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
         Some(path) => Plan::read(path)?,
         None => Plan::parse(plan::DEFAULT, "the default plan")?,
     };
+    let on_postgres = |workload: &plan::WorkloadPlan| workload.store == StoreKind::Postgres;
+    if args.database.is_none() && plan.workloads.iter().any(on_postgres) {
+        return Err(Failure::usage(
+            "the plan has a workload with store = \"postgres\"; name the database with --database \
+             postgres://USER@HOST:PORT/DATABASE",
+        ));
+    }
     if args.print_plan {
         print!("{}", plan.to_toml()?);
         return Ok(());
@@ -66,7 +83,7 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
     let mut session = Session::open(ResultDir::new(out), &plan, args.fresh)?;
     let outcome = executor::block_on(1, async {
         let shutdown = Shutdown::on_signals().map_err(|error| Failure::new(error.to_string()))?;
-        sweep(&plan, &mut session, &shutdown).await
+        sweep(&plan, args.database.as_deref(), &mut session, &shutdown).await
     });
     let drawn = report(&session, &plan);
     match outcome {
@@ -75,10 +92,14 @@ pub fn run(args: SweepArgs) -> Result<(), Failure> {
     }
 }
 
-async fn sweep(plan: &Plan, session: &mut Session, shutdown: &Shutdown) -> Result<(), Failure> {
+async fn sweep(
+    plan: &Plan,
+    database: Option<&str>,
+    session: &mut Session,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
     let groups: Vec<Group<'_>> = cells::groups(plan);
-    let open = |group: &Group<'_>| group.runs.iter().filter(|run| !session.has(&run.key)).count();
-    let to_do: usize = groups.iter().map(open).sum();
+    let to_do: usize = groups.iter().map(|group| open_runs(plan, session, group)).sum();
     if to_do == 0 {
         eprintln!("every run of this plan is already measured; --fresh measures again");
         return Ok(());
@@ -88,8 +109,9 @@ async fn sweep(plan: &Plan, session: &mut Session, shutdown: &Shutdown) -> Resul
     }
     let bar = Bar::new(to_do, plan.warmup + plan.duration);
     for (index, group) in groups.iter().enumerate() {
-        if open_runs(session, group) > 0 {
-            fleet::drive(plan, group, index, session, &bar, shutdown).await?;
+        if open_runs(plan, session, group) > 0 {
+            let spec = fleet::spec(plan, group, session, index, database)?;
+            fleet::drive(plan, group, spec, session, &bar, shutdown).await?;
         }
     }
     bar.finish();
@@ -97,8 +119,12 @@ async fn sweep(plan: &Plan, session: &mut Session, shutdown: &Shutdown) -> Resul
     Ok(())
 }
 
-fn open_runs(session: &Session, group: &Group<'_>) -> usize {
-    group.runs.iter().filter(|run| !session.has(&run.key)).count()
+/// Runs that are not measured yet, those at a share of the most among them.
+fn open_runs(plan: &Plan, session: &Session, group: &Group<'_>) -> usize {
+    let shares = group.workload.at_share_of_max.len() * plan.policies.len() * plan.trials as usize;
+    let at_shares = cells::at_shares(plan, group, session.summary());
+    let measured = at_shares.iter().filter(|run| session.has(&run.key)).count();
+    group.runs.iter().filter(|run| !session.has(&run.key)).count() + shares - measured.min(shares)
 }
 
 /// Draws and prints what has been measured, if anything has.
@@ -107,6 +133,10 @@ fn report(session: &Session, plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     println!("\n{}", table::table(session.summary(), &plan.policies));
+    let costs = costs::table(session.summary(), session.members(), &plan.policies);
+    if !costs.is_empty() {
+        println!("{costs}");
+    }
     let drawn = plot::draw(session.dir()).map_err(|error| Failure::new(error.to_string()))?;
     for headline in &drawn.headlines {
         println!("{headline}");

@@ -16,7 +16,7 @@ mod tests;
 
 pub use accounts::{AccountBook, AccountsError};
 pub use bank::BankWorkload;
-pub use payments::PaymentsWorkload;
+pub use payments::{PaymentMix, PaymentsWorkload};
 
 /// Bytes before a message in a gRPC stream: a compression flag and the length.
 pub const FRAME_HEADER: usize = 5;

@@ -44,6 +44,11 @@ impl ResultDir {
         self.0.join("endpoints.csv")
     }
 
+    /// `members.csv`, rows of [`super::MemberRow`].
+    pub fn members(&self) -> PathBuf {
+        self.0.join("members.csv")
+    }
+
     /// `timeline.csv`, rows of [`super::TimelineRow`].
     pub fn timeline(&self) -> PathBuf {
         self.0.join("timeline.csv")

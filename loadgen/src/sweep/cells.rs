@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::plan::{FaultPlan, Plan, WorkloadPlan};
-use crate::results::RunKey;
+use crate::results::{RunKey, SummaryRow};
 
 /// Runs that share a fleet.
 #[derive(Debug, Clone)]
@@ -81,14 +81,65 @@ fn block(plan: &Plan, workload: &WorkloadPlan, servers: u32, trial: u32) -> Vec<
                         workload: workload.label().to_owned(),
                         policy: policy.clone(),
                         clients: *clients,
-                        servers: servers * workload.banks,
+                        servers: pooled(workload, servers),
                         rate: rate.unwrap_or(0.0).round() as u64,
                         fault: fault.map_or("", FaultPlan::label).to_owned(),
                         trial,
                     };
-                    let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(trial));
+                    let seed = seed(plan, trial);
                     runs.push(Run { key, rate, fault: fault.cloned(), seed });
                 }
+            }
+        }
+    }
+    runs
+}
+
+/// Servers of all pools of banks; an owner that serves alone is one.
+fn pooled(workload: &WorkloadPlan, servers: u32) -> u32 {
+    servers.max(1) * workload.banks
+}
+
+fn seed(plan: &Plan, trial: u32) -> u64 {
+    plan.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(trial))
+}
+
+/// The runs of a group that depend on what its closed loops achieved: an open loop at each share of the
+/// best cell's median, with that cell's clients. None while there is no valid closed loop.
+pub(super) fn at_shares(plan: &Plan, group: &Group<'_>, summary: &[SummaryRow]) -> Vec<Run> {
+    let servers = pooled(group.workload, group.servers);
+    let mut runs = Vec::new();
+    for policy in &plan.policies {
+        let of_cell = |clients: u32| -> Vec<f64> {
+            let rows = summary.iter().filter(|row| {
+                row.workload == group.workload.label()
+                    && row.policy == *policy
+                    && row.servers == servers
+                    && row.clients == clients
+                    && row.offered_rps == 0.0
+                    && row.valid
+            });
+            rows.map(|row| row.achieved_rps).collect()
+        };
+        let cells = plan.clients.iter().filter_map(|clients| {
+            let mut achieved = of_cell(*clients);
+            achieved.sort_by(f64::total_cmp);
+            achieved.get(achieved.len() / 2).map(|median| (*clients, *median))
+        });
+        let Some((clients, most)) = cells.max_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
+        for share in &group.workload.at_share_of_max {
+            let rate = (most * share).round().max(1.0);
+            for trial in 1..=plan.trials {
+                let key = RunKey {
+                    workload: group.workload.label().to_owned(),
+                    policy: policy.clone(),
+                    clients,
+                    servers,
+                    rate: rate as u64,
+                    fault: String::new(),
+                    trial,
+                };
+                runs.push(Run { key, rate: Some(rate), fault: None, seed: seed(plan, trial) });
             }
         }
     }
@@ -119,5 +170,38 @@ mod tests {
             .map(|block| block.iter().map(|run| run.key.policy.as_str()).collect())
             .collect();
         assert!(orders.len() > 1, "the order of policies varies between trials");
+    }
+
+    #[test]
+    fn shares_are_of_the_best_cells_median() {
+        let text = r#"
+name = "most"
+trials = 3
+policies = ["round_robin"]
+clients = [1, 16]
+[[workloads]]
+kind = "payments"
+banks = 2
+servers = [0]
+at_share_of_max = [0.5]
+"#;
+        let plan = Plan::parse(text, "most").expect("it is sound");
+        let groups = groups(&plan);
+        assert_eq!(at_shares(&plan, &groups[0], &[]), []);
+        assert_eq!(plan.runs(), 2 * 3 + 3);
+        let row = |clients: u32, trial: u32, achieved_rps: f64| SummaryRow {
+            workload: "payments".to_owned(),
+            clients,
+            offered_rps: 0.0,
+            achieved_rps,
+            ..crate::sweep::tests::row(trial)
+        };
+        let rows = [
+            [row(1, 1, 10.0), row(1, 2, 20.0), row(1, 3, 900.0)],
+            [row(16, 1, 100.0), row(16, 2, 90.0), row(16, 3, 80.0)],
+        ];
+        let runs = at_shares(&plan, &groups[0], &rows.concat());
+        let seen: Vec<_> = runs.iter().map(|run| (run.key.clients, run.rate)).collect();
+        assert_eq!(seen, vec![(16, Some(45.0)); 3]);
     }
 }

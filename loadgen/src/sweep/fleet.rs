@@ -7,9 +7,9 @@ use strife_runtime::{Failure, Shutdown};
 
 use super::{
     REPEATS,
-    cells::{Group, Run},
+    cells::{self, Group, Run},
     measure::{self, Target},
-    plan::{Plan, WorkloadKind},
+    plan::{Plan, StoreKind, WorkloadKind},
     progress::Bar,
     session::Session,
 };
@@ -28,7 +28,7 @@ const MEMBERS_NICENESS: i32 = 5;
 pub(super) async fn drive(
     plan: &Plan,
     group: &Group<'_>,
-    index: usize,
+    spec: FleetSpec,
     session: &mut Session,
     bar: &Bar,
     shutdown: &Shutdown,
@@ -36,7 +36,6 @@ pub(super) async fn drive(
     let label = group.workload.label();
     let banks = group.workload.banks;
     bar.doing(&format!("booting the fleet: {banks} x {} bank servers ({label})", group.servers));
-    let spec = spec(plan, group, session, index)?;
     let accounts = spec.accounts();
     let mut fleet = tokio::select! {
         fleet = Fleet::boot(spec) => fleet?,
@@ -50,6 +49,11 @@ pub(super) async fn drive(
         for run in &group.runs {
             if !session.has(&run.key) {
                 one_run(plan, run, &target, &mut fleet, session, bar, shutdown).await?;
+            }
+        }
+        for run in cells::at_shares(plan, group, session.summary()) {
+            if !session.has(&run.key) {
+                one_run(plan, &run, &target, &mut fleet, session, bar, shutdown).await?;
             }
         }
         bar.doing("counting the money");
@@ -119,11 +123,13 @@ fn stopped(session: &Session, plan: &Plan) -> Failure {
     ))
 }
 
-fn spec(
+/// The fleet of a group, the one of that number; `database` is where banks on PostgreSQL keep their money.
+pub(super) fn spec(
     plan: &Plan,
     group: &Group<'_>,
     session: &Session,
     index: usize,
+    database: Option<&str>,
 ) -> Result<FleetSpec, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("cannot find the strife program: {error}")))?;
@@ -136,6 +142,10 @@ fn spec(
     let mut spec = FleetSpec::new(program, dir);
     spec.banks = group.workload.bank_specs(group.servers);
     spec.accounts_per_bank = group.workload.accounts;
+    spec.database = match group.workload.store {
+        StoreKind::Embedded => None,
+        StoreKind::Postgres => database.map(str::to_owned),
+    };
     spec.gateway = group.workload.kind == WorkloadKind::Payments;
     if let Some(policy) = plan.policies.first() {
         spec.policy.clone_from(policy);

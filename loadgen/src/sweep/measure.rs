@@ -1,11 +1,11 @@
 //! One run on a booted fleet: drive it, watch it, and turn what was seen into rows.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use strife_fleet::{EndpointCalls, Fleet, PoolCalls};
+use strife_fleet::{EndpointCalls, Fleet, Fsyncs, PoolCalls};
 use strife_runtime::{Failure, Role, Security, Shutdown, TlsArgs, load::process_cpu_time};
 
 use super::{
@@ -15,12 +15,12 @@ use super::{
     session::Measured,
 };
 use crate::{
-    results::EndpointRow,
+    results::{EndpointRow, MemberRow},
     run::{self, Length, Pace, Progress, RunConfig, RunError},
     samples::{Samples, hgrm},
     schedule::Arrivals,
     summary::{self, Fairness},
-    workload::{AccountBook, BankWorkload, PaymentsWorkload, Workload, accounts},
+    workload::{AccountBook, BankWorkload, PaymentMix, PaymentsWorkload, Workload, accounts},
 };
 
 /// How often a run is looked at: is every process alive, how far is it.
@@ -29,6 +29,8 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 const CALLS_FOR_P99: f64 = 1_300.0;
 /// Longer slices would show no course in time.
 const MAX_SLICE: Duration = Duration::from_secs(1);
+/// The load generator's name among the fleet's members.
+const OURSELVES: &str = "loadgen";
 /// What the pools of banks are called.
 const BANK_POOL: &str = "bank.";
 
@@ -48,7 +50,7 @@ pub(super) struct Target {
 #[derive(Clone)]
 enum Calls {
     Bank(Vec<accounts::BankAccounts>),
-    Payments(Vec<accounts::OwnedAccount>),
+    Payments(Vec<accounts::OwnedAccount>, PaymentMix),
 }
 
 impl Target {
@@ -64,13 +66,13 @@ impl Target {
         let first_bank = banks[0].name.clone();
         let (calls, servers) = match group.workload.kind {
             WorkloadKind::Bank => {
-                let servers = (1..=group.servers).map(|number| format!("{first_bank}-{number}"));
-                let servers = servers.collect();
+                let servers = banks[0].pooled().collect();
                 let accounts = book.banks(std::slice::from_ref(&first_bank)).map_err(unusable)?;
                 (Calls::Bank(accounts), servers)
             }
             WorkloadKind::Payments => {
-                (Calls::Payments(book.owned().map_err(unusable)?), vec!["gateway".to_owned()])
+                let owned = book.owned().map_err(unusable)?;
+                (Calls::Payments(owned, group.workload.mix()), vec!["gateway".to_owned()])
             }
         };
         let tls = TlsArgs { certs: fleet.spec().certs(), plaintext: plan.plaintext };
@@ -113,7 +115,9 @@ impl Calls {
     fn workload(&self, seed: u64, nonce: u64) -> Box<dyn Workload> {
         match self {
             Self::Bank(banks) => Box::new(BankWorkload::new(banks.clone(), seed, nonce)),
-            Self::Payments(owned) => Box::new(PaymentsWorkload::new(owned.clone(), seed, nonce)),
+            Self::Payments(owned, mix) => {
+                Box::new(PaymentsWorkload::new(owned.clone(), *mix, seed, nonce))
+            }
         }
     }
 }
@@ -200,14 +204,16 @@ struct Watch {
 
 struct Edge {
     at: Instant,
-    cpu: Duration,
+    /// By process.
+    cpu: BTreeMap<String, Duration>,
     pools: Vec<PoolCalls>,
 }
 
 /// What the balancer and the kernel counted between the edges.
 struct Seen {
-    /// CPU time of all processes over what the machine has.
-    cpu: f64,
+    /// Cores that each process kept busy.
+    cores: BTreeMap<String, f64>,
+    fsyncs: Fsyncs,
     first: Vec<PoolCalls>,
     last: Vec<PoolCalls>,
 }
@@ -215,7 +221,9 @@ struct Seen {
 impl Edge {
     async fn of(fleet: &Fleet) -> Result<Self, Failure> {
         let pools = fleet.pools().await?;
-        Ok(Self { at: Instant::now(), cpu: fleet.cpu_time() + process_cpu_time(), pools })
+        let mut cpu = fleet.cpu_times();
+        cpu.insert(OURSELVES.to_owned(), process_cpu_time());
+        Ok(Self { at: Instant::now(), cpu, pools })
     }
 }
 
@@ -251,14 +259,27 @@ impl Watch {
             Some(edge) => edge,
             None => Edge::of(fleet).await?,
         };
+        let fsyncs = fleet.fsyncs().await?;
         let Some(first) = self.first else {
-            return Ok(Seen { cpu: 0.0, first: Vec::new(), last: last.pools });
+            let (cores, first) = (BTreeMap::new(), Vec::new());
+            return Ok(Seen { cores, fsyncs, first, last: last.pools });
         };
+        let wall = last.at.duration_since(first.at).as_secs_f64();
+        let busy = |(member, until): (String, Duration)| {
+            let from = first.cpu.get(&member).copied().unwrap_or_default();
+            let cores = until.saturating_sub(from).as_secs_f64() / wall;
+            (member, if cores.is_finite() { cores } else { 0.0 })
+        };
+        let cores = last.cpu.into_iter().map(busy).collect();
+        Ok(Seen { cores, fsyncs, first: first.pools, last: last.pools })
+    }
+}
+
+impl Seen {
+    /// CPU time of all processes over what the machine has.
+    fn cpu(&self) -> f64 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-        let wall = last.at.duration_since(first.at).as_secs_f64() * cores;
-        let busy = last.cpu.saturating_sub(first.cpu).as_secs_f64();
-        let cpu = if wall > 0.0 { busy / wall } else { 0.0 };
-        Ok(Seen { cpu, first: first.pools, last: last.pools })
+        self.cores.values().sum::<f64>() / cores
     }
 }
 
@@ -278,11 +299,15 @@ fn rows(
     let fault = injection.map(Injection::times);
     let endpoints = endpoint_rows(run, seen);
     let mut summary = summary::summarize(&samples, run.rate, &target.servers);
-    if matches!(target.calls, Calls::Payments(_)) {
+    if matches!(target.calls, Calls::Payments(..)) {
         summary.fairness = least_fair_bank(&endpoints);
     }
-    let mut row = summary::summary_row(&run.key, run.seed, seen.cpu, &samples, &summary);
+    let mut row = summary::summary_row(&run.key, run.seed, seen.cpu(), &samples, &summary);
     row.offered_rps = run.rate.unwrap_or(0.0);
+    let Fsyncs { banks, gateway } = seen.fsyncs;
+    (row.bank_fsync_p50_us, row.bank_fsync_p99_us) = (Some(banks.0), Some(banks.1));
+    (row.gateway_fsync_p50_us, row.gateway_fsync_p99_us) = gateway.unzip();
+    let members = member_rows(run, seen, row.achieved_rps);
     Measured {
         summary: row,
         servers: summary::server_rows(&run.key, &samples, &target.servers),
@@ -295,7 +320,24 @@ fn rows(
             ("send_lag", hgrm::percentile_text(&samples.send_lag())),
         ],
         endpoints,
+        members,
     }
+}
+
+fn member_rows(run: &Run, seen: &Seen, achieved_rps: f64) -> Vec<MemberRow> {
+    let row = |(member, cores): (&String, &f64)| MemberRow {
+        workload: run.key.workload.clone(),
+        policy: run.key.policy.clone(),
+        trial: run.key.trial,
+        member: member.clone(),
+        cores: *cores,
+        us_per_call: if achieved_rps > 0.0 { cores * 1e6 / achieved_rps } else { 0.0 },
+        clients: run.key.clients,
+        servers: run.key.servers,
+        offered_rps: run.key.rate as f64,
+        fault: run.key.fault.clone(),
+    };
+    seen.cores.iter().map(row).collect()
 }
 
 fn endpoint_rows(run: &Run, seen: &Seen) -> Vec<EndpointRow> {

@@ -11,6 +11,7 @@ use strife_runtime::{
 };
 
 use super::cells;
+use crate::workload::PaymentMix;
 
 mod faults;
 
@@ -92,9 +93,32 @@ pub struct WorkloadPlan {
     /// Servers (numbered from 1, in every bank) that are slower, and by what factor.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub slow: BTreeMap<String, f64>,
+    /// Out of a hundred payments, those between two banks.
+    #[serde(default = "default_cross_bank")]
+    pub cross_bank: u32,
+    /// Only so many accounts pay and are paid, in the payments workload; 0: all of them.
+    #[serde(default)]
+    pub hot_accounts: usize,
+    /// Where banks keep their money.
+    #[serde(default)]
+    pub store: StoreKind,
+    /// In a closed loop: afterwards, an open loop at each of these shares of the most that was achieved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_share_of_max: Vec<f64>,
     /// What befalls the fleet while it is driven, one cell each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultPlan>,
+}
+
+/// Where banks keep their money.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// In a file of each bank's own.
+    #[default]
+    Embedded,
+    /// In the PostgreSQL database that `--database` names.
+    Postgres,
 }
 
 /// What is called.
@@ -143,6 +167,9 @@ fn default_threads() -> usize {
 }
 fn default_accounts() -> u32 {
     10_000
+}
+fn default_cross_bank() -> u32 {
+    PaymentMix::default().cross_bank_percent
 }
 
 impl Plan {
@@ -205,7 +232,11 @@ impl Plan {
         let per_fleet = self.policies.len() * self.clients.len() * self.trials as usize;
         let fleets =
             |w: &WorkloadPlan| w.servers.len() * w.rates.len().max(1) * w.faults.len().max(1);
-        self.workloads.iter().map(fleets).sum::<usize>() * per_fleet
+        let at_shares = |w: &WorkloadPlan| {
+            w.servers.len() * w.at_share_of_max.len() * self.policies.len() * self.trials as usize
+        };
+        let planned = |w: &WorkloadPlan| fleets(w) * per_fleet + at_shares(w);
+        self.workloads.iter().map(planned).sum()
     }
 }
 
@@ -237,8 +268,11 @@ impl WorkloadPlan {
                 .parse::<ServiceTime>()
                 .map_err(|error| format!("service_time: {error}"))?;
         }
-        if self.banks == 0 || self.servers.contains(&0) {
-            return Err("banks and servers must be more than zero".to_owned());
+        if self.banks == 0 {
+            return Err("banks must be more than zero".to_owned());
+        }
+        if self.servers.contains(&0) && self.servers.contains(&1) {
+            return Err("servers = [0, 1] are one server each, once with the store".to_owned());
         }
         let processes =
             self.servers.iter().max().map_or(0, |most| (most + 1).saturating_mul(self.banks));
@@ -254,6 +288,7 @@ impl WorkloadPlan {
         if self.accounts < 2 {
             return Err("accounts must be at least 2".to_owned());
         }
+        self.check_payments()?;
         self.check_faults(duration)?;
         let most = self.servers.iter().max().copied().unwrap_or(0);
         for (server, factor) in &self.slow {
@@ -267,6 +302,33 @@ impl WorkloadPlan {
             }
         }
         Ok(())
+    }
+
+    fn check_payments(&self) -> Result<(), String> {
+        if self.cross_bank > 100 {
+            return Err(format!("cross_bank = {} is not a number of percent", self.cross_bank));
+        }
+        if self.cross_bank == 100 && self.banks == 1 && self.kind == WorkloadKind::Payments {
+            return Err("cross_bank = 100 needs two banks".to_owned());
+        }
+        if self.hot_accounts == 1 {
+            return Err("hot_accounts = 1: who pays and who is paid makes two".to_owned());
+        }
+        if self.at_share_of_max.is_empty() {
+            return Ok(());
+        }
+        check_list("at_share_of_max", &self.at_share_of_max)?;
+        if !self.rates.is_empty() {
+            return Err("at_share_of_max needs a closed loop, and so no rates".to_owned());
+        }
+        let out = self.at_share_of_max.iter().find(|share| !(**share > 0.0 && **share <= 2.0));
+        out.map_or(Ok(()), |share| Err(format!("at_share_of_max = {share} is not from 0 to 2")))
+    }
+
+    /// Between whom payments are.
+    pub fn mix(&self) -> PaymentMix {
+        let Self { cross_bank, hot_accounts, .. } = *self;
+        PaymentMix { cross_bank_percent: cross_bank, hot_accounts }
     }
 
     fn check_faults(&self, duration: Duration) -> Result<(), String> {
@@ -345,7 +407,15 @@ servers = [2]
         check(("policies", "polices"), "line 3: unknown field `polices`");
         check(("\"round_robin\"", "\"robin\""), "no policy `robin`");
         check(("[\"round_robin\"]", "[]"), "policies is empty");
-        check(("[2]", "[0]"), "more than zero");
+        check(("banks = 1", "banks = 0"), "more than zero");
+        check(("[2]", "[0, 1]"), "one server each");
+        check(("banks = 1", "banks = 1\ncross_bank = 101"), "cross_bank = 101");
+        check(("banks = 1", "banks = 1\nhot_accounts = 1"), "makes two");
+        check(("banks = 1", "banks = 1\nat_share_of_max = [0.8]"), "no rates");
+        let shares = "at_share_of_max = [0.0]";
+        check(("rates = [100]", shares), "is not from 0 to 2");
+        let alone = "kind = \"payments\"\ncross_bank = 100";
+        check(("kind = \"bank\"", alone), "needs two banks");
         check(("[2]", "[2, 2]"), "twice");
         check(("[100]", "[-1]"), "calls per second");
         check(("\"bank\"", "\"shop\""), "unknown variant `shop`");

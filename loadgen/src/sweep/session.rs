@@ -10,8 +10,8 @@ use strife_runtime::Failure;
 
 use super::plan::Plan;
 use crate::results::{
-    EndpointRow, Machine, PhaseRow, ResultDir, ResultsError, RunKey, RunRow, ServerRow, SummaryRow,
-    TimelineRow, WindowRow, read_rows, write_rows, write_whole,
+    EndpointRow, Machine, MemberRow, PhaseRow, ResultDir, ResultsError, RunKey, RunRow, ServerRow,
+    SummaryRow, TimelineRow, WindowRow, read_rows, write_rows, write_whole,
 };
 
 /// Stands in the directory while a sweep writes to it.
@@ -23,6 +23,7 @@ pub(super) struct Session {
     summary: Vec<SummaryRow>,
     servers: Vec<ServerRow>,
     endpoints: Vec<EndpointRow>,
+    members: Vec<MemberRow>,
     timeline: Vec<TimelineRow>,
     phases: Vec<PhaseRow>,
     windows: Vec<WindowRow>,
@@ -36,6 +37,7 @@ pub(super) struct Measured {
     pub(super) summary: SummaryRow,
     pub(super) servers: Vec<ServerRow>,
     pub(super) endpoints: Vec<EndpointRow>,
+    pub(super) members: Vec<MemberRow>,
     pub(super) timeline: Vec<TimelineRow>,
     /// Empty unless a fault befell the fleet.
     pub(super) phases: Vec<PhaseRow>,
@@ -77,6 +79,7 @@ impl Session {
             summary: read_rows(&dir.summary()).map_err(unreadable)?,
             servers: read_rows(&dir.servers()).map_err(unreadable)?,
             endpoints: read_rows(&dir.endpoints()).map_err(unreadable)?,
+            members: read_rows(&dir.members()).map_err(unreadable)?,
             timeline: read_rows(&dir.timeline()).map_err(unreadable)?,
             phases: read_rows(&dir.phases()).map_err(unreadable)?,
             windows: read_rows(&dir.windows()).map_err(unreadable)?,
@@ -94,6 +97,7 @@ impl Session {
         let whole: HashSet<RunKey> = self.summary.iter().map(RunRow::key).collect();
         self.servers.retain(|row| whole.contains(&row.key()));
         self.endpoints.retain(|row| whole.contains(&row.key()));
+        self.members.retain(|row| whole.contains(&row.key()));
         self.timeline.retain(|row| whole.contains(&row.key()));
         self.phases.retain(|row| whole.contains(&row.key()));
         self.windows.retain(|row| whole.contains(&row.key()));
@@ -110,6 +114,11 @@ impl Session {
 
     pub(super) fn summary(&self) -> &[SummaryRow] {
         &self.summary
+    }
+
+    /// CPU time by process of all runs.
+    pub(super) fn members(&self) -> &[MemberRow] {
+        &self.members
     }
 
     /// What the counts of money said, a line per fleet.
@@ -146,12 +155,14 @@ impl Session {
         }
         self.servers.extend(measured.servers);
         self.endpoints.extend(measured.endpoints);
+        self.members.extend(measured.members);
         self.timeline.extend(measured.timeline);
         self.phases.extend(measured.phases);
         self.windows.extend(measured.windows);
         self.summary.push(measured.summary);
         write_rows(&self.dir.servers(), &self.servers).map_err(unwritable)?;
         write_rows(&self.dir.endpoints(), &self.endpoints).map_err(unwritable)?;
+        write_rows(&self.dir.members(), &self.members).map_err(unwritable)?;
         write_rows(&self.dir.timeline(), &self.timeline).map_err(unwritable)?;
         if !self.phases.is_empty() {
             write_rows(&self.dir.phases(), &self.phases).map_err(unwritable)?;
@@ -202,6 +213,7 @@ fn remove_results(dir: &ResultDir) -> std::io::Result<()> {
         dir.summary(),
         dir.servers(),
         dir.endpoints(),
+        dir.members(),
         dir.timeline(),
         dir.phases(),
         dir.windows(),

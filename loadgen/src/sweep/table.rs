@@ -17,7 +17,21 @@ const HEAD: [&str; 10] = [
 
 /// The table, ready to print, policies in the plan's order; empty without rows.
 pub(super) fn table(rows: &[SummaryRow], policies: &[String]) -> String {
-    let mut cells: Vec<(&SummaryRow, Vec<&SummaryRow>)> = Vec::new();
+    let cells = of_cells(rows, policies);
+    if cells.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
+    lines.extend(cells.iter().map(|(cell, trials)| line(cell, trials)));
+    aligned(&lines)
+}
+
+/// A cell, by one of its rows, with all its trials.
+pub(super) type Trials<'a> = (&'a SummaryRow, Vec<&'a SummaryRow>);
+
+/// The rows by cell, in the order of the table.
+pub(super) fn of_cells<'a>(rows: &'a [SummaryRow], policies: &[String]) -> Vec<Trials<'a>> {
+    let mut cells: Vec<Trials<'a>> = Vec::new();
     for row in rows {
         let same = |cell: &SummaryRow| {
             let (a, b) = (cell.key(), row.key());
@@ -33,12 +47,7 @@ pub(super) fn table(rows: &[SummaryRow], policies: &[String]) -> String {
         let policy = policies.iter().position(|policy| *policy == key.policy);
         (key.workload, key.fault, key.servers, key.rate, key.clients, policy)
     });
-    if cells.is_empty() {
-        return String::new();
-    }
-    let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
-    lines.extend(cells.iter().map(|(cell, trials)| line(cell, trials)));
-    aligned(&lines)
+    cells
 }
 
 fn line(cell: &SummaryRow, trials: &[&SummaryRow]) -> Vec<String> {

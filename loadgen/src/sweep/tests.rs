@@ -48,6 +48,11 @@ pub(super) fn row(trial: u32) -> SummaryRow {
         due: 500,
         errors_by_code: String::new(),
         fault: String::new(),
+        refused: 0,
+        bank_fsync_p50_us: None,
+        bank_fsync_p99_us: None,
+        gateway_fsync_p50_us: None,
+        gateway_fsync_p99_us: None,
     }
 }
 
@@ -69,6 +74,7 @@ fn measured(trial: u32) -> Measured {
     Measured {
         summary: row(trial),
         servers: vec![server],
+        members: Vec::new(),
         endpoints: Vec::new(),
         timeline: Vec::new(),
         phases: Vec::new(),

@@ -1,22 +1,39 @@
 //! Payments between users' accounts, mostly of different banks.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{Call, MethodName, Verdict, Workload, accounts::OwnedAccount, service};
 
 /// The gateway's pool at the balancer.
 const AUTHORITY: &str = "gateway";
-/// Out of a hundred payments, those that prefer another bank.
-const CROSS_BANK_PERCENT: u32 = 90;
 /// A payment's amount in minor units is 1 to this: accounts do not run dry in a run.
 const MAX_AMOUNT: i64 = 100;
 /// Draws made in search of an account that fits before the next one in order is taken.
 const MAX_DRAWS: usize = 16;
 
+/// Between whom payments are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaymentMix {
+    /// Out of a hundred payments, those that prefer another bank.
+    pub cross_bank_percent: u32,
+    /// Only so many accounts pay and are paid, taken from the banks in turn; 0: all of them.
+    pub hot_accounts: usize,
+}
+
+impl Default for PaymentMix {
+    /// Mostly between banks, between all accounts.
+    fn default() -> Self {
+        Self { cross_bank_percent: 90, hot_accounts: 0 }
+    }
+}
+
 /// `ProcessPayment` on behalf of users drawn at random.
 #[derive(Debug)]
 pub struct PaymentsWorkload {
     owned: Vec<OwnedAccount>,
+    cross_bank_percent: u32,
     methods: [MethodName; 1],
     authorities: [String; 1],
     rng: StdRng,
@@ -26,11 +43,16 @@ pub struct PaymentsWorkload {
 impl PaymentsWorkload {
     /// `owned` as [`super::AccountBook::owned`] gives it. `seed` decides who pays whom; `nonce` must
     /// differ between runs against the same store, so that payment ids do.
-    pub fn new(owned: Vec<OwnedAccount>, seed: u64, nonce: u64) -> Self {
+    pub fn new(owned: Vec<OwnedAccount>, mix: PaymentMix, seed: u64, nonce: u64) -> Self {
         let method = MethodName::parse("strife.gateway.v1.PaymentGateway/ProcessPayment")
             .expect("a service and a method");
+        let owned = match mix.hot_accounts {
+            0 => owned,
+            count => hot(&owned, count),
+        };
         Self {
             owned,
+            cross_bank_percent: mix.cross_bank_percent,
             methods: [method],
             authorities: [AUTHORITY.to_owned()],
             rng: StdRng::seed_from_u64(seed),
@@ -40,7 +62,7 @@ impl PaymentsWorkload {
 
     /// Two accounts of one currency: who pays, and who is paid.
     fn pair(&mut self) -> (usize, usize) {
-        let other_bank = self.rng.random_range(0..100_u32) < CROSS_BANK_PERCENT;
+        let other_bank = self.rng.random_range(0..100_u32) < self.cross_bank_percent;
         loop {
             let from = self.rng.random_range(0..self.owned.len());
             let bank = &self.owned[from].bank;
@@ -75,6 +97,22 @@ impl Workload for PaymentsWorkload {
     fn judge(&self, _method: usize, response: &[u8]) -> Verdict {
         service::judge_payment(response)
     }
+}
+
+/// So many accounts of one currency, two at least, from the banks in turn.
+fn hot(owned: &[OwnedAccount], count: usize) -> Vec<OwnedAccount> {
+    let largest =
+        owned.chunk_by(|a, b| a.currency() == b.currency()).max_by_key(|group| group.len());
+    let mut by_bank: BTreeMap<&str, VecDeque<&OwnedAccount>> = BTreeMap::new();
+    for account in largest.unwrap_or_default() {
+        by_bank.entry(&account.bank).or_default().push_back(account);
+    }
+    let mut hot = Vec::new();
+    while hot.len() < count.max(2) && by_bank.values().any(|left| !left.is_empty()) {
+        hot.extend(by_bank.values_mut().filter_map(VecDeque::pop_front).cloned());
+    }
+    hot.truncate(count.max(2));
+    hot
 }
 
 /// Random numbers for ids: others with every seed and every nonce.

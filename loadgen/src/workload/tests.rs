@@ -103,7 +103,8 @@ fn decoded<T: Message + Default>(call: &Call) -> T {
 
 #[test]
 fn payments_cross_banks_mostly_and_never_currencies() {
-    let mut workload = PaymentsWorkload::new(full_book().owned().unwrap(), 1, 1);
+    let mut workload =
+        PaymentsWorkload::new(full_book().owned().unwrap(), PaymentMix::default(), 1, 1);
     let mut across = 0;
     for client in 0..1_000 {
         let request: PaymentRequest = decoded(&workload.next(client));
@@ -115,6 +116,27 @@ fn payments_cross_banks_mostly_and_never_currencies() {
         across += u32::from(from.bank != to.bank);
     }
     assert!(across > 800, "{across}");
+}
+
+#[test]
+fn a_mix_decides_between_whom_payments_are() {
+    let mut seen = HashSet::new();
+    let mix = PaymentMix { cross_bank_percent: 100, hot_accounts: 2 };
+    let mut workload = PaymentsWorkload::new(full_book().owned().unwrap(), mix, 1, 1);
+    for client in 0..100 {
+        let request: PaymentRequest = decoded(&workload.next(client));
+        let (from, to) = (request.from.unwrap(), request.to.unwrap());
+        assert_ne!(from.bank, to.bank);
+        seen.extend([from, to].map(|account| (account.bank, account.account_id)));
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    let mix = PaymentMix { cross_bank_percent: 0, hot_accounts: 0 };
+    let mut workload = PaymentsWorkload::new(full_book().owned().unwrap(), mix, 1, 1);
+    let inside = (0..1_000).filter(|client| {
+        let request: PaymentRequest = decoded(&workload.next(*client));
+        request.from.unwrap().bank == request.to.unwrap().bank
+    });
+    assert!(inside.count() > 800);
 }
 
 fn transaction_ids(seed: u64, nonce: u64) -> HashSet<String> {
@@ -163,7 +185,7 @@ fn refusals_are_answers() {
     assert_eq!(bank.judge(2, &refused.encode_to_vec()), Verdict::Refused);
     assert_eq!(bank.judge(2, &[]), Verdict::Accepted);
     assert_eq!(bank.judge(2, &[0xff]), Verdict::Malformed);
-    let payments = PaymentsWorkload::new(full_book().owned().unwrap(), 1, 1);
+    let payments = PaymentsWorkload::new(full_book().owned().unwrap(), PaymentMix::default(), 1, 1);
     let check = |state: PaymentState, expected| {
         let response = PaymentResponse { state: state.into(), ..Default::default() };
         assert_eq!(payments.judge(0, &response.encode_to_vec()), expected);

@@ -32,7 +32,7 @@ use std::{
     },
 };
 
-use strife_store::StoreError;
+use strife_store::{Latencies, StoreError};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -259,6 +259,11 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
     /// The way to the banks.
     pub fn banks(&self) -> &B {
         &self.shared.banks
+    }
+
+    /// How long the store's durable commits took since the start.
+    pub fn commits(&self) -> &Latencies {
+        self.shared.store.commits()
     }
 
     /// The times and bounds in force.

@@ -9,7 +9,8 @@
 use std::{sync::Arc, time::Duration};
 
 use strife_proto::gateway::v1::{
-    decision_service_server::DecisionServiceServer, payment_gateway_server::PaymentGatewayServer,
+    decision_service_server::DecisionServiceServer, gateway_admin_server::GatewayAdminServer,
+    payment_gateway_server::PaymentGatewayServer,
 };
 use strife_runtime::{
     Failure, Role, Security, Server, Services, Shutdown, executor,
@@ -121,10 +122,11 @@ fn services<S: Store>(
     tracker: Arc<LoadTracker>,
 ) -> Services {
     let payments = PaymentGatewayServer::new(gateway.clone());
-    let decisions = DecisionServiceServer::new(gateway);
+    let decisions = DecisionServiceServer::new(gateway.clone());
     Services::new(service::ACCESS)
         .add(payments.max_decoding_message_size(service::REQUEST_BYTES_MAX))
         .add(decisions.max_decoding_message_size(service::REQUEST_BYTES_MAX))
+        .add(GatewayAdminServer::new(gateway))
         .tracked(service::PAYMENTS, tracker)
         .logged(service::LOGGED)
 }

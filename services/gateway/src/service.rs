@@ -26,6 +26,7 @@ use crate::{
 };
 use deadline::patience;
 
+mod admin;
 pub mod banks;
 mod convert;
 mod deadline;
@@ -45,6 +46,7 @@ pub const ACCESS: AccessTable = &[
         roles: &[Role::Client, Role::Loadgen, Role::Admin],
     },
     Rule { path: "/strife.gateway.v1.DecisionService/", roles: &[Role::Bank, Role::Admin] },
+    Rule { path: "/strife.gateway.v1.GatewayAdmin/", roles: &[Role::Admin, Role::Loadgen] },
 ];
 /// Largest request, bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -56,7 +58,7 @@ const PAGE_SIZE: (usize, usize) = (100, 1_000);
 /// Accounts of one user that are asked for at once.
 const BALANCES_AT_ONCE: usize = 16;
 
-/// Both of the gateway's services. Clones share everything.
+/// All of the gateway's services. Clones share everything.
 pub struct GatewayService<B: Banks, S: Store> {
     coordinator: Arc<Coordinator<B, S>>,
     users: Arc<Users>,

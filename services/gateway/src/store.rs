@@ -8,7 +8,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use strife_store::StoreError;
+use strife_store::{Latencies, StoreError};
 
 use crate::{
     order::Route,
@@ -108,6 +108,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         before: Option<Sequence>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
+
+    /// How long durable commits took since the start.
+    fn commits(&self) -> &Latencies;
 
     /// Ends the store: what waits is written, what comes later fails.
     fn close(&self) -> impl Future<Output = ()> + Send;

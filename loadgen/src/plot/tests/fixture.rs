@@ -60,6 +60,11 @@ pub(super) fn workload_rows(workload: &str, policies: &[&str], clients: u32) -> 
             due: CALLS,
             errors_by_code: if only { "UNAVAILABLE=100 timeout=20".into() } else { String::new() },
             fault: String::new(),
+            refused: 0,
+            bank_fsync_p50_us: None,
+            bank_fsync_p99_us: None,
+            gateway_fsync_p50_us: None,
+            gateway_fsync_p99_us: None,
         }
     };
     let trials = |policy: &&str| (1..=3).map(|trial| row(policy, trial)).collect::<Vec<_>>();

@@ -7,7 +7,7 @@
 use std::{ops::Bound, path::Path, sync::Arc};
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
-use strife_store::{GroupCommit, Limits, StoreError, file};
+use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
 
 use super::{Begun, Decided, Found, Record, RunEntry, RunState, Store, Verdict, records, rules};
 use crate::{
@@ -223,6 +223,10 @@ impl Store for Embedded {
             });
             records.collect()
         })
+    }
+
+    fn commits(&self) -> &Latencies {
+        self.commits.commits()
     }
 
     async fn close(&self) {

@@ -15,7 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 use strife_store::{
-    Limits, StoreError,
+    Latencies, Limits, StoreError,
     postgres::{Address, BatchCommit, Client, Connections, Database},
 };
 use tokio_postgres::types::ToSql;
@@ -175,6 +175,10 @@ impl Store for Postgres {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         self.reader().history(user, before, limit).await
+    }
+
+    fn commits(&self) -> &Latencies {
+        self.batches.commits()
     }
 
     async fn close(&self) {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use strife_proto::gateway::v1::{
-    BalanceRequest, DecisionRequest, HistoryRequest, PaymentRequest, PaymentState,
-    decision_service_client::DecisionServiceClient,
+    BalanceRequest, DecisionRequest, HistoryRequest, PaymentRequest, PaymentState, StatusRequest,
+    decision_service_client::DecisionServiceClient, gateway_admin_client::GatewayAdminClient,
 };
 use strife_runtime::{
     Role, Security, TlsArgs,
@@ -64,6 +64,34 @@ async fn a_client_pays_from_its_own_accounts() {
     assert_eq!(pay("jane", johns("p2", "john")).await, Code::PermissionDenied);
     let hers = payment("p3", "", ("sbi", "A1"), ("icici", "J1"), 10);
     assert_eq!(pay("john", hers).await, Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn how_the_store_does_is_for_operators() {
+    let secured = Secured::start().await;
+    assert_eq!(secured.pay_as(Role::Client, "john", johns("p1", "")).await, Code::Ok);
+    for (role, name, allowed) in [
+        (Role::Admin, "1", true),
+        (Role::Loadgen, "1", true),
+        (Role::Client, "john", false),
+        (Role::Bank, "icici", false),
+    ] {
+        let security = security(secured.certs.path(), role, name);
+        let mut admin = GatewayAdminClient::new(secured.system.channel_as(&security));
+        match admin.get_status(StatusRequest {}).await {
+            Ok(status) => {
+                let status = status.into_inner();
+                assert!(allowed && status.commits > 0, "{role:?}: {status:?}");
+                assert!(status.fsync_us_p50 <= status.fsync_us_p99);
+            }
+            Err(refused) => {
+                assert!(
+                    !allowed && refused.code() == Code::PermissionDenied,
+                    "{role:?}: {refused}"
+                );
+            }
+        }
+    }
 }
 
 /// Of a payment that is another's nothing is said but that the id is taken.
