@@ -217,6 +217,15 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         Ok(Admitted::Running(shared.spawn(&mut active, record, payment, actions, Origin::Asked)))
     }
 
+    /// What is known of a payment now, whosever it is.
+    pub async fn payment(&self, payment_id: &str) -> Result<Option<Record>, GatewayError> {
+        let running = self.shared.active.lock().running(payment_id);
+        match running {
+            Some(running) => Ok(Some((*running.record).clone())),
+            None => Ok(self.shared.store.find(payment_id).await?),
+        }
+    }
+
     /// What became of a transaction. ABORT is said only of one that never commits.
     pub async fn decision(&self, transaction_id: &str) -> Result<Standing, GatewayError> {
         let Ok(id) = transaction_id.parse::<TransactionId>() else { return Ok(Standing::Abort) };
@@ -350,8 +359,8 @@ impl<B: Banks, S: Store> Shared<B, S> {
         std::future::pending().await
     }
 
-    /// Writes until it is written: the store may be away for a while, and must not be asked otherwise
-    /// until it is known what stands in it.
+    /// Writes until it is written: whatever the store is up to meanwhile, what stands in it must be
+    /// known before anything else is done.
     async fn written<T, W: Future<Output = Result<T, StoreError>>>(
         &self,
         write: impl Fn() -> W,
@@ -359,13 +368,14 @@ impl<B: Banks, S: Store> Shared<B, S> {
         let mut attempt = 0;
         loop {
             match write().await {
-                Err(why) if retry::is_passing(&why) => {
-                    debug!(%why, "writing again");
-                    self.settings.backoff.wait(attempt).await;
-                    attempt = attempt.saturating_add(1);
-                }
-                written => return written,
+                Err(StoreError::Stopped) => return Err(StoreError::Stopped),
+                Err(why) if retry::is_passing(&why) => debug!(%why, "writing again"),
+                Err(why) if attempt == 0 => error!(%why, "the store fails; writing again"),
+                Err(_) => {}
+                Ok(written) => return Ok(written),
             }
+            self.settings.backoff.wait(attempt).await;
+            attempt = attempt.saturating_add(1);
         }
     }
 }

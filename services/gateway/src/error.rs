@@ -62,6 +62,12 @@ pub enum GatewayError {
         /// The bound.
         limit: usize,
     },
+    /// Nothing of that name was taken on, for this user.
+    #[error(
+        "there is no payment `{0}` of this user so far; if a request for it may still be on its way, \
+         ask again"
+    )]
+    UnknownPayment(String),
     /// No decision yet.
     #[error("payment `{0}` is still under way; ask again with the same payment_id")]
     StillUnderWay(String),

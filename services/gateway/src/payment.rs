@@ -119,6 +119,8 @@ pub enum Input {
     TimedOut,
     /// The decision is durable.
     DecisionDurable,
+    /// Another decision stands, of a gateway that has taken the same payment over.
+    DecisionExists,
     /// A bank finished its leg as decided.
     Acknowledged(Leg),
 }
@@ -136,7 +138,7 @@ pub enum Action {
     WriteDecision(Decision),
     /// Tell whoever waits.
     Answer(Decision),
-    /// Send whoever waits to the payment that has this id.
+    /// Send whoever waits to what stands in the store.
     Yield,
     /// Tell the bank to commit, for ever.
     Commit(Leg),
@@ -219,6 +221,7 @@ impl Payment {
             (Phase::Deciding(decision, ballot), Input::DecisionDurable) => {
                 self.on_decided(decision, &ballot)
             }
+            (Phase::Deciding(..), Input::DecisionExists) => vec![Action::Yield],
             (Phase::Committing(mut missing), Input::Acknowledged(leg)) => {
                 missing.retain(|missing| *missing != leg);
                 if missing.is_empty() {

@@ -152,6 +152,21 @@ impl<B: Banks, S: Store> PaymentGateway for GatewayService<B, S> {
         Ok(Response::new(convert::receipt_to_wire(receipt?)))
     }
 
+    async fn get_payment(
+        &self,
+        request: Request<wire::GetPaymentRequest>,
+    ) -> Result<Response<wire::PaymentResponse>, Status> {
+        let caller = Caller::of(&request);
+        let wire::GetPaymentRequest { payment_id, user } = request.into_inner();
+        caller.note(|| payment_id.clone());
+        let user = acts_for(&caller, &user).inspect_err(|why| log_denial(&caller, why))?;
+        let record = self.coordinator.payment(&payment_id).await?;
+        // To anybody else nothing is said of it.
+        let record = record.filter(|record| record.order.user == user);
+        let record = record.ok_or(GatewayError::UnknownPayment(payment_id))?;
+        Ok(Response::new(convert::record_to_wire(record)))
+    }
+
     async fn get_balance(
         &self,
         request: Request<wire::BalanceRequest>,

@@ -115,6 +115,14 @@ impl Payments {
         self.sequences.contains(&sequence)
     }
 
+    /// The payment of this id, if it is under way.
+    pub(super) fn running(&self, payment_id: &str) -> Option<Running> {
+        match self.by_payment_id.get(payment_id) {
+            Some(Entry::Running(running)) => Some(running.clone()),
+            Some(Entry::Claimed(_)) | None => None,
+        }
+    }
+
     /// Adds a payment whose id is claimed, or which was found in the store.
     pub(super) fn insert(&mut self, running: Running) {
         self.sequences.insert(running.record.id.sequence);
@@ -124,7 +132,11 @@ impl Payments {
 
     /// Takes out a payment whose decision is durable, or which is none.
     pub(super) fn remove(&mut self, record: &Record) {
-        self.by_payment_id.remove(record.order.payment_id.as_str());
+        let payment_id = record.order.payment_id.as_str();
+        // Another's, if this one's row came second to it.
+        if self.running(payment_id).is_some_and(|running| running.record.id == record.id) {
+            self.by_payment_id.remove(payment_id);
+        }
         self.sequences.remove(&record.id.sequence);
     }
 }

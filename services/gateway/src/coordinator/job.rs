@@ -112,9 +112,15 @@ impl<B: Banks, S: Store> Job<B, S> {
         match self.shared.written(decide).await? {
             Decided::Done => Ok(Input::DecisionDurable),
             Decided::Fenced => self.shared.stop_fenced().await,
-            // Nobody else decides for a run that may write, and of what is taken over that the bank
-            // tells all gateways the same.
-            Decided::Contradicted => panic!("{} was decided twice", self.transaction_id),
+            Decided::Contradicted => {
+                // Nobody else decides for a run that may write.
+                assert!(
+                    self.origin == Origin::Recovered,
+                    "{} was decided twice",
+                    self.transaction_id
+                );
+                Ok(Input::DecisionExists)
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Who is there: every gateway on a shared store says again and again that it goes on, and takes over
 //! from those it has not heard of for a lease.
 //!
-//! Only the observer's own monotonic clock counts, and only for as long as it could look. A suspicion
-//! that is wrong, because somebody was merely slow, costs that gateway its run and undecided payments
+//! Only the observer's own monotonic clock counts, and only for as long as it could look: where the
+//! store stands still, for one or for all, nobody is silent. A suspicion that is wrong, because somebody was merely slow, costs that gateway its run and undecided payments
 //! an abort; never money, for what counts is the fence, and not the suspicion.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -28,6 +28,8 @@ struct Observer {
     lease: Duration,
     /// Of every other live run: its beats, and since when they are so many.
     heard: HashMap<RunNumber, (u64, Duration)>,
+    /// When it looked last.
+    looked: Duration,
 }
 
 /// What there is to do.
@@ -43,7 +45,7 @@ struct Findings {
 
 impl Observer {
     fn new(own: RunNumber, lease: Duration) -> Self {
-        Self { own, lease, heard: HashMap::new() }
+        Self { own, lease, heard: HashMap::new(), looked: Duration::ZERO }
     }
 
     /// Looks at what the store says at `now`, a time since any fixed one.
@@ -52,6 +54,12 @@ impl Observer {
             Findings { orphaned: runs.iter().any(|run| !run.live), ..Default::default() };
         let others = || runs.iter().filter(|run| run.live && run.number != self.own);
         let is_there = |number: &RunNumber| others().any(|run| run.number == *number);
+        // Who could not look for so long may have stood still itself, or the store has: then the others'
+        // beats may be on their way as well.
+        if now.saturating_sub(self.looked) >= self.lease / 2 {
+            self.heard.clear();
+        }
+        self.looked = now;
         let mut heard = std::mem::take(&mut self.heard);
         heard.retain(|number, _| is_there(number));
         for run in others() {
@@ -65,11 +73,6 @@ impl Observer {
         }
         self.heard = heard;
         findings
-    }
-
-    /// The store could not be looked at: who could not write either is not silent.
-    fn look_failed(&mut self) {
-        self.heard.clear();
     }
 }
 
@@ -91,11 +94,7 @@ pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
                 let findings = observer.look(&runs, started.elapsed());
                 shared.see_to(findings).await;
             }
-            Err(why) => {
-                observer.look_failed();
-                let why = why.to_string();
-                debug!(why, "the store cannot be asked who is there");
-            }
+            Err(why) => debug!(%why, "the store cannot be asked who is there"),
         }
     }
 }
@@ -146,22 +145,35 @@ mod tests {
     #[test]
     fn who_is_not_heard_of_for_a_lease_is_silent() {
         let mut observer = Observer::new(1, LEASE);
-        check(&mut observer, 0, &[entry(1, 0, true), entry(2, 5, true)], &[], true);
-        check(&mut observer, 2_000, &[entry(1, 0, true), entry(2, 6, true)], &[], true);
-        check(&mut observer, 4_999, &[entry(1, 0, true), entry(2, 6, true)], &[], true);
-        check(&mut observer, 5_000, &[entry(1, 0, true), entry(2, 6, true)], &[2], true);
-        check(&mut observer, 9_000, &[entry(1, 0, true)], &[], false);
+        let both = |beats| [entry(1, 0, true), entry(2, beats, true)];
+        check(&mut observer, 0, &both(5), &[], true);
+        check(&mut observer, 1_000, &both(6), &[], true);
+        for now_ms in [2_000, 3_000, 3_999] {
+            check(&mut observer, now_ms, &both(6), &[], true);
+        }
+        check(&mut observer, 4_000, &both(6), &[2], true);
+        check(&mut observer, 5_000, &[entry(1, 0, true)], &[], false);
     }
 
     #[test]
-    fn who_comes_anew_has_a_lease_and_so_has_everybody_after_a_blind_time() {
+    fn who_comes_anew_has_a_lease() {
         let mut observer = Observer::new(1, LEASE);
         check(&mut observer, 0, &[entry(2, 5, true)], &[], true);
-        check(&mut observer, 2_500, &[entry(2, 5, true), entry(3, 0, true)], &[], true);
-        check(&mut observer, 4_000, &[entry(2, 5, true), entry(3, 0, true)], &[2], true);
-        observer.look_failed();
-        check(&mut observer, 9_000, &[entry(2, 5, true), entry(3, 0, true)], &[], true);
-        check(&mut observer, 12_000, &[entry(2, 6, true), entry(3, 0, true)], &[3], true);
+        let both = [entry(2, 5, true), entry(3, 0, true)];
+        for now_ms in [1_000, 2_000] {
+            check(&mut observer, now_ms, &both, &[], true);
+        }
+        check(&mut observer, 3_000, &both, &[2], true);
+        check(&mut observer, 4_000, &both[1..], &[3], true);
+    }
+
+    #[test]
+    fn nobody_is_silent_where_nobody_could_look() {
+        let mut observer = Observer::new(1, LEASE);
+        for now_ms in [0, 1_000, 2_000, 9_000, 10_000, 11_000] {
+            check(&mut observer, now_ms, &[entry(2, 5, true)], &[], true);
+        }
+        check(&mut observer, 12_000, &[entry(2, 5, true)], &[2], true);
     }
 
     #[test]

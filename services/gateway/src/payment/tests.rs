@@ -14,6 +14,7 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         3 => Just(Input::RowDurable),
         1 => Just(Input::RowExists),
+        1 => Just(Input::DecisionExists),
         6 => (leg.clone(), vote.clone()).prop_map(|(leg, vote)| Input::Voted(leg, vote)),
         2 => vote.prop_map(Input::Transferred),
         1 => Just(Input::TimedOut),
@@ -51,7 +52,8 @@ impl Seen {
             Input::Transferred(vote) if self.transfer_asked && self.transferred.is_none() => {
                 self.transferred = Some(vote.clone());
             }
-            Input::Transferred(_) | Input::TimedOut | Input::RowExists => {}
+            Input::Transferred(_) | Input::TimedOut => {}
+            Input::RowExists | Input::DecisionExists => {}
             Input::DecisionDurable => self.decision_durable |= self.written.is_some(),
             Input::Acknowledged(leg) => self.acknowledged[*leg as usize] |= self.decision_durable,
         }
@@ -79,8 +81,8 @@ impl Seen {
                 assert_eq!(Some(decision), self.written.as_ref());
             }
             Action::Yield => {
-                assert!(!self.row_durable, "a payment whose row stands does not yield");
-                assert!(self.written.is_none() && !self.transfer_asked);
+                assert!(!self.decision_durable, "a payment whose decision stands does not yield");
+                assert!(self.written.is_some() || !self.row_durable && !self.transfer_asked);
                 self.yielded = true;
             }
             Action::Abort(_) if self.yielded => assert!(!self.row_first, "nothing was asked for"),
@@ -146,8 +148,8 @@ proptest! {
         let (mut durable, mut written, mut told) = (None, None, None);
         for input in inputs {
             match input {
-                // The row is written once: it is there, or another's is.
-                Input::RowExists => continue,
+                // Written once: it is there, or another's is.
+                Input::RowExists | Input::DecisionExists => continue,
                 Input::RowDurable if durable.is_none() => durable = Some(State::Initiated),
                 Input::DecisionDurable if written.is_some() => {
                     durable = written.clone().map(State::Decided);
@@ -289,6 +291,9 @@ fn who_comes_second_yields_and_takes_back_what_it_asked_for() {
     use Input::*;
     check_row_first(&[RowExists], &[Action::Yield]);
     check(Route::OneBank, &[RowExists], &[Action::Yield]);
+    let decided = [RowDurable, Transferred(Vote::Yes), DecisionExists, DecisionDurable];
+    check(Route::OneBank, &decided[..3], &[Action::Yield]);
+    check(Route::OneBank, &decided, &[]);
     let (yields, debit) = (Action::Yield, Action::Abort(Leg::Debit));
     let inputs = [Voted(Leg::Credit, no(AbortReason::AccountFrozen)), RowExists, RowDurable];
     check(Route::TwoBanks, &inputs[..2], &[yields, debit]);

@@ -57,6 +57,18 @@ pub(super) fn receipt_to_wire(receipt: Receipt) -> wire::PaymentResponse {
     }
 }
 
+/// What is known of a payment now.
+pub(super) fn record_to_wire(record: Record) -> wire::PaymentResponse {
+    let (state, abort_reason, detail) = state_to_wire(record.state);
+    wire::PaymentResponse {
+        payment_id: record.order.payment_id,
+        transaction_id: record.id.to_string(),
+        state: state.into(),
+        abort_reason: abort_reason.into(),
+        detail,
+    }
+}
+
 pub(super) fn entry_to_wire(record: Record) -> wire::HistoryEntry {
     let (state, abort_reason, _) = state_to_wire(record.state);
     let Order { payment_id, user, from, to, amount } = record.order;

@@ -21,7 +21,9 @@ fn code(error: &GatewayError) -> Code {
         | GatewayError::Missing(_)
         | GatewayError::UserMissing
         | GatewayError::MalformedPageToken(_) => Code::InvalidArgument,
-        GatewayError::UnknownUser(_) | GatewayError::UnknownBank(_) => Code::NotFound,
+        GatewayError::UnknownUser(_)
+        | GatewayError::UnknownBank(_)
+        | GatewayError::UnknownPayment(_) => Code::NotFound,
         GatewayError::NotThatUser { .. } | GatewayError::NotTheirAccount { .. } => {
             Code::PermissionDenied
         }

@@ -106,3 +106,29 @@ async fn whatever_is_wrong_is_refused_by_name() {
     check_refused(&system, pay("john", ("sbi", "no"), a1, 1), PermissionDenied, "sbi/no").await;
     assert_eq!(system.history("john", 0, "").await.unwrap().payments, []);
 }
+
+#[tokio::test]
+async fn whoever_got_no_answer_asks_what_became_of_it() {
+    let mut system = System::start().await;
+    let unknown = system.known("p1", "john").await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound, "{unknown}");
+    system.sbi.set(Method::Prepare(crate::payment::Leg::Credit), Fault::Silent);
+    let mut request = tonic::Request::new(to_jane("p1", 10));
+    request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
+    let hurried = system.client().process_payment(request).await.unwrap_err();
+    assert!(matches!(hurried.code(), Code::DeadlineExceeded | Code::Cancelled), "{hurried}");
+    let transaction_id = system.until_initiated("p1").await;
+    let known = system.known("p1", "john").await.unwrap();
+    assert_eq!((known.state(), &known.transaction_id), (PaymentState::Initiated, &transaction_id));
+    for (payment_id, user) in [("p1", "jane"), ("p1", "nobody"), ("p2", "john")] {
+        let refused = system.known(payment_id, user).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound, "{payment_id} {user}");
+    }
+    system.sbi.heal(Method::Prepare(crate::payment::Leg::Credit));
+    let answer = system.pay(to_jane("p1", 10)).await.unwrap();
+    assert_eq!(answer.state(), PaymentState::Committed);
+    for _ in 0..2 {
+        assert_eq!(system.known("p1", "john").await.unwrap(), answer);
+        system.restart().await;
+    }
+}

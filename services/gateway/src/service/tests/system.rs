@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use strife_proto::{
     common::v1::Money,
     gateway::v1::{
-        AccountRef, Decision, DecisionRequest, HistoryRequest, HistoryResponse, PaymentRequest,
-        PaymentResponse, PaymentState, decision_service_client::DecisionServiceClient,
+        AccountRef, Decision, DecisionRequest, GetPaymentRequest, HistoryRequest, HistoryResponse,
+        PaymentRequest, PaymentResponse, PaymentState,
+        decision_service_client::DecisionServiceClient,
         payment_gateway_client::PaymentGatewayClient,
     },
 };
@@ -163,6 +164,16 @@ impl System {
 
     pub(super) async fn pay(&self, request: PaymentRequest) -> Result<PaymentResponse, Status> {
         Ok(self.client().process_payment(request).await?.into_inner())
+    }
+
+    pub(super) async fn known(
+        &self,
+        payment_id: &str,
+        user: &str,
+    ) -> Result<PaymentResponse, Status> {
+        let (payment_id, user) = (payment_id.to_owned(), user.to_owned());
+        let request = GetPaymentRequest { payment_id, user };
+        Ok(self.client().get_payment(request).await?.into_inner())
     }
 
     pub(super) async fn decision(&self, transaction_id: &str) -> Result<Decision, Status> {

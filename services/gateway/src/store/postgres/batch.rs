@@ -31,8 +31,9 @@ const STANDING: &str = "SELECT sequence, code, detail FROM payments WHERE sequen
 /// A row that is not there may come to be meanwhile: then our own insert fails, and the batch is run
 /// again.
 const SAME_IDS: &str = "SELECT payment_id, sequence FROM payments WHERE payment_id = ANY($1)";
-const BEGIN: &str = "INSERT INTO payments (sequence, run, payment_id, payer, payee, body) \
-    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::bytea[])";
+const BEGIN: &str = "INSERT INTO payments \
+    (sequence, run, payment_id, payer, payee, initiated_at_ms, body) SELECT * FROM \
+    unnest($1::bigint[], $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::bytea[])";
 const DECIDE: &str = "UPDATE payments SET code = new.code, detail = new.detail, \
     unfinished = new.unfinished \
     FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::boolean[]) \
@@ -234,6 +235,7 @@ fn begun_columns(begun: &BTreeMap<Vec<u8>, Arc<Record>>) -> Vec<Column> {
         column(begun.keys(), Clone::clone),
         column(records(), |record| record.order.user.clone()),
         column(records(), |record| record.payee.clone()),
+        column(records(), |record| record.initiated_at_ms),
         column(records(), |record| records::encode(record)),
     ]
 }

@@ -24,12 +24,21 @@ const UNFINISHED: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FR
     LEFT JOIN runs r ON r.number = p.run \
     WHERE p.unfinished AND (p.run = $3 OR r.live IS NOT TRUE) AND p.sequence > $1 \
     ORDER BY p.sequence LIMIT $2";
-const HISTORY: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+/// Sequences of gateways that run at the same time do not say what came first, so that their clocks
+/// have to. `$2` is where the page before ended.
+const HISTORY: &str = "WITH ended AS (SELECT initiated_at_ms, sequence FROM payments \
+    WHERE sequence = $2 UNION SELECT 9223372036854775807, 0 WHERE $2 IS NULL) \
+    SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
     LEFT JOIN runs r ON r.number = p.run WHERE p.sequence IN (\
-    (SELECT sequence FROM payments WHERE payer = $1 AND sequence < $2 \
-    ORDER BY sequence DESC LIMIT $3) UNION \
-    (SELECT sequence FROM payments WHERE payee = $1 AND sequence < $2 \
-    ORDER BY sequence DESC LIMIT $3)) ORDER BY p.sequence DESC LIMIT $3";
+    (SELECT sequence FROM payments WHERE payer = $1 \
+    AND (initiated_at_ms, sequence) < \
+    ((SELECT initiated_at_ms FROM ended), (SELECT sequence FROM ended)) \
+    ORDER BY initiated_at_ms DESC, sequence DESC LIMIT $3) UNION \
+    (SELECT sequence FROM payments WHERE payee = $1 \
+    AND (initiated_at_ms, sequence) < \
+    ((SELECT initiated_at_ms FROM ended), (SELECT sequence FROM ended)) \
+    ORDER BY initiated_at_ms DESC, sequence DESC LIMIT $3)) \
+    ORDER BY p.initiated_at_ms DESC, p.sequence DESC LIMIT $3";
 
 /// The store's own name.
 pub(super) async fn name(database: &Database) -> Result<u32, StoreError> {
@@ -116,7 +125,7 @@ impl Reader<'_> {
         before: Option<Sequence>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        let before = before.map_or(i64::MAX, schema::sequence);
+        let before = before.map(schema::sequence);
         let rows = self.query(HISTORY, &[&user, &before, &limit_of(limit)]).await?;
         rows.iter().map(|row| self.read(row)).collect()
     }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
             payment_id bytea NOT NULL UNIQUE,
             payer text NOT NULL,
             payee text,
+            initiated_at_ms bigint NOT NULL,
             body bytea NOT NULL,
             code smallint,
             detail bytea,
@@ -39,8 +40,9 @@ const MIGRATIONS: &[Migration] = &[Migration {
         ) WITH (fillfactor = 90);
         CREATE INDEX payments_undecided ON payments (sequence) WHERE code IS NULL;
         CREATE INDEX payments_unfinished ON payments (sequence) WHERE unfinished;
-        CREATE INDEX payments_made ON payments (payer, sequence);
-        CREATE INDEX payments_received ON payments (payee, sequence) WHERE payee IS NOT NULL;
+        CREATE INDEX payments_made ON payments (payer, initiated_at_ms, sequence);
+        CREATE INDEX payments_received ON payments (payee, initiated_at_ms, sequence)
+            WHERE payee IS NOT NULL;
     "#,
 }];
 

@@ -92,3 +92,24 @@ async fn ids_with_zero_bytes_are_ids() {
     let beyond = store.get(Sequence::MAX).await.unwrap();
     assert_eq!((beyond.record, beyond.maker), (None, crate::store::RunState::NotMade));
 }
+
+#[tokio::test]
+async fn payments_of_gateways_side_by_side_are_listed_by_time() {
+    let store = open(&Server::shared().create_database().await).await;
+    let runs = [store.start("one").await.unwrap(), store.start("two").await.unwrap()];
+    for number in 0..6_u64 {
+        let run = runs[number as usize % 2];
+        let id = run.transaction(run.first_sequence() + number);
+        let begun = record(id, &format!("p{number}"), "sbi");
+        let begun = Record { initiated_at_ms: 10 + number as i64, ..(*begun).clone() };
+        assert_eq!(store.begin(Arc::new(begun)).await.unwrap(), Begun::Done);
+    }
+    let (mut before, mut listed) = (None, Vec::new());
+    loop {
+        let page = store.history("jane", before, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id.sequence);
+        listed.extend(page.into_iter().map(|record| record.order.payment_id));
+    }
+    assert_eq!(listed, ["p5", "p4", "p3", "p2", "p1", "p0"]);
+}
