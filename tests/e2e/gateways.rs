@@ -6,7 +6,7 @@ use std::{sync::atomic::AtomicUsize, time::Duration};
 use futures_util::future::join_all;
 use strife_proto::gateway::v1::{PaymentState, payment_gateway_client::PaymentGatewayClient};
 use strife_runtime::{Role, connect, tls::Expected};
-use strife_store::postgres::testing::Server;
+use strife_store::postgres::testing::{Options, Server};
 use tokio::sync::RwLock;
 
 use crate::{
@@ -16,7 +16,10 @@ use crate::{
 };
 
 async fn boot_two() -> Booted {
-    let url = Server::shared().create_database().await;
+    boot_two_on(Server::shared().create_database().await).await
+}
+
+async fn boot_two_on(url: String) -> Booted {
     boot(|spec| {
         spec.database = Some(url);
         spec.gateways = 2;
@@ -67,6 +70,23 @@ async fn a_gateway_suspended_amid_payments_wakes_up_fenced_and_ends() {
         until_more(outcomes).await;
     };
     disturb_amid_payments(boot_two().await, disturb).await;
+}
+
+/// Neither takes the other's silence for its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_crashes_ends_no_gateway() {
+    let server = Server::start(&Options::default());
+    let booted = boot_two_on(server.create_database().await).await;
+    let disturb = async |booted: &RwLock<Booted>, outcomes: &AtomicUsize| {
+        until_more(outcomes).await;
+        tokio::task::block_in_place(|| {
+            server.crash();
+            server.restart();
+        });
+        until_more(outcomes).await;
+        booted.write().await.fleet.check_alive().unwrap_or_else(|error| panic!("{error}"));
+    };
+    disturb_amid_payments(booted, disturb).await;
 }
 
 #[tokio::test]

@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 use strife_store::{
     Latencies, Limits, StoreError,
-    postgres::{Address, BatchCommit, Client, Connections, Database},
+    postgres::{Address, BatchCommit, Client, Connections, Database, READ_TIMEOUT},
 };
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 
 use super::{Begun, Decided, Found, Record, RunEntry, Store, Verdict, rules};
@@ -63,7 +64,7 @@ impl Postgres {
         Ok(Self { batches: BatchCommit::start(database, Payments, limits), name })
     }
 
-    /// Runs one statement by itself; how many rows it wrote.
+    /// Runs one statement by itself, for a bounded time; how many rows it wrote.
     async fn execute(
         &self,
         sql: &str,
@@ -75,7 +76,8 @@ impl Postgres {
             let statement = client.prepare_cached(sql).await?;
             Ok(client.execute(&statement, parameters).await?)
         };
-        written.await.map_err(|error| database.failed(error))
+        let written = timeout(READ_TIMEOUT, written).await;
+        database.ended(client, written)
     }
 
     fn reader(&self) -> reading::Reader<'_> {

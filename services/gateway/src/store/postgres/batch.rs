@@ -22,9 +22,12 @@ use crate::{
     transaction::{RunNumber, Sequence, run_of},
 };
 
-/// Runs stay what they are until the batch ends; beats go on meanwhile.
-const RUNS: &str = "SELECT number, live FROM runs WHERE number = ANY($1) ORDER BY number \
-    FOR KEY SHARE";
+/// Runs stay what they are until the batch ends; beats go on meanwhile. A gateway that stands still in
+/// the middle of a batch does not hold up those who take over from it: after two seconds the database
+/// ends its connection.
+pub(super) const RUNS: &str = "SELECT number, live, \
+    set_config('idle_in_transaction_session_timeout', '2s', true) \
+    FROM runs WHERE number = ANY($1) ORDER BY number FOR KEY SHARE";
 /// Payments that are to be decided, locked in their order.
 const STANDING: &str = "SELECT sequence, code, detail FROM payments WHERE sequence = ANY($1) \
     ORDER BY sequence FOR NO KEY UPDATE";

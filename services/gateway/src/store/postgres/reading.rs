@@ -1,6 +1,10 @@
 //! What is read outside of batches: each time one statement, and so one snapshot.
 
-use strife_store::{StoreError, postgres::Database};
+use strife_store::{
+    StoreError,
+    postgres::{Database, READ_TIMEOUT},
+};
+use tokio::time::timeout;
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{rules, schema};
@@ -54,7 +58,7 @@ pub(super) struct Reader<'d> {
 }
 
 impl Reader<'_> {
-    /// Runs one statement by itself.
+    /// Runs one statement by itself, for a bounded time.
     pub(super) async fn query(
         &self,
         sql: &str,
@@ -65,7 +69,8 @@ impl Reader<'_> {
             let statement = client.prepare_cached(sql).await?;
             Ok(client.query(&statement, parameters).await?)
         };
-        read.await.map_err(|error| self.database.failed(error))
+        let read = timeout(READ_TIMEOUT, read).await;
+        self.database.ended(client, read)
     }
 
     pub(super) async fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {

@@ -81,6 +81,29 @@ async fn a_fence_waits_for_the_batches_that_hold_the_run() {
     assert_eq!(one.decide(run.number, late).await.unwrap(), Decided::Fenced);
 }
 
+/// As after SIGSTOP amid a batch.
+#[tokio::test]
+async fn a_gateway_that_stands_still_amid_a_batch_does_not_keep_its_run() {
+    let url = Server::shared().create_database().await;
+    let (one, two) = (open(&url).await, open(&url).await);
+    let run = one.start("one").await.unwrap();
+    let client = one.batches.database().client().await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    let held = client.query(batch::RUNS, &[&vec![schema::run(run.number)]]).await.unwrap();
+    assert_eq!(held.len(), 1);
+    let fenced = async {
+        loop {
+            match two.fence(run.number).await {
+                Ok(fenced) => return fenced,
+                Err(why) => assert!(crate::retry::is_passing(&why), "{why}"),
+            }
+        }
+    };
+    let fenced = tokio::time::timeout(std::time::Duration::from_secs(60), fenced).await;
+    assert!(fenced.expect("the run is held for ever"));
+    assert!(client.batch_execute("COMMIT").await.is_err(), "its connection is gone");
+}
+
 #[tokio::test]
 async fn ids_with_zero_bytes_are_ids() {
     let store = open(&Server::shared().create_database().await).await;
