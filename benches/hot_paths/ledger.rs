@@ -50,6 +50,7 @@ pub(crate) fn transfers(round: u64) -> Vec<Command> {
             from: account(from),
             to: account((from + 1 + rng.random_range(0..ACCOUNTS - 1)) % ACCOUNTS),
             amount: amount(1),
+            at_ms: 1,
         })
     };
     (0..1000).map(transfer).collect()

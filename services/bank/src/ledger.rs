@@ -9,6 +9,7 @@
 //! and the settlement account (the other half is at another bank), or, when an account is opened,
 //! between it and the opening account. So all balances of a bank sum to zero, always.
 
+mod limits;
 mod memory;
 mod state;
 mod transfer;
@@ -17,7 +18,7 @@ mod two_phase;
 pub use memory::MemoryState;
 pub use state::{
     Account, AccountState, Entry, Internal, LedgerState, LegBody, LegKey, LegRecord, LegState,
-    Posting, TransferRecord,
+    Posting, SpendingLimits, TransferRecord,
 };
 use thiserror::Error;
 
@@ -36,6 +37,10 @@ pub enum Command {
     Commit(LegKey),
     /// Gives up a leg, prepared or not yet.
     Abort(LegKey),
+    /// Freezes an account, or lets it take part again.
+    SetAccountState(SetAccountState),
+    /// Says how much an account may pay.
+    SetLimits(SetLimits),
 }
 
 /// An account as it is to begin.
@@ -60,6 +65,30 @@ pub struct Transfer {
     pub to: String,
     /// Positive.
     pub amount: Amount,
+    /// When, in milliseconds since the Unix epoch. Not part of what must be the same in a retry.
+    pub at_ms: u64,
+}
+
+/// Whether an account is to take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAccountState {
+    /// Which.
+    pub account_id: String,
+    /// From now on.
+    pub state: AccountState,
+}
+
+/// How much an account may pay from now on, in minor units; `None`: any amount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetLimits {
+    /// Which.
+    pub account_id: String,
+    /// By one payment. Not negative.
+    pub per_payment: Option<i64>,
+    /// On one day of UTC. Not negative.
+    pub per_day: Option<i64>,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
 }
 
 /// One leg of a payment between banks.
@@ -134,10 +163,16 @@ pub enum Refusal {
     /// The account to open is there.
     #[error("the account exists already")]
     AccountExists = 12,
+    /// More than the account may pay at once.
+    #[error("the amount exceeds the account's limit per payment")]
+    LimitPerPayment = 13,
+    /// With what was paid today, more than the account may pay on a day.
+    #[error("the amount exceeds what is left of the account's limit per day")]
+    LimitPerDay = 14,
 }
 
 impl Refusal {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::UnknownAccount,
         Self::AccountFrozen,
         Self::InsufficientFunds,
@@ -150,6 +185,8 @@ impl Refusal {
         Self::NotPrepared,
         Self::Committed,
         Self::AccountExists,
+        Self::LimitPerPayment,
+        Self::LimitPerDay,
     ];
 
     /// The refusal's number in the contract and in the store.
@@ -175,6 +212,8 @@ pub fn apply<S: LedgerState>(state: &mut S, command: &Command) -> Result<Verdict
         Command::Prepare(prepare) => two_phase::prepare(state, prepare),
         Command::Commit(key) => two_phase::commit(state, key),
         Command::Abort(key) => two_phase::abort(state, key),
+        Command::SetAccountState(set) => limits::set_state(state, set),
+        Command::SetLimits(set) => limits::set(state, set),
     }
 }
 

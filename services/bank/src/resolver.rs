@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::{
     BankError, clock,
     ledger::{Command, LegKey},
-    store::{InDoubt, WholeStore},
+    store::{KnownLeg, WholeStore},
 };
 
 /// How often legs in doubt are looked for, on average: each pause is up to a quarter off, so that
@@ -164,8 +164,8 @@ impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
         self.attempts.retain(|_, attempt| attempt.next_ms + patience_ms > now_ms);
     }
 
-    fn alarm(&mut self, legs: &[InDoubt], now_ms: u64) {
-        let age_ms = |leg: &InDoubt| now_ms.saturating_sub(leg.leg.prepared_at_ms);
+    fn alarm(&mut self, legs: &[KnownLeg], now_ms: u64) {
+        let age_ms = |leg: &KnownLeg| now_ms.saturating_sub(leg.leg.prepared_at_ms);
         let Some(oldest) = legs.iter().max_by_key(|leg| age_ms(leg)) else { return };
         let quiet = self.alarmed_at.is_some_and(|at| at.elapsed() < ALARM_INTERVAL);
         if quiet || u128::from(age_ms(oldest)) < ALARM_AGE.as_millis() {
@@ -186,9 +186,9 @@ impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
 async fn resolve(
     store: &impl WholeStore,
     coordinators: &impl Coordinators,
-    leg: InDoubt,
+    leg: KnownLeg,
 ) -> (LegKey, Option<Decision>) {
-    let InDoubt { key, leg } = leg;
+    let KnownLeg { key, leg } = leg;
     let coordinator = leg.body.map(|body| body.coordinator).unwrap_or_default();
     let decision = match coordinators.decision(&coordinator, &key.transaction_id).await {
         Ok(decision) => decision,

@@ -28,6 +28,7 @@ use strife_runtime::{AccessTable, Caller, Role, Rule, Services, Shutdown, load::
 use tonic::{Request, Response, Status};
 
 use crate::{
+    clock,
     gate::Gate,
     ledger::{Account, AccountState, Command, Receipt, Refusal, Transfer, Verdict},
     money::Amount,
@@ -49,7 +50,8 @@ const ACCESS: AccessTable = &[
     },
     Rule { path: "/strife.bank.v1.BankParticipant/", roles: &[Role::Gateway] },
     Rule { path: "/strife.bank.v1.BankStore/", roles: &[Role::Bank] },
-    Rule { path: "/strife.bank.v1.BankAdmin/", roles: &[Role::Admin, Role::Loadgen] },
+    Rule { path: "/strife.bank.v1.BankAdmin/", roles: &[Role::Admin] },
+    Rule { path: "/strife.bank.v1.BankAdmin/GetTotals", roles: &[Role::Loadgen] },
     Rule { path: "/strife.bank.v1.BankFaults/", roles: &[Role::Admin] },
 ];
 
@@ -146,7 +148,7 @@ impl<S: Store> BankService for Bank<S> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         caller.note(|| format_transfer(&request));
-        let transfer = transfer(request)?;
+        let transfer = transfer(request, clock::now_ms())?;
         let transaction_id = transfer.transaction_id.clone();
         let verdict = self.apply(Command::Transfer(transfer)).await;
         note_refusal(&caller, &verdict);
@@ -179,7 +181,7 @@ impl<S: Store> BankService for Bank<S> {
     }
 }
 
-fn transfer(request: TransactionRequest) -> Result<Transfer, Status> {
+fn transfer(request: TransactionRequest, now_ms: u64) -> Result<Transfer, Status> {
     let TransactionRequest { transaction_id, from_account_id, to_account_id, amount } = request;
     check_id("transaction_id", &transaction_id)?;
     check_id("from_account_id", &from_account_id)?;
@@ -188,7 +190,8 @@ fn transfer(request: TransactionRequest) -> Result<Transfer, Status> {
         return Err(Status::invalid_argument(Refusal::SameAccount.to_string()));
     }
     let amount = positive(amount)?;
-    Ok(Transfer { transaction_id, from: from_account_id, to: to_account_id, amount })
+    let (from, to) = (from_account_id, to_account_id);
+    Ok(Transfer { transaction_id, from, to, amount, at_ms: now_ms })
 }
 
 /// For the log: as it was asked for, be it well-formed or not.

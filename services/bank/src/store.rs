@@ -20,7 +20,7 @@ pub use postgres::Postgres;
 
 use crate::{
     BankError,
-    ledger::{Account, Command, LegKey, LegRecord, Verdict},
+    ledger::{Account, Command, Internal, LegKey, LegRecord, SpendingLimits, Verdict},
     money::Currency,
 };
 
@@ -57,7 +57,21 @@ pub trait WholeStore: Store {
         until_ms: u64,
         limit: usize,
         wanted: impl Fn(&LegKey) -> bool + Send + Sync,
-    ) -> impl Future<Output = Result<Vec<InDoubt>, BankError>> + Send;
+    ) -> impl Future<Output = Result<Vec<KnownLeg>, BankError>> + Send;
+
+    /// A customer's account and what it may pay, as last committed.
+    fn details(
+        &self,
+        account_id: &str,
+    ) -> impl Future<Output = Result<Option<AccountDetails>, BankError>> + Send;
+
+    /// At most `limit` legs, whatever became of them, in the order of their keys' bytes, from after the
+    /// key `after`; empty: from the first.
+    fn legs(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<KnownLeg>, BankError>> + Send;
 
     /// How long durable commits took since the start.
     fn commits(&self) -> &Latencies;
@@ -66,13 +80,22 @@ pub trait WholeStore: Store {
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// A leg whose decision is not known here.
-#[derive(Debug, Clone)]
-pub struct InDoubt {
+/// A leg that a store knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownLeg {
     /// Which.
     pub key: LegKey,
-    /// What was promised, to whom, and who decides.
+    /// What was promised, to whom, who decides, and what became of it.
     pub leg: LegRecord,
+}
+
+/// An account and what it may pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountDetails {
+    /// The account.
+    pub account: Account,
+    /// `None` if it was never limited.
+    pub limits: Option<SpendingLimits>,
 }
 
 /// Sums over a whole bank, from one consistent snapshot.
@@ -85,8 +108,35 @@ pub struct Totals {
     /// What the bank owes other banks (negative: what it is owed), per currency. With `customers`
     /// it sums to what the accounts were opened with.
     pub settlement: BTreeMap<Currency, i128>,
+    /// What accounts were opened with, per currency. The sum of `customers` and `settlement`.
+    pub opening: BTreeMap<Currency, i128>,
+    /// Of `customers`: held by prepared debits, per currency.
+    pub held: BTreeMap<Currency, i128>,
+    /// Promised by prepared credits and not counted yet, per currency.
+    pub incoming: BTreeMap<Currency, i128>,
     /// Prepared legs whose decision is not known.
     pub in_doubt: u64,
+}
+
+impl Totals {
+    fn add(&mut self, account: &Account) {
+        let Account { currency, held, incoming, .. } = *account;
+        self.accounts += 1;
+        for (sums, amount) in [
+            (&mut self.customers, account.balance()),
+            (&mut self.held, held),
+            (&mut self.incoming, incoming),
+        ] {
+            *sums.entry(currency).or_default() += i128::from(amount);
+        }
+    }
+
+    fn put_position(&mut self, internal: Internal, balance: i128) {
+        match internal {
+            Internal::Settlement(currency) => self.settlement.insert(currency, balance),
+            Internal::Opening(currency) => self.opening.insert(currency, -balance),
+        };
+    }
 }
 
 #[cfg(test)]

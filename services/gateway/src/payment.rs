@@ -45,6 +45,10 @@ pub enum AbortReason {
     Restart,
     /// Any other refusal; the detail says which.
     Refused,
+    /// More than the payer's account may pay at once.
+    LimitPerPayment,
+    /// With what was paid that day, more than the payer's account may pay on a day.
+    LimitPerDay,
 }
 
 /// The end of a payment that was not made: why, for programs and for people.

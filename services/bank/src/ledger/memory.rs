@@ -5,12 +5,16 @@ use std::{
     convert::Infallible,
 };
 
-use super::{Account, Internal, LedgerState, LegKey, LegRecord, LegState, Posting, TransferRecord};
+use super::{
+    Account, Internal, LedgerState, LegKey, LegRecord, LegState, Posting, SpendingLimits,
+    TransferRecord,
+};
 
 /// Maps, and a count of postings in place of a journal.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryState {
     accounts: HashMap<String, Account>,
+    limits: HashMap<String, SpendingLimits>,
     positions: BTreeMap<Internal, i128>,
     legs: HashMap<LegKey, LegRecord>,
     transfers: HashMap<String, TransferRecord>,
@@ -21,6 +25,11 @@ impl MemoryState {
     /// Every customer's account.
     pub fn accounts(&self) -> &HashMap<String, Account> {
         &self.accounts
+    }
+
+    /// Of those accounts whose payments were ever limited.
+    pub fn all_limits(&self) -> &HashMap<String, SpendingLimits> {
+        &self.limits
     }
 
     /// The bank's own accounts.
@@ -56,6 +65,15 @@ impl LedgerState for MemoryState {
             Some(known) => *known = account,
             None => drop(self.accounts.insert(account_id.to_owned(), account)),
         }
+        Ok(())
+    }
+
+    fn limits(&mut self, account_id: &str) -> Result<Option<SpendingLimits>, Infallible> {
+        Ok(self.limits.get(account_id).copied())
+    }
+
+    fn put_limits(&mut self, account_id: &str, limits: SpendingLimits) -> Result<(), Infallible> {
+        self.limits.insert(account_id.to_owned(), limits);
         Ok(())
     }
 

@@ -49,6 +49,20 @@ impl Account {
     }
 }
 
+/// How much an account may pay, and how much of it is used up. Amounts are minor units of the account's
+/// currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpendingLimits {
+    /// By one payment; `None`: any amount.
+    pub per_payment: Option<i64>,
+    /// On one day of UTC; `None`: any amount.
+    pub per_day: Option<i64>,
+    /// The newest day on which a debit was counted, in days since the Unix epoch.
+    pub day: u32,
+    /// What was held or moved on that day and not given back; never negative.
+    pub used: i64,
+}
+
 /// The bank's own accounts, one of each per currency. They may be negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Internal {
@@ -190,6 +204,10 @@ pub trait LedgerState {
     fn account(&mut self, account_id: &str) -> Result<Option<Account>, Self::Error>;
     /// Writes a customer's account.
     fn put_account(&mut self, account_id: &str, account: Account) -> Result<(), Self::Error>;
+    /// How much an account may pay; `None` if that was never limited.
+    fn limits(&mut self, account_id: &str) -> Result<Option<SpendingLimits>, Self::Error>;
+    /// Writes how much an account, that is there, may pay.
+    fn put_limits(&mut self, account_id: &str, limits: SpendingLimits) -> Result<(), Self::Error>;
     /// The balance of one of the bank's own accounts; 0 if it was never used.
     fn position(&mut self, internal: Internal) -> Result<i128, Self::Error>;
     /// Writes the balance of one of the bank's own accounts.

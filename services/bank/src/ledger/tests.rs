@@ -6,6 +6,10 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
+mod limits;
+
+const DAY_MS: u64 = 86_400_000;
+
 fn inr() -> Currency {
     "INR".parse().unwrap()
 }
@@ -19,11 +23,16 @@ fn open_account(account_id: &str, balance: Amount, state: AccountState) -> Comma
 }
 
 fn transfer(transaction_id: &str, from: &str, to: &str, amount: Amount) -> Command {
+    transfer_at(transaction_id, from, to, amount, 7)
+}
+
+fn transfer_at(transaction_id: &str, from: &str, to: &str, amount: Amount, at_ms: u64) -> Command {
     Command::Transfer(Transfer {
         transaction_id: transaction_id.to_owned(),
         from: from.to_owned(),
         to: to.to_owned(),
         amount,
+        at_ms,
     })
 }
 
@@ -32,9 +41,19 @@ fn key(transaction_id: &str, leg: Leg) -> LegKey {
 }
 
 fn prepare(transaction_id: &str, leg: Leg, account_id: &str, amount: Amount) -> Command {
+    prepare_at(transaction_id, leg, account_id, amount, 7)
+}
+
+fn prepare_at(
+    transaction_id: &str,
+    leg: Leg,
+    account_id: &str,
+    amount: Amount,
+    at_ms: u64,
+) -> Command {
     let body =
         LegBody { account_id: account_id.to_owned(), amount, coordinator: "gateway".to_owned() };
-    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms: 7 })
+    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms })
 }
 
 fn commit(transaction_id: &str, leg: Leg) -> Command {
@@ -249,6 +268,34 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![2 => transfers, 4 => prepares, 2 => commits, 1 => aborts]
 }
 
+/// Also those of operators, and on several days, not all in order.
+pub(crate) fn any_command_of_all() -> impl Strategy<Value = Command> {
+    let account = (0..6_usize).prop_map(|n| ACCOUNTS.get(n).copied().unwrap_or("nobody"));
+    let (limit, day) = (prop::option::of(-1..120_i64), 0..4_u64);
+    let limits = (account.clone(), limit.clone(), limit, day.clone()).prop_map(
+        |(account, per_payment, per_day, day)| {
+            let (account_id, at_ms) = (account.to_owned(), day * DAY_MS);
+            Command::SetLimits(SetLimits { account_id, per_payment, per_day, at_ms })
+        },
+    );
+    let state = prop_oneof![Just(AccountState::Active), Just(AccountState::Frozen)];
+    let states = (account, state).prop_map(|(account, state)| {
+        let account_id = account.to_owned();
+        Command::SetAccountState(SetAccountState { account_id, state })
+    });
+    let others = (any_command(), day).prop_map(|(command, day)| on_day(command, day));
+    prop_oneof![2 => limits, 1 => states, 12 => others]
+}
+
+fn on_day(command: Command, day: u64) -> Command {
+    let at_ms = day * DAY_MS + 7;
+    match command {
+        Command::Transfer(transfer) => Command::Transfer(Transfer { at_ms, ..transfer }),
+        Command::Prepare(prepare) => Command::Prepare(Prepare { at_ms, ..prepare }),
+        other => other,
+    }
+}
+
 /// The accounts that [`any_command`] speaks of.
 pub(crate) fn openings() -> Vec<OpenAccount> {
     let open = |account_id: &str, minor_units, currency: &str, state| OpenAccount {
@@ -302,7 +349,7 @@ struct Observed {
 
 proptest! {
     #[test]
-    fn the_laws_hold_after_every_command(commands in vec(any_command(), 0..80)) {
+    fn the_laws_hold_after_every_command(commands in vec(any_command_of_all(), 0..80)) {
         let mut state = bank();
         let mut observed: HashMap<LegKey, Observed> = HashMap::new();
         for command in &commands {
@@ -330,15 +377,17 @@ proptest! {
     }
 
     #[test]
-    fn every_verdict_is_repeated(commands in vec(any_command(), 0..60)) {
+    fn every_verdict_is_repeated(commands in vec(any_command_of_all(), 0..60)) {
         let mut state = bank();
         for command in &commands {
             let Ok(first) = apply(&mut state, command);
             let (accounts, positions) = (state.accounts().clone(), state.positions().clone());
+            let limits = state.all_limits().clone();
             let Ok(again) = apply(&mut state, command);
             prop_assert_eq!(first, again);
             prop_assert_eq!(&accounts, state.accounts());
             prop_assert_eq!(&positions, state.positions());
+            prop_assert_eq!(&limits, state.all_limits());
         }
     }
 

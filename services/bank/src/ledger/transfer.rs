@@ -1,8 +1,8 @@
 //! A payment between two customers of the bank: one step, once per transaction id.
 
 use super::{
-    Account, Entry, LedgerState, Posting, Receipt, Refusal, Transfer, TransferRecord, Verdict,
-    check_usable,
+    Account, Entry, LedgerState, Posting, Receipt, Refusal, SpendingLimits, Transfer,
+    TransferRecord, Verdict, check_usable, limits,
 };
 use crate::money::Amount;
 
@@ -12,7 +12,7 @@ pub(super) fn apply<S: LedgerState>(
     state: &mut S,
     transfer: &Transfer,
 ) -> Result<Verdict, S::Error> {
-    let Transfer { transaction_id, from, to, amount } = transfer;
+    let Transfer { transaction_id, from, to, amount, .. } = transfer;
     if amount.minor_units <= 0 {
         return Ok(Err(Refusal::InvalidAmount));
     }
@@ -24,7 +24,10 @@ pub(super) fn apply<S: LedgerState>(
         return Ok(if same { known.verdict } else { Err(Refusal::Conflict) });
     }
     let verdict = match check(state, transfer)? {
-        Ok((payer, payee)) => {
+        Ok((payer, payee, limits)) => {
+            if let Some(limits) = limits {
+                state.put_limits(from, limits)?;
+            }
             post(state, transfer, payer, payee)?;
             let available = Amount { minor_units: payer.available, currency: payer.currency };
             Ok(Receipt::Transferred { available })
@@ -36,16 +39,25 @@ pub(super) fn apply<S: LedgerState>(
     Ok(verdict)
 }
 
-/// Both accounts as they are to be afterwards, or why not.
+/// Both accounts, and the payer's limits, as they are to be afterwards.
+type After = (Account, Account, Option<SpendingLimits>);
+
+/// What is to be afterwards, or why it is not.
 fn check<S: LedgerState>(
     state: &mut S,
     transfer: &Transfer,
-) -> Result<Result<(Account, Account), Refusal>, S::Error> {
-    let (payer, payee) = (state.account(&transfer.from)?, state.account(&transfer.to)?);
+) -> Result<Result<After, Refusal>, S::Error> {
+    let Transfer { from, to, amount, at_ms, .. } = transfer;
+    let (payer, payee) = (state.account(from)?, state.account(to)?);
     let (Some(payer), Some(payee)) = (payer, payee) else {
         return Ok(Err(Refusal::UnknownAccount));
     };
-    Ok(moved(payer, payee, transfer.amount))
+    let (payer, payee) = match moved(payer, payee, *amount) {
+        Ok(moved) => moved,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let limits = limits::count(state, from, amount.minor_units, *at_ms)?;
+    Ok(limits.map(|limits| (payer, payee, limits)))
 }
 
 fn moved(

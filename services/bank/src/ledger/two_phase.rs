@@ -10,7 +10,7 @@
 
 use super::{
     Account, Internal, LedgerState, Leg, LegKey, LegRecord, LegState, Prepare, Receipt, Refusal,
-    Verdict, check_usable, post_internally,
+    SpendingLimits, Verdict, check_usable, limits, post_internally,
 };
 
 pub(super) fn prepare<S: LedgerState>(
@@ -25,12 +25,15 @@ pub(super) fn prepare<S: LedgerState>(
         return Ok(vote_again(&known, prepare));
     }
     let promised = match state.account(&body.account_id)? {
-        Some(account) => promise(account, prepare),
+        Some(account) => promise(state, account, prepare)?,
         None => Err(Refusal::UnknownAccount),
     };
     let leg_state = match promised {
-        Ok(account) => {
+        Ok((account, limits)) => {
             state.put_account(&body.account_id, account)?;
+            if let Some(limits) = limits {
+                state.put_limits(&body.account_id, limits)?;
+            }
             LegState::Prepared
         }
         Err(refusal) => LegState::Refused(refusal),
@@ -52,8 +55,26 @@ fn vote_again(known: &LegRecord, prepare: &Prepare) -> Verdict {
     }
 }
 
-/// The account with the promise made.
-fn promise(mut account: Account, prepare: &Prepare) -> Result<Account, Refusal> {
+/// The account and its limits with the promise made, or why it is not.
+fn promise<S: LedgerState>(
+    state: &mut S,
+    account: Account,
+    prepare: &Prepare,
+) -> Result<Result<(Account, Option<SpendingLimits>), Refusal>, S::Error> {
+    let Prepare { key, body, at_ms } = prepare;
+    let account = match promised(account, prepare) {
+        Ok(account) => account,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if key.leg == Leg::Credit {
+        return Ok(Ok((account, None)));
+    }
+    let limits = limits::count(state, &body.account_id, body.amount.minor_units, *at_ms)?;
+    Ok(limits.map(|limits| (account, limits)))
+}
+
+/// The account with the promise made, whatever its limits.
+fn promised(mut account: Account, prepare: &Prepare) -> Result<Account, Refusal> {
     let amount = prepare.body.amount;
     check_usable(&account, amount.currency)?;
     match prepare.key.leg {
@@ -119,6 +140,9 @@ fn end<S: LedgerState>(
         account.available += amount;
     }
     state.put_account(account_id, account)?;
+    if !committed && key.leg == Leg::Debit {
+        limits::give_back(state, account_id, amount, leg.prepared_at_ms)?;
+    }
     if committed {
         let signed = if key.leg == Leg::Debit { -amount } else { amount };
         let against = Internal::Settlement(body.amount.currency);

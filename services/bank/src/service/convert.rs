@@ -45,7 +45,7 @@ pub(super) fn positive(amount: Option<Money>) -> Result<Amount, Status> {
     Ok(amount)
 }
 
-fn amount(amount: Option<Money>) -> Result<Amount, Status> {
+pub(super) fn amount(amount: Option<Money>) -> Result<Amount, Status> {
     let amount = amount.ok_or_else(|| Status::invalid_argument("amount is missing"))?;
     let currency = amount.currency.parse();
     let currency =
@@ -87,9 +87,11 @@ pub(super) fn leg_key(leg: Leg, transaction_id: String) -> Result<LegKey, Status
 pub(super) fn command_to_wire(command: Command) -> Option<wire::Command> {
     use wire::command::Command as Kind;
     let kind = match command {
-        Command::OpenAccount(_) => return None,
+        Command::OpenAccount(_) | Command::SetAccountState(_) | Command::SetLimits(_) => {
+            return None;
+        }
         Command::Transfer(transfer) => {
-            let Transfer { transaction_id, from, to, amount } = transfer;
+            let Transfer { transaction_id, from, to, amount, .. } = transfer;
             Kind::Transfer(wire::TransactionRequest {
                 transaction_id,
                 from_account_id: from,
@@ -117,7 +119,7 @@ pub(super) fn command(command: wire::Command, now_ms: u64) -> Result<Command, St
     use wire::command::Command as Kind;
     let kind = command.command.ok_or_else(|| Status::invalid_argument("an unknown command"))?;
     Ok(match kind {
-        Kind::Transfer(request) => Command::Transfer(super::transfer(request)?),
+        Kind::Transfer(request) => Command::Transfer(super::transfer(request, now_ms)?),
         Kind::Prepare(prepare) => {
             let leg = leg(prepare.leg)?;
             let request = prepare.request;
@@ -133,7 +135,7 @@ fn finish_to_wire(key: LegKey) -> wire::FinishLeg {
     wire::FinishLeg { leg: leg_to_wire(key.leg).into(), transaction_id: key.transaction_id }
 }
 
-fn leg_to_wire(leg: Leg) -> wire::Leg {
+pub(super) fn leg_to_wire(leg: Leg) -> wire::Leg {
     match leg {
         Leg::Debit => wire::Leg::Debit,
         Leg::Credit => wire::Leg::Credit,
@@ -158,11 +160,13 @@ pub(super) fn refusal(refusal: Refusal) -> wire::Refusal {
         Refusal::InvalidAmount => Reason::InvalidAmount,
         Refusal::SameAccount => Reason::SameAccount,
         Refusal::Aborted => Reason::Aborted,
-        // Opening accounts is not part of the contract.
-        Refusal::Conflict | Refusal::AccountExists => Reason::Conflict,
+        Refusal::Conflict => Reason::Conflict,
         Refusal::Overflow => Reason::Overflow,
         Refusal::NotPrepared => Reason::NotPrepared,
         Refusal::Committed => Reason::Committed,
+        Refusal::AccountExists => Reason::AccountExists,
+        Refusal::LimitPerPayment => Reason::LimitPerPayment,
+        Refusal::LimitPerDay => Reason::LimitPerDay,
     };
     wire::Refusal { reason: reason.into(), detail: refusal.to_string() }
 }
@@ -229,7 +233,7 @@ mod tests {
     fn verdicts_read_back_as_written() {
         let available = Amount { minor_units: 7, currency: "INR".parse().unwrap() };
         let receipts = [Ok(Receipt::Done), Ok(Receipt::Transferred { available })];
-        let refusals = (1..=11).map(|code| Err(Refusal::from_code(code).unwrap()));
+        let refusals = (1..=14).map(|code| Err(Refusal::from_code(code).unwrap()));
         for verdict in receipts.into_iter().chain(refusals) {
             assert_eq!(super::verdict(verdict_to_wire(verdict)), Some(verdict));
         }

@@ -9,10 +9,10 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use strife_store::Machine;
 
 use super::rows;
-use super::tables::{self, ACCOUNTS, FINISHED, JOURNAL, POSITIONS, PREPARED, TRANSFERS};
+use super::tables::{self, ACCOUNTS, FINISHED, JOURNAL, LIMITS, POSITIONS, PREPARED, TRANSFERS};
 use crate::ledger::{
     self, Account, Command, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
-    TransferRecord, Verdict,
+    SpendingLimits, TransferRecord, Verdict,
 };
 
 /// Applies a bank's commands batch by batch.
@@ -40,6 +40,7 @@ impl Machine for Bookkeeper {
 /// All tables of the transaction, and what is not yet written to them.
 pub(super) struct Books<'txn> {
     accounts: Table<'txn, &'static str, rows::AccountRow>,
+    limits: Table<'txn, &'static str, rows::LimitsRow>,
     positions: Table<'txn, &'static str, i128>,
     prepared: Table<'txn, &'static str, rows::LegRow<'static>>,
     finished: Table<'txn, &'static str, rows::LegRow<'static>>,
@@ -62,6 +63,7 @@ impl<'txn> Books<'txn> {
         let next_posting = journal.last()?.map_or(0, |(number, _)| number.value() + 1);
         Ok(Self {
             accounts: transaction.open_table(ACCOUNTS)?,
+            limits: transaction.open_table(LIMITS)?,
             positions: transaction.open_table(POSITIONS)?,
             prepared: transaction.open_table(PREPARED)?,
             finished: transaction.open_table(FINISHED)?,
@@ -107,6 +109,15 @@ impl LedgerState for Books<'_> {
             Some(touched) => *touched = written,
             None => drop(self.touched.insert(account_id.to_owned(), written)),
         }
+        Ok(())
+    }
+
+    fn limits(&mut self, account_id: &str) -> Result<Option<SpendingLimits>, redb::Error> {
+        Ok(self.limits.get(account_id)?.map(|row| rows::limits(row.value())))
+    }
+
+    fn put_limits(&mut self, account_id: &str, limits: SpendingLimits) -> Result<(), redb::Error> {
+        self.limits.insert(account_id, rows::limits_row(&limits))?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What every store must do, checked alike on all of them.
 
+mod accounts;
 mod races;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
     },
 };
 
+pub(crate) use self::accounts::legs_of;
 use super::{Store, Totals, WholeStore};
 use crate::{
     BankError,
@@ -29,6 +31,7 @@ fn transfer(transaction_id: &str, from: &str, to: &str, minor_units: i64) -> Com
         from: from.to_owned(),
         to: to.to_owned(),
         amount: rupees(minor_units),
+        at_ms: 1,
     })
 }
 
@@ -54,6 +57,7 @@ pub(crate) async fn check<S: Store, W: WholeStore>(one: S, other: S, whole: W) {
     check_transfers(&turns).await;
     check_two_phases(&turns).await;
     check_batches(&turns).await;
+    accounts::check(&turns, &whole).await;
     races::check(&one, &other, &whole).await;
     check_concurrent_retries(&turns).await;
     check_order(&whole).await;

@@ -1,19 +1,20 @@
 //! The store of the process that owns the bank's file.
 
+mod reading;
+
 use std::path::Path;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
 
 use super::{
-    InDoubt, Store, Totals, WholeStore,
+    AccountDetails, KnownLeg, Store, Totals, WholeStore,
     books::{Bookkeeper, Books},
     rows,
-    tables::{ACCOUNTS, POSITIONS, PREPARED},
+    tables::{ACCOUNTS, UPGRADES},
 };
 use crate::{
     BankError,
-    ledger::{self, Account, Command, Internal, LegKey, OpenAccount, Refusal, Verdict},
+    ledger::{self, Account, Command, LegKey, OpenAccount, Refusal, Verdict},
 };
 
 /// A ledger in a redb file of this process. Clones share it.
@@ -23,15 +24,16 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the bank's store; an absent file is [`StoreError::NotFound`].
+    /// Opens the bank's store, of this version or an earlier one; an absent file is [`StoreError::NotFound`].
     pub fn open(path: &Path, bank: &str) -> Result<Self, BankError> {
-        let database = file::open(path, &kind(bank))?;
+        let database = file::open_or_upgrade(path, &base(bank), UPGRADES)?;
         Ok(Self { books: GroupCommit::start(database, Bookkeeper, Limits::default()) })
     }
 
     /// Creates the bank's store with these accounts: all of them, or, on any error, no file.
     pub fn create(path: &Path, bank: &str, accounts: &[OpenAccount]) -> Result<Self, BankError> {
-        let database = file::create(path, &kind(bank), |transaction| {
+        let kind = file::kind(&base(bank), UPGRADES.len() + 1);
+        let database = file::create(path, &kind, |transaction| {
             let mut books = Books::open(transaction).map_err(StoreError::from)?;
             for account in accounts {
                 let command = Command::OpenAccount(account.clone());
@@ -67,7 +69,7 @@ impl WholeStore for Embedded {
     /// Looks at every account, on a thread of its own.
     async fn totals(&self) -> Result<Totals, BankError> {
         let books = self.books.clone();
-        let counted = tokio::task::spawn_blocking(move || books.read(totals)).await;
+        let counted = tokio::task::spawn_blocking(move || books.read(reading::totals)).await;
         Ok(counted.map_err(|_| StoreError::Stopped)??)
     }
 
@@ -76,8 +78,18 @@ impl WholeStore for Embedded {
         until_ms: u64,
         limit: usize,
         wanted: impl Fn(&LegKey) -> bool + Send + Sync,
-    ) -> Result<Vec<InDoubt>, BankError> {
-        Ok(self.books.read(|transaction| in_doubt(transaction, until_ms, limit, wanted))?)
+    ) -> Result<Vec<KnownLeg>, BankError> {
+        Ok(self
+            .books
+            .read(|transaction| reading::in_doubt(transaction, until_ms, limit, wanted))?)
+    }
+
+    async fn details(&self, account_id: &str) -> Result<Option<AccountDetails>, BankError> {
+        Ok(self.books.read(|transaction| reading::details(transaction, account_id))?)
+    }
+
+    async fn legs(&self, after: &str, limit: usize) -> Result<Vec<KnownLeg>, BankError> {
+        Ok(self.books.read(|transaction| reading::legs(transaction, after, limit))?)
     }
 
     fn commits(&self) -> &Latencies {
@@ -90,56 +102,13 @@ impl WholeStore for Embedded {
 }
 
 /// What stands in the file, so that no bank opens another's.
-fn kind(bank: &str) -> String {
-    format!("bank {bank} v1")
+fn base(bank: &str) -> String {
+    format!("bank {bank}")
 }
 
 fn cannot_open(path: &Path, account: &OpenAccount, refusal: Refusal) -> BankError {
     let why = format!("account {}: {refusal}", account.account_id);
     BankError::Store(StoreError::Unusable { path: path.into(), why })
-}
-
-fn totals(transaction: &ReadTransaction) -> Result<Totals, redb::Error> {
-    let mut totals = Totals::default();
-    for entry in transaction.open_table(ACCOUNTS)?.iter()? {
-        let account = rows::account(entry?.1.value())?;
-        totals.accounts += 1;
-        *totals.customers.entry(account.currency).or_default() += i128::from(account.balance());
-    }
-    for entry in transaction.open_table(POSITIONS)?.iter()? {
-        let (name, balance) = entry?;
-        match Internal::from_name(name.value()) {
-            Some(Internal::Settlement(currency)) => {
-                totals.settlement.insert(currency, balance.value());
-            }
-            Some(Internal::Opening(_)) => {}
-            None => return Err(rows::Unknown("a position's name").into()),
-        }
-    }
-    totals.in_doubt = transaction.open_table(PREPARED)?.len()?;
-    Ok(totals)
-}
-
-fn in_doubt(
-    transaction: &ReadTransaction,
-    until_ms: u64,
-    limit: usize,
-    wanted: impl Fn(&LegKey) -> bool,
-) -> Result<Vec<InDoubt>, redb::Error> {
-    let mut found = Vec::new();
-    for entry in transaction.open_table(PREPARED)?.iter()? {
-        let (key, row) = entry?;
-        let leg = rows::leg(row.value())?;
-        let key = LegKey::parse(key.value()).ok_or(rows::Unknown("a leg's key"))?;
-        if leg.prepared_at_ms > until_ms || !wanted(&key) {
-            continue;
-        }
-        found.push(InDoubt { key, leg });
-        if found.len() == limit {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

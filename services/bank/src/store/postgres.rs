@@ -25,7 +25,7 @@ use strife_store::{
 use tokio::time::timeout;
 
 use self::{books::Books, reading::Named};
-use super::{InDoubt, Store, Totals, WholeStore};
+use super::{AccountDetails, KnownLeg, Store, Totals, WholeStore};
 use crate::{
     BankError,
     ledger::{self, Account, Command, LegKey, OpenAccount, Verdict},
@@ -140,9 +140,7 @@ impl Store for Postgres {
     }
 
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {
-        let client = self.client().await?;
-        let read = timeout(READ_TIMEOUT, reading::account(&client, account_id)).await;
-        Ok(self.batches.database().ended(client, read)?)
+        Ok(self.details(account_id).await?.map(|details| details.account))
     }
 }
 
@@ -158,10 +156,22 @@ impl WholeStore for Postgres {
         until_ms: u64,
         limit: usize,
         wanted: impl Fn(&LegKey) -> bool + Send + Sync,
-    ) -> Result<Vec<InDoubt>, BankError> {
+    ) -> Result<Vec<KnownLeg>, BankError> {
         let client = self.client().await?;
         let reading = reading::in_doubt(&client, until_ms, limit, wanted);
         let read = timeout(IN_DOUBT_TIMEOUT, reading).await;
+        Ok(self.batches.database().ended(client, read)?)
+    }
+
+    async fn details(&self, account_id: &str) -> Result<Option<AccountDetails>, BankError> {
+        let client = self.client().await?;
+        let read = timeout(READ_TIMEOUT, reading::details(&client, account_id)).await;
+        Ok(self.batches.database().ended(client, read)?)
+    }
+
+    async fn legs(&self, after: &str, limit: usize) -> Result<Vec<KnownLeg>, BankError> {
+        let client = self.client().await?;
+        let read = timeout(READ_TIMEOUT, reading::legs(&client, after, limit)).await;
         Ok(self.batches.database().ended(client, read)?)
     }
 

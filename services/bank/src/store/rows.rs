@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{
-        Account, AccountState, LegBody, LegRecord, LegState, Receipt, Refusal, TransferRecord,
-        Verdict,
+        Account, AccountState, LegBody, LegRecord, LegState, Receipt, Refusal, SpendingLimits,
+        TransferRecord, Verdict,
     },
     money::{Amount, Currency},
 };
@@ -14,6 +14,9 @@ pub(super) type AccountRow = (u8, [u8; 3], i64, i64, i64);
 pub(super) type LegRow<'a> = (u8, &'a str, i64, [u8; 3], &'a str, u64);
 /// From, to, minor units, currency, refusal (0: none), payer's available balance afterwards.
 pub(super) type TransferRow<'a> = (&'a str, &'a str, i64, [u8; 3], u8, i64);
+
+/// Per payment and per day (none: any amount), day, used.
+pub(super) type LimitsRow = (Option<i64>, Option<i64>, u32, i64);
 
 /// What this program cannot have written; names the thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,16 @@ pub(super) fn account(row: AccountRow) -> Result<Account, Unknown> {
         _ => return Err(Unknown("an account's state")),
     };
     Ok(Account { state, currency: currency(code)?, available, held, incoming })
+}
+
+pub(super) fn limits_row(limits: &SpendingLimits) -> LimitsRow {
+    let SpendingLimits { per_payment, per_day, day, used } = *limits;
+    (per_payment, per_day, day, used)
+}
+
+pub(super) fn limits(row: LimitsRow) -> SpendingLimits {
+    let (per_payment, per_day, day, used) = row;
+    SpendingLimits { per_payment, per_day, day, used }
 }
 
 /// Stands in the row of a leg without a body: ISO 4217's code for no currency.

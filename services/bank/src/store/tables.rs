@@ -1,14 +1,16 @@
 //! The tables of a bank's file.
 
-use redb::TableDefinition;
+use redb::{TableDefinition, WriteTransaction};
 
-use super::rows::{AccountRow, LegRow, TransferRow, Unknown};
+use super::rows::{AccountRow, LegRow, LimitsRow, TransferRow, Unknown};
 
 /// Transaction, amount, to, its balance after, from, its balance after.
 pub(super) type PostingRow<'a> = (&'a str, i64, &'a str, i128, &'a str, i128);
 
 /// Customers' accounts by id.
 pub(super) const ACCOUNTS: TableDefinition<'_, &str, AccountRow> = TableDefinition::new("accounts");
+/// Limits of accounts that ever had any, by account id.
+pub(super) const LIMITS: TableDefinition<'_, &str, LimitsRow> = TableDefinition::new("limits");
 /// Balances of the bank's own accounts by name.
 pub(super) const POSITIONS: TableDefinition<'_, &str, i128> = TableDefinition::new("positions");
 /// Legs in doubt by key; few, so that they are found without looking through all legs.
@@ -21,6 +23,14 @@ pub(super) const TRANSFERS: TableDefinition<'_, &str, TransferRow<'_>> =
 /// Every posting in the order it was made.
 pub(super) const JOURNAL: TableDefinition<'_, u64, PostingRow<'_>> =
     TableDefinition::new("journal");
+
+/// From each version of the file to the next; the newest is one more than there are steps.
+pub(super) const UPGRADES: &[fn(&WriteTransaction) -> Result<(), redb::Error>] = &[add_limits];
+
+fn add_limits(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(LIMITS)?;
+    Ok(())
+}
 
 impl From<Unknown> for redb::Error {
     fn from(Unknown(what): Unknown) -> Self {

@@ -117,6 +117,8 @@ pub(super) fn abort_from_wire(bank: &str, refusal: Refusal) -> Abort {
         RefusalReason::InsufficientFunds => AbortReason::InsufficientFunds,
         RefusalReason::WrongCurrency => AbortReason::WrongCurrency,
         RefusalReason::Overflow => AbortReason::Overflow,
+        RefusalReason::LimitPerPayment => AbortReason::LimitPerPayment,
+        RefusalReason::LimitPerDay => AbortReason::LimitPerDay,
         _ => AbortReason::Refused,
     };
     let name = refusal.reason().as_str_name().trim_start_matches("REFUSAL_REASON_");
@@ -143,6 +145,8 @@ fn state_to_wire(state: State) -> (wire::PaymentState, wire::AbortReason, String
                 AbortReason::Timeout => wire::AbortReason::Timeout,
                 AbortReason::Restart => wire::AbortReason::Restart,
                 AbortReason::Refused => wire::AbortReason::Refused,
+                AbortReason::LimitPerPayment => wire::AbortReason::LimitPerPayment,
+                AbortReason::LimitPerDay => wire::AbortReason::LimitPerDay,
             };
             (wire::PaymentState::Aborted, reason, detail)
         }

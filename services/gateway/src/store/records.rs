@@ -63,7 +63,7 @@ const ABORTED: u32 = 3;
 const COMMIT: u8 = 0;
 
 /// The reasons and what stands for them. Numbers are never given a new meaning.
-const REASONS: [(AbortReason, u8); 8] = [
+const REASONS: [(AbortReason, u8); 10] = [
     (AbortReason::UnknownAccount, 1),
     (AbortReason::AccountFrozen, 2),
     (AbortReason::InsufficientFunds, 3),
@@ -72,6 +72,8 @@ const REASONS: [(AbortReason, u8); 8] = [
     (AbortReason::Timeout, 6),
     (AbortReason::Restart, 7),
     (AbortReason::Refused, 8),
+    (AbortReason::LimitPerPayment, 10),
+    (AbortReason::LimitPerDay, 11),
 ];
 
 /// The bytes of a new payment, but for its id, which is its key.

@@ -18,6 +18,7 @@ fn transfer(transaction_id: &str) -> Command {
         from: "a".to_owned(),
         to: "b".to_owned(),
         amount: Amount { minor_units: 1, currency: "INR".parse().unwrap() },
+        at_ms: 7,
     })
 }
 

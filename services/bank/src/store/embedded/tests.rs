@@ -6,8 +6,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     ledger::{
-        AccountState, Leg, LegBody, MemoryState, Prepare,
-        tests::{any_command, openings},
+        AccountState, Leg, LegBody, MemoryState, Prepare, SetLimits,
+        tests::{any_command_of_all, openings},
     },
     money::Amount,
     store::conformance,
@@ -54,6 +54,37 @@ async fn what_was_acknowledged_survives_a_restart() {
     assert!(store.in_doubt(u64::MAX, 10, |_| true).await.unwrap().is_empty());
 }
 
+/// As a program made it that knew no limits.
+fn create_v1(path: &Path) {
+    let created = file::create(path, "bank icici v1", |transaction| {
+        let mut books = Books::open(transaction).map_err(StoreError::from)?;
+        for opening in openings() {
+            let command = Command::OpenAccount(opening);
+            ledger::apply(&mut books, &command).map_err(StoreError::from)?.unwrap();
+        }
+        books.flush().map_err(StoreError::from)?;
+        assert!(transaction.delete_table(crate::store::tables::LIMITS).unwrap());
+        Ok::<_, BankError>(())
+    });
+    drop(created.unwrap());
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_limits_is_brought_up_to_date() {
+    let directory = TempDir::new().unwrap();
+    create_v1(&directory.path().join("ledger.redb"));
+    for known in [None, Some(5)] {
+        let store = reopen(&directory);
+        let found = store.details("a").await.unwrap().unwrap();
+        assert_eq!(found.account.available, 100);
+        assert_eq!(found.limits.and_then(|limits| limits.per_day), known);
+        let (account_id, per_day) = ("a".to_owned(), Some(5));
+        let set = SetLimits { account_id, per_payment: None, per_day, at_ms: 0 };
+        assert!(store.apply(Command::SetLimits(set)).await.unwrap().is_ok());
+        store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn another_bank_cannot_open_the_file() {
     let directory = TempDir::new().unwrap();
@@ -62,7 +93,7 @@ async fn another_bank_cannot_open_the_file() {
     drop(store);
     let refused = Embedded::open(&directory.path().join("ledger.redb"), "sbi");
     let error = refused.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(error.contains("`bank icici v1`, not of `bank sbi v1`"), "{error}");
+    assert!(error.contains("`bank icici v2`, not of `bank sbi v2`"), "{error}");
 }
 
 #[test]
@@ -80,7 +111,7 @@ proptest! {
 
     /// Batches through the file give the verdicts and balances of the model in memory.
     #[test]
-    fn the_file_agrees_with_the_model(batches in vec(vec(any_command(), 1..20), 1..6)) {
+    fn the_file_agrees_with_the_model(batches in vec(vec(any_command_of_all(), 1..20), 1..6)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let directory = TempDir::new().unwrap();
         let store = create(&directory);
@@ -99,9 +130,12 @@ proptest! {
             prop_assert_eq!(verdicts, expected);
         }
         for (account_id, account) in model.accounts() {
-            let stored = runtime.block_on(store.account(account_id)).unwrap();
-            prop_assert_eq!(stored, Some(*account));
+            let stored = runtime.block_on(store.details(account_id)).unwrap();
+            let limits = model.all_limits().get(account_id).copied();
+            prop_assert_eq!(stored, Some(AccountDetails { account: *account, limits }));
         }
+        let stored = runtime.block_on(store.legs("", usize::MAX)).unwrap();
+        prop_assert_eq!(stored, conformance::legs_of(&model));
         let totals = runtime.block_on(store.totals()).unwrap();
         prop_assert_eq!(totals.in_doubt, model.in_doubt() as u64);
     }

@@ -5,12 +5,17 @@ use std::{
     convert::Infallible,
 };
 
-use crate::ledger::{Account, Internal, LedgerState, LegKey, LegRecord, Posting, TransferRecord};
+use crate::{
+    ledger::{
+        Account, Internal, LedgerState, LegKey, LegRecord, Posting, SpendingLimits, TransferRecord,
+    },
+    store::AccountDetails,
+};
 
 /// A ledger's state of the rows that a batch named, and no others.
 #[derive(Default)]
 pub(super) struct Books {
-    pub(super) accounts: Rows<Account>,
+    pub(super) accounts: Rows<AccountDetails>,
     pub(super) legs: Rows<LegRecord>,
     pub(super) transfers: Rows<TransferRecord>,
     /// By how much the batch has moved the bank's own accounts.
@@ -112,11 +117,24 @@ impl LedgerState for Books {
     type Error = Infallible;
 
     fn account(&mut self, account_id: &str) -> Result<Option<Account>, Infallible> {
-        Ok(self.accounts.get(account_id))
+        Ok(self.accounts.get(account_id).map(|details| details.account))
     }
 
     fn put_account(&mut self, account_id: &str, account: Account) -> Result<(), Infallible> {
-        self.accounts.put(account_id.to_owned(), account);
+        let limits = self.accounts.get(account_id).and_then(|details| details.limits);
+        self.accounts.put(account_id.to_owned(), AccountDetails { account, limits });
+        Ok(())
+    }
+
+    fn limits(&mut self, account_id: &str) -> Result<Option<SpendingLimits>, Infallible> {
+        Ok(self.accounts.get(account_id).and_then(|details| details.limits))
+    }
+
+    fn put_limits(&mut self, account_id: &str, limits: SpendingLimits) -> Result<(), Infallible> {
+        if let Some(details) = self.accounts.get(account_id) {
+            let details = AccountDetails { limits: Some(limits), ..details };
+            self.accounts.put(account_id.to_owned(), details);
+        }
         Ok(())
     }
 

@@ -11,10 +11,13 @@ use tokio_postgres::{IsolationLevel, Row, Statement};
 
 use super::books::{Books, Rows};
 use crate::{
-    ledger::{Account, Command, Internal, LegKey, LegRecord, Prepare, TransferRecord},
+    ledger::{
+        Account, Command, Internal, LegKey, LegRecord, Prepare, SetAccountState, SetLimits,
+        TransferRecord,
+    },
     money::Currency,
     store::{
-        InDoubt, Totals,
+        AccountDetails, KnownLeg, Totals,
         rows::{self, Unknown},
     },
 };
@@ -28,19 +31,22 @@ const TRANSFERS: &str = "SELECT transaction_id, from_account, to_account, minor_
     refusal, available FROM transfers WHERE transaction_id = ANY($1)";
 /// The accounts that commands name and those of the legs that they end, locked in their order. It
 /// runs after [`LEGS`] and so sees every leg that that one saw.
-const ACCOUNTS: &str = "SELECT account_id, state, currency, available, held, incoming FROM accounts \
+const ACCOUNTS: &str = "SELECT account_id, state, currency, available, held, incoming, \
+    limit_per_payment, limit_per_day, limit_day, limit_used FROM accounts \
     WHERE account_id = ANY($1 || ARRAY(SELECT legs.account_id FROM legs WHERE key = ANY($2))) \
     ORDER BY account_id FOR UPDATE";
-const ACCOUNT: &str = "SELECT account_id, state, currency, available, held, incoming FROM accounts \
-    WHERE account_id = $1";
-const CUSTOMERS: &str = "SELECT currency, count(*), sum(available::numeric + held)::text \
-    FROM accounts GROUP BY currency";
+const ACCOUNT: &str = "SELECT account_id, state, currency, available, held, incoming, \
+    limit_per_payment, limit_per_day, limit_day, limit_used FROM accounts WHERE account_id = $1";
+const CUSTOMERS: &str = "SELECT currency, count(*), sum(available::numeric + held)::text, \
+    sum(held)::text, sum(incoming)::text FROM accounts GROUP BY currency";
 const POSITIONS: &str = "SELECT name, sum(balance)::text FROM positions GROUP BY name";
 const HOW_MANY_IN_DOUBT: &str = "SELECT count(*) FROM legs WHERE state = 0";
 const IN_DOUBT: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
     prepared_at_ms FROM legs \
     WHERE state = 0 AND (prepared_at_ms, key) > ($1, $2) AND prepared_at_ms <= $3 \
     ORDER BY prepared_at_ms, key LIMIT $4";
+const LEGS_AFTER: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
+    prepared_at_ms FROM legs WHERE key > $1 ORDER BY key LIMIT $2";
 /// Legs in doubt that are read at a time.
 const PAGE: i64 = 4_096;
 
@@ -67,6 +73,10 @@ impl Named {
                 Command::Prepare(Prepare { key, body, .. }) => {
                     named.legs.insert(key.to_string());
                     named.accounts.insert(body.account_id.clone());
+                }
+                Command::SetAccountState(SetAccountState { account_id, .. })
+                | Command::SetLimits(SetLimits { account_id, .. }) => {
+                    named.accounts.insert(account_id.clone());
                 }
                 Command::Commit(key) | Command::Abort(key) => {
                     named.legs.insert(key.to_string());
@@ -106,7 +116,7 @@ pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreE
         ..Books::default()
     };
     for row in accounts {
-        books.accounts.found(row.try_get(0)?, account_in(&row)?);
+        books.accounts.found(row.try_get(0)?, details_in(&row)?);
     }
     for row in legs {
         books.legs.found(row.try_get(0)?, leg_in(&row)?);
@@ -141,13 +151,13 @@ async fn accounts_of(
 }
 
 /// One account as last committed.
-pub(super) async fn account(
+pub(super) async fn details(
     client: &Client,
     account_id: &str,
-) -> Result<Option<Account>, StoreError> {
+) -> Result<Option<AccountDetails>, StoreError> {
     let statement = client.prepare_cached(ACCOUNT).await?;
     let row = client.query_opt(&statement, &[&account_id]).await?;
-    row.map(|row| account_in(&row)).transpose()
+    row.map(|row| details_in(&row)).transpose()
 }
 
 /// Sums over the whole bank, from one snapshot.
@@ -164,15 +174,12 @@ pub(super) async fn totals(client: &mut Client) -> Result<Totals, StoreError> {
         totals.accounts += accounts.unsigned_abs();
         let currency = currency(row.try_get(0)?)?;
         totals.customers.insert(currency, sum(row.try_get(2)?)?);
+        totals.held.insert(currency, sum(row.try_get(3)?)?);
+        totals.incoming.insert(currency, sum(row.try_get(4)?)?);
     }
     for row in snapshot.query(POSITIONS, &[]).await? {
-        match Internal::from_name(row.try_get(0)?) {
-            Some(Internal::Settlement(currency)) => {
-                totals.settlement.insert(currency, sum(row.try_get(1)?)?);
-            }
-            Some(Internal::Opening(_)) => {}
-            None => return Err(Unknown("a position's name").into()),
-        }
+        let internal = Internal::from_name(row.try_get(0)?).ok_or(Unknown("a position's name"))?;
+        totals.put_position(internal, sum(row.try_get(1)?)?);
     }
     let in_doubt: i64 = snapshot.query_one(HOW_MANY_IN_DOUBT, &[]).await?.try_get(0)?;
     totals.in_doubt = in_doubt.unsigned_abs();
@@ -186,7 +193,7 @@ pub(super) async fn in_doubt(
     until_ms: u64,
     limit: usize,
     wanted: impl Fn(&LegKey) -> bool,
-) -> Result<Vec<InDoubt>, StoreError> {
+) -> Result<Vec<KnownLeg>, StoreError> {
     let statement = client.prepare_cached(IN_DOUBT).await?;
     let (mut after_ms, mut after_key) = (-1_i64, String::new());
     let mut found = Vec::new();
@@ -194,10 +201,9 @@ pub(super) async fn in_doubt(
         let rows =
             client.query(&statement, &[&after_ms, &after_key, &whole(until_ms), &PAGE]).await?;
         for row in &rows {
-            let text: &str = row.try_get(0)?;
-            let key = LegKey::parse(text).ok_or(Unknown("a leg's key"))?;
-            if wanted(&key) && found.len() < limit {
-                found.push(InDoubt { key, leg: leg_in(row)? });
+            let leg = known_leg_in(row)?;
+            if wanted(&leg.key) && found.len() < limit {
+                found.push(leg);
             }
         }
         match rows.last() {
@@ -209,9 +215,39 @@ pub(super) async fn in_doubt(
     }
 }
 
+/// At most `limit` legs from after the key `after`.
+pub(super) async fn legs(
+    client: &Client,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<KnownLeg>, StoreError> {
+    let statement = client.prepare_cached(LEGS_AFTER).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = client.query(&statement, &[&after, &limit]).await?;
+    rows.iter().map(known_leg_in).collect()
+}
+
 /// Milliseconds as the database keeps them.
 pub(super) fn whole(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+fn known_leg_in(row: &Row) -> Result<KnownLeg, StoreError> {
+    let key = LegKey::parse(row.try_get(0)?).ok_or(Unknown("a leg's key"))?;
+    Ok(KnownLeg { key, leg: leg_in(row)? })
+}
+
+fn details_in(row: &Row) -> Result<AccountDetails, StoreError> {
+    let used: Option<i64> = row.try_get(9)?;
+    let limits = match used {
+        None => None,
+        Some(used) => {
+            let day: i64 = row.try_get(8)?;
+            let day = u32::try_from(day).map_err(|_| Unknown("a day"))?;
+            Some(rows::limits((row.try_get(6)?, row.try_get(7)?, day, used)))
+        }
+    };
+    Ok(AccountDetails { account: account_in(row)?, limits })
 }
 
 fn account_in(row: &Row) -> Result<Account, StoreError> {

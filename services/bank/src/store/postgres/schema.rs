@@ -11,7 +11,23 @@ const MAX_BANK_BYTES: usize = 63 - PREFIX.len();
 
 /// Keys are compared byte by byte, whatever the database's language: the order of locks must be the
 /// same for all. Numbers of states and refusals are those of the embedded store.
-const MIGRATIONS: &[Migration] = &[Migration {
+const MIGRATIONS: &[Migration] = &[LEDGER, LIMITS];
+
+/// In the account's own row, so that whoever has locked it sees both as they are.
+const LIMITS: Migration = Migration {
+    name: "limits",
+    sql: r#"
+        -- What an account may pay; limit_used was paid on limit_day, counted from the Unix epoch.
+        -- Null limit_used: it was never limited. Null limit_per_…: any amount.
+        ALTER TABLE accounts
+            ADD COLUMN limit_per_payment bigint CHECK (limit_per_payment >= 0),
+            ADD COLUMN limit_per_day bigint CHECK (limit_per_day >= 0),
+            ADD COLUMN limit_day bigint,
+            ADD COLUMN limit_used bigint CHECK (limit_used >= 0);
+    "#,
+};
+
+const LEDGER: Migration = Migration {
     name: "ledger",
     sql: r#"
         CREATE TABLE accounts (
@@ -64,7 +80,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
             from_balance_after bigint
         );
     "#,
-}];
+};
 
 /// The schema of the bank of that name; every bank in a database has its own.
 pub(super) fn of(bank: &str) -> Result<Schema, BankError> {

@@ -11,18 +11,23 @@ use super::{
     reading::whole,
 };
 use crate::{
-    ledger::{Account, Internal, LegRecord, TransferRecord},
-    store::rows,
+    ledger::{Internal, LegRecord, TransferRecord},
+    store::{AccountDetails, rows},
 };
 
 const UPDATE_ACCOUNTS: &str = "UPDATE accounts SET state = new.state, available = new.available, \
-    held = new.held, incoming = new.incoming \
-    FROM unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) \
-    AS new (account_id, state, currency, available, held, incoming) \
+    held = new.held, incoming = new.incoming, limit_per_payment = new.limit_per_payment, \
+    limit_per_day = new.limit_per_day, limit_day = new.limit_day, limit_used = new.limit_used \
+    FROM unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], \
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[]) \
+    AS new (account_id, state, currency, available, held, incoming, \
+    limit_per_payment, limit_per_day, limit_day, limit_used) \
     WHERE accounts.account_id = new.account_id";
 const INSERT_ACCOUNTS: &str = "INSERT INTO accounts \
-    (account_id, state, currency, available, held, incoming) SELECT * FROM \
-    unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])";
+    (account_id, state, currency, available, held, incoming, \
+    limit_per_payment, limit_per_day, limit_day, limit_used) SELECT * FROM \
+    unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], \
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])";
 /// Nothing of a leg but its state ever changes.
 const UPDATE_LEGS: &str = "UPDATE legs SET state = new.state \
     FROM unnest($1::text[], $2::smallint[]) AS new (key, state) WHERE legs.key = new.key";
@@ -80,16 +85,23 @@ where
     Box::new(rows.iter().map(value).collect::<Vec<T>>())
 }
 
-fn account_columns(accounts: &[(String, Account)]) -> Columns {
-    let row = |(key, account): &(String, Account)| (key.clone(), rows::account_row(account));
+fn account_columns(accounts: &[(String, AccountDetails)]) -> Columns {
+    let row = |(key, details): &(String, AccountDetails)| {
+        let limits = details.limits.as_ref().map(rows::limits_row);
+        (key.clone(), rows::account_row(&details.account), limits)
+    };
     let rows: Vec<_> = accounts.iter().map(row).collect();
     vec![
-        column(&rows, |(key, _)| key.clone()),
-        column(&rows, |(_, row)| i16::from(row.0)),
-        column(&rows, |(_, row)| letters(row.1)),
-        column(&rows, |(_, row)| row.2),
-        column(&rows, |(_, row)| row.3),
-        column(&rows, |(_, row)| row.4),
+        column(&rows, |(key, ..)| key.clone()),
+        column(&rows, |(_, row, _)| i16::from(row.0)),
+        column(&rows, |(_, row, _)| letters(row.1)),
+        column(&rows, |(_, row, _)| row.2),
+        column(&rows, |(_, row, _)| row.3),
+        column(&rows, |(_, row, _)| row.4),
+        column(&rows, |(.., limits)| limits.and_then(|limits| limits.0)),
+        column(&rows, |(.., limits)| limits.and_then(|limits| limits.1)),
+        column(&rows, |(.., limits)| limits.map(|limits| i64::from(limits.2))),
+        column(&rows, |(.., limits)| limits.map(|limits| limits.3)),
     ]
 }
 

@@ -1,0 +1,110 @@
+//! Accounts as operators see and change them, on whatever way commands then go.
+
+use super::{Leg, Receipt, Refusal, Verdict, available, key, rupees, transfer, verdict};
+use crate::{
+    clock,
+    ledger::{
+        AccountState, Command, LegBody, LegState, MemoryState, OpenAccount, Prepare,
+        SetAccountState, SetLimits, Transfer,
+    },
+    store::{KnownLeg, Store, WholeStore},
+};
+
+const DONE: Verdict = Ok(Receipt::Done);
+
+pub(super) async fn check(store: &impl Store, whole: &impl WholeStore) {
+    check_states(store, whole).await;
+    check_limits(store, whole).await;
+    check_legs(store, whole).await;
+}
+
+fn set_limits(per_payment: Option<i64>, per_day: Option<i64>) -> Command {
+    let account_id = "a".to_owned();
+    Command::SetLimits(SetLimits { account_id, per_payment, per_day, at_ms: clock::now_ms() })
+}
+
+/// Now: some stores take the time from their own clock.
+fn pay(id: &str, minor_units: i64) -> Command {
+    let Command::Transfer(sent) = transfer(id, "a", "b", minor_units) else { unreachable!() };
+    Command::Transfer(Transfer { at_ms: clock::now_ms(), ..sent })
+}
+
+fn hold(id: &str, minor_units: i64) -> Command {
+    let amount = rupees(minor_units);
+    let body = LegBody { account_id: "a".to_owned(), amount, coordinator: "gateway".to_owned() };
+    let at_ms = clock::now_ms();
+    Command::Prepare(Prepare { key: key(id, Leg::Debit), body, at_ms })
+}
+
+async fn check_states(store: &impl Store, whole: &impl WholeStore) {
+    let opening = |account_id: &str| {
+        Command::OpenAccount(OpenAccount {
+            account_id: account_id.to_owned(),
+            balance: rupees(0),
+            state: AccountState::Active,
+        })
+    };
+    assert_eq!(verdict(whole, opening("a")).await, Err(Refusal::AccountExists));
+    let set =
+        |state| Command::SetAccountState(SetAccountState { account_id: "a".to_owned(), state });
+    assert_eq!(verdict(whole, set(AccountState::Frozen)).await, DONE);
+    assert_eq!(verdict(store, pay("to freeze", 1)).await, Err(Refusal::AccountFrozen));
+    assert_eq!(verdict(whole, set(AccountState::Active)).await, DONE);
+    assert_eq!(whole.details("nobody").await.unwrap(), None);
+}
+
+async fn check_limits(store: &impl Store, whole: &impl WholeStore) {
+    assert_eq!(whole.details("a").await.unwrap().unwrap().limits, None);
+    assert_eq!(verdict(whole, set_limits(Some(50), Some(60))).await, DONE);
+    assert_eq!(verdict(store, pay("at once", 51)).await, Err(Refusal::LimitPerPayment));
+    assert_eq!(verdict(store, hold("held", 40)).await, DONE);
+    assert_eq!(verdict(store, pay("too much", 21)).await, Err(Refusal::LimitPerDay));
+    assert_eq!(verdict(store, Command::Abort(key("held", Leg::Debit))).await, DONE);
+    assert_eq!(verdict(store, pay("given back", 21)).await, available(79));
+    assert_eq!(verdict(store, hold("held again", 40)).await, Err(Refusal::LimitPerDay));
+    let found = whole.details("a").await.unwrap().unwrap();
+    let limits = found.limits.unwrap();
+    assert_eq!((limits.per_payment, limits.per_day, limits.used), (Some(50), Some(60), 21));
+    assert_eq!((found.account.available, limits.left(clock::now_ms())), (79, Some(39)));
+    assert_eq!(verdict(whole, set_limits(None, None)).await, DONE);
+    let back = transfer("given back again", "b", "a", 21);
+    assert_eq!(verdict(store, back).await, available(100));
+}
+
+/// Every leg, page by page, in the order of the keys.
+async fn check_legs(store: &impl Store, whole: &impl WholeStore) {
+    for id in ["legs-2", "legs-10", "legs-1"] {
+        assert_eq!(verdict(store, hold(id, 1)).await, DONE);
+    }
+    assert_eq!(verdict(store, Command::Abort(key("legs-10", Leg::Debit))).await, DONE);
+    let all = whole.legs("", usize::MAX).await.unwrap();
+    let mut paged: Vec<KnownLeg> = Vec::new();
+    loop {
+        let after = paged.last().map_or_else(String::new, |last| last.key.to_string());
+        let page = whole.legs(&after, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+    assert!(all.is_sorted_by_key(|leg| leg.key.to_string()));
+    let of = |id: &str| all.iter().find(|leg| leg.key == key(id, Leg::Debit)).unwrap().leg.state;
+    assert_eq!((of("legs-1"), of("legs-10")), (LegState::Prepared, LegState::Aborted));
+    assert_eq!(of("held again"), LegState::Refused(Refusal::LimitPerDay));
+    for id in ["legs-1", "legs-2"] {
+        assert_eq!(verdict(store, Command::Abort(key(id, Leg::Debit))).await, DONE);
+    }
+}
+
+/// All of a model's legs, as [`WholeStore::legs`] has them.
+pub(crate) fn legs_of(model: &MemoryState) -> Vec<KnownLeg> {
+    let known = |(key, leg): (&crate::ledger::LegKey, &crate::ledger::LegRecord)| KnownLeg {
+        key: key.clone(),
+        leg: leg.clone(),
+    };
+    let mut legs: Vec<_> = model.legs().iter().map(known).collect();
+    legs.sort_by_key(|leg| leg.key.to_string());
+    legs
+}
