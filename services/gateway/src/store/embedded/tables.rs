@@ -1,6 +1,7 @@
 //! The tables of the file, and how those of earlier versions become them.
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use strife_store::file;
 
 use crate::{
     store::{RunState, rules},
@@ -36,8 +37,7 @@ pub(super) const UNFINISHED: List = TableDefinition::new("unfinished");
 /// Whose file it is.
 pub(super) const KIND: &str = "gateway";
 /// From each version to the next; the newest is one more than there are steps.
-pub(super) const UPGRADES: &[fn(&WriteTransaction) -> Result<(), redb::Error>] =
-    &[add_runs_and_decisions];
+pub(super) const UPGRADES: &[file::Upgrade] = &[add_runs_and_decisions];
 
 /// Makes all tables, so that reads find them, and names the store.
 pub(super) fn create(transaction: &WriteTransaction, name: u32) -> Result<(), redb::Error> {
