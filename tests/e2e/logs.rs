@@ -60,16 +60,11 @@ async fn every_call_is_in_the_log_and_no_secret_is() {
         &with(&[": 4611686018427387903 INR minor units from", "ABORTED (", "result=\"Ok\""]),
     );
     let bank = log_of(&logs, "icici-1");
-    let prepare = "method=\"/strife.bank.v1.BankParticipant/PrepareDebit\"";
+    let batch = "method=\"/strife.bank.v1.BankParticipant/Apply\"";
     let by_gateway = "client=\"spiffe://strife/gateway/1\"";
-    check(
-        &bank,
-        &[prepare, by_gateway, "-debit: 7 INR minor units", "result=\"Ok\"", "latency_us="],
-    );
-    check(
-        &bank,
-        &[prepare, by_gateway, "-debit: 4611686018427387903 INR minor units", ": refused: "],
-    );
+    check(&bank, &[batch, by_gateway, " commands", "result=\"Ok\"", "latency_us="]);
+    check(&bank, &["done", "prepare ", "-debit: 7 INR minor units"]);
+    check(&bank, &["refused", "prepare ", "-debit: 4611686018427387903 INR minor units"]);
 
     for entry in fs::read_dir(&logs).unwrap() {
         let path = entry.unwrap().path();
