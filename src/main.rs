@@ -1,5 +1,6 @@
 //! The one command: parse the command line, call a crate, nothing else.
 
+mod admin;
 mod certs;
 
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ enum Command {
     Bench(strife_loadgen::BenchArgs),
     Certs(certs::CertsArgs),
     Accounts(strife_bank::AccountsArgs),
-    Admin(strife_lb::AdminArgs),
+    Admin(admin::AdminArgs),
     Replay(strife_lb::ReplayArgs),
 }
 
@@ -74,7 +75,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => strife_loadgen::run_bench(args),
         Command::Certs(args) => certs::run(args),
         Command::Accounts(args) => strife_bank::run_accounts(args),
-        Command::Admin(args) => strife_lb::run_admin(args),
+        Command::Admin(args) => admin::run(args),
         Command::Replay(args) => strife_lb::run_replay(args),
     }
 }

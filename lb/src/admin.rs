@@ -4,7 +4,7 @@ mod drain;
 mod picks;
 mod table;
 
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, Command as Line, FromArgMatches, Subcommand, error};
 use strife_proto::lb::v1::{
     DrainServerRequest, SetPolicyRequest, StatusRequest, StatusResponse,
     load_balancer_admin_client::LoadBalancerAdminClient,
@@ -20,16 +20,32 @@ use self::{
 /// The name in the operator's certificate.
 const NAME: &str = "1";
 
-/// Look into a running balancer, switch its policies, drain its servers
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  strife admin status --plaintext\n  \
-    strife admin policy round_robin --control 127.0.0.1:7001\n  \
-    strife admin policy least_load --pool bank.icici\n  \
-    strife admin drain 127.0.0.1:9101 --plaintext\n  \
-    strife admin picks --count 5 --plaintext")]
-pub struct AdminArgs {
-    #[command(subcommand)]
-    command: Command,
+/// What an operator may ask of a running balancer: some of the commands of `strife admin`.
+#[derive(Debug, Clone)]
+pub struct AdminCommand(Command);
+
+impl FromArgMatches for AdminCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, error::Error> {
+        Command::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), error::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl Subcommand for AdminCommand {
+    fn augment_subcommands(line: Line) -> Line {
+        Command::augment_subcommands(line)
+    }
+
+    fn augment_subcommands_for_update(line: Line) -> Line {
+        Command::augment_subcommands_for_update(line)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Command::has_subcommand(name)
+    }
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -66,10 +82,10 @@ struct Target {
     tls: TlsArgs,
 }
 
-/// `strife admin`.
-pub fn run_admin(args: AdminArgs) -> Result<(), Failure> {
+/// Those commands of `strife admin` that concern a balancer.
+pub fn run_admin(command: AdminCommand) -> Result<(), Failure> {
     executor::block_on(1, async {
-        match args.command {
+        match command.0 {
             Command::Status { target } => {
                 print!("{}", table::status(&target.status().await?));
                 Ok(())

@@ -35,7 +35,7 @@ mod switch;
 mod trace;
 
 pub use crate::{
-    admin::{AdminArgs, run_admin},
+    admin::{AdminCommand, run_admin},
     config::{Config, LbArgs, Limits, Observe, PoolConfig, SourceConfig},
     error::LbError,
     picks::SampledPicks,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A helper of a test may fail the test.
 
+mod accounts;
 mod bad_input;
 mod balancing;
 mod bench;

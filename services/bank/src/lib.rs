@@ -4,7 +4,8 @@
 //! process owns the file, any number of stateless servers use it through that process. [`service`]
 //! is where the wire begins and ends. [`resolver`] asks coordinators what became of payments that
 //! were left in doubt; [`gate`] makes a server behave like one with few slots and a service time,
-//! for experiments, and [`fault`] is what can be made to ail it. [`accounts`] reads and generates account files, and [`command`] is what the
+//! for experiments, and [`fault`] is what can be made to ail it. [`accounts`] reads and generates account files, [`operator`] is what operators do to accounts, [`reconcile`]
+//! holds books against payments, and [`command`] is what the
 //! command line calls.
 
 pub mod accounts;
@@ -15,6 +16,8 @@ pub mod fault;
 pub mod gate;
 pub mod ledger;
 pub mod money;
+pub mod operator;
+pub mod reconcile;
 pub mod resolver;
 pub mod service;
 pub mod store;
@@ -22,3 +25,5 @@ pub mod store;
 pub use accounts::{AccountsArgs, run_accounts};
 pub use command::{BankArgs, run};
 pub use error::BankError;
+pub use operator::{AccountArgs, run_account};
+pub use reconcile::{ReconcileArgs, run_reconcile};

@@ -47,7 +47,7 @@ use crate::{
     retry,
     standing::{self, Decider, Standing},
     store::{Found, Record, RunState, Store},
-    transaction::{Run, Sequence, TransactionId, run_of},
+    transaction::{Run, Sequence, TransactionId, run_of, store_prefix},
 };
 use active::{Active, Claimed, Running, Told};
 use job::{Job, Origin};
@@ -263,6 +263,20 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         self.shared.store.history(user, before, limit).await
+    }
+
+    /// All payments by sequence, from after `after`.
+    pub async fn payments(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.shared.store.payments(after, limit).await
+    }
+
+    /// With which the names of this store's transactions begin.
+    pub fn store_name(&self) -> String {
+        store_prefix(self.shared.store.name())
     }
 
     /// The way to the banks.

@@ -30,6 +30,7 @@ mod admin;
 pub mod banks;
 mod convert;
 mod deadline;
+mod history;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -46,15 +47,14 @@ pub const ACCESS: AccessTable = &[
         roles: &[Role::Client, Role::Loadgen, Role::Admin],
     },
     Rule { path: "/strife.gateway.v1.DecisionService/", roles: &[Role::Bank, Role::Admin] },
-    Rule { path: "/strife.gateway.v1.GatewayAdmin/", roles: &[Role::Admin, Role::Loadgen] },
+    Rule { path: "/strife.gateway.v1.GatewayAdmin/", roles: &[Role::Admin] },
+    Rule { path: "/strife.gateway.v1.GatewayAdmin/GetStatus", roles: &[Role::Loadgen] },
 ];
 /// Largest request, bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// How much longer than the payment timeout anybody waits: for the decision to become durable.
 const GRACE: Duration = Duration::from_secs(1);
-/// Payments on a page of the history, if the request names no number, and at most.
-const PAGE_SIZE: (usize, usize) = (100, 1_000);
 /// Accounts of one user that are asked for at once.
 const BALANCES_AT_ONCE: usize = 16;
 
@@ -188,23 +188,10 @@ impl<B: Banks, S: Store> PaymentGateway for GatewayService<B, S> {
         request: Request<wire::HistoryRequest>,
     ) -> Result<Response<wire::HistoryResponse>, Status> {
         let caller = Caller::of(&request);
-        let wire::HistoryRequest { user, page_size, page_token } = request.into_inner();
-        caller.note(|| format!("history of {}", whom(&user)));
-        let user = self.user(&caller, &user).inspect_err(|why| log_denial(&caller, why))?;
-        let before = parse_page_token(&page_token)?;
-        let limit = match page_size as usize {
-            0 => PAGE_SIZE.0,
-            size => size.min(PAGE_SIZE.1),
-        };
-        // One more than asked for says whether there is another page.
-        let history = self.coordinator.history(&user, before, limit + 1).await;
-        let mut payments = history.map_err(GatewayError::from)?;
-        let more = payments.len() > limit;
-        payments.truncate(limit);
-        let last = payments.last().filter(|_| more).map(|record| record.id.sequence);
-        let next_page_token = last.map_or_else(String::new, page_token_of);
-        let payments = payments.into_iter().map(convert::entry_to_wire).collect();
-        Ok(Response::new(wire::HistoryResponse { payments, next_page_token }))
+        let request = request.into_inner();
+        caller.note(|| format!("history of {}", whom(&request.user)));
+        let user = self.user(&caller, &request.user).inspect_err(|why| log_denial(&caller, why))?;
+        Ok(Response::new(history::page(&self.coordinator, &user, &request).await?))
     }
 }
 

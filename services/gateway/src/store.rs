@@ -112,6 +112,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// How long durable commits took since the start.
     fn commits(&self) -> &Latencies;
 
+    /// All payments by sequence, from after `after`.
+    fn payments(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
+
     /// Ends the store: what waits is written, what comes later fails.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }

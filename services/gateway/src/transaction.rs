@@ -54,9 +54,14 @@ pub struct TransactionId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotOurs;
 
+/// With what the names of a store's transactions begin, before the dash.
+pub fn store_prefix(store: u32) -> String {
+    format!("{store:08x}")
+}
+
 impl fmt::Display for TransactionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{:016x}", self.store, self.sequence)
+        write!(f, "{}-{:016x}", store_prefix(self.store), self.sequence)
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     wire_state,
 };
 use crate::{
+    accounts::is_account_id,
     clock,
     ledger::{
         AccountState, Command, LegState, OpenAccount, Refusal, SetAccountState, SetLimits,
@@ -193,14 +194,12 @@ impl<S: WholeStore> BankAdmin for Admin<S> {
     }
 }
 
-/// An account's id as it can be asked for everywhere, and none of the bank's own accounts' names.
+/// What account files may hold, too: none of the bank's own accounts has such a name.
 fn check_new_id(account_id: &str) -> Result<(), Status> {
-    check_id("account_id", account_id)?;
-    let allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
-    if account_id.chars().all(allowed) {
+    if is_account_id(account_id) {
         return Ok(());
     }
-    Err(Status::invalid_argument("account_id must have no spaces, control characters or slashes"))
+    Err(Status::invalid_argument("account_id must have 1 to 64 of A-Z a-z 0-9 . _ -"))
 }
 
 fn entry(known: KnownLeg) -> LegEntry {

@@ -16,6 +16,8 @@ use strife_runtime::{Identity, Security, Server, TlsArgs, certs, connect, tls::E
 use tempfile::TempDir;
 use tonic::{Code, transport::Channel};
 
+mod accounts;
+
 use super::*;
 use crate::{gate::GateConfig, ledger::tests::openings};
 

@@ -236,6 +236,15 @@ async fn lists_are_read_in_pages<S: Store>(store: S) {
         found.extend(page);
     }
     assert_eq!(found, expected);
+    let (mut after, mut all) = (None, Vec::new());
+    loop {
+        let page = store.payments(after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.sequence);
+        all.extend(page);
+    }
+    let as_read = |record: Record| Record { state: State::Decided(presumed()), ..record };
+    assert_eq!(all, expected.iter().cloned().map(as_read).collect::<Vec<_>>());
     let history = store.history("jane", Some(expected[5].id.sequence), 2).await.unwrap();
     let ids: Vec<_> = history.iter().map(|record| record.order.payment_id.as_str()).collect();
     assert_eq!(ids, ["p4", "p3"]);

@@ -204,6 +204,23 @@ impl Store for Embedded {
         self.listed(tables::UNFINISHED, after, limit, wanted)
     }
 
+    async fn payments(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.commits.read(|transaction| {
+            let rows = self.rows(transaction)?;
+            let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let range = rows.payments.range((after, Bound::Unbounded))?;
+            let records = range.take(limit).map(|entry| {
+                let sequence = entry?.0.value();
+                rows.read(sequence)?.ok_or_else(|| missing(sequence))
+            });
+            records.collect()
+        })
+    }
+
     async fn history(
         &self,
         user: &str,

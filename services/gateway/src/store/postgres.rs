@@ -170,6 +170,14 @@ impl Store for Postgres {
         self.reader().unfinished(own, after, limit).await
     }
 
+    async fn payments(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.reader().payments(after, limit).await
+    }
+
     async fn history(
         &self,
         user: &str,

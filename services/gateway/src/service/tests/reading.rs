@@ -1,6 +1,8 @@
 //! Decisions, balances, history, and what is refused before anything happens.
 
-use strife_proto::gateway::v1::{BalanceRequest, Decision, PaymentRequest, PaymentState};
+use strife_proto::gateway::v1::{
+    AccountRef, BalanceRequest, Decision, Direction, HistoryRequest, PaymentRequest, PaymentState,
+};
 use tonic::Code;
 
 use super::{
@@ -51,6 +53,56 @@ async fn history_is_paged_newest_first_for_payer_and_payee() {
     assert_eq!(janes.payments, seen[1..], "what she received");
     assert_eq!(janes.payments[0].payer, "john");
     let refused = system.history("john", 0, "later").await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}
+
+/// Asks for page after page of two, and expects these payments.
+async fn check_history(system: &System, request: HistoryRequest, expected: &[&str]) {
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let user = "john".to_owned();
+        let page = HistoryRequest { user, page_size: 2, page_token: token, ..request.clone() };
+        let page = system.client().get_transaction_history(page).await.unwrap().into_inner();
+        assert!(page.payments.len() <= 2);
+        seen.extend(page.payments.into_iter().map(|payment| payment.payment_id));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen, expected, "{request:?}");
+}
+
+#[tokio::test]
+async fn history_shows_what_is_wanted_of_it() {
+    let system = System::start().await;
+    for number in 0..3 {
+        system.pay(to_jane(&format!("p{number}"), 10)).await.unwrap();
+    }
+    system.pay(to_himself("self", 10)).await.unwrap();
+    let all = ["self", "p2", "p1", "p0"];
+    let nothing_else = HistoryRequest::default;
+    let account = |bank: &str, id: &str| {
+        Some(AccountRef { bank: bank.to_owned(), account_id: id.to_owned() })
+    };
+    let direction =
+        |direction: Direction| HistoryRequest { direction: direction.into(), ..nothing_else() };
+    let state =
+        |state: PaymentState| HistoryRequest { states: vec![state.into()], ..nothing_else() };
+    check_history(&system, nothing_else(), &all).await;
+    check_history(&system, direction(Direction::Made), &all).await;
+    check_history(&system, direction(Direction::Received), &["self"]).await;
+    check_history(&system, state(PaymentState::Committed), &all).await;
+    check_history(&system, state(PaymentState::Aborted), &[]).await;
+    let to_a1 = HistoryRequest { account: account("sbi", "A1"), ..nothing_else() };
+    check_history(&system, to_a1.clone(), &all[1..]).await;
+    let from_a1 = HistoryRequest { direction: Direction::Made.into(), ..to_a1 };
+    check_history(&system, from_a1, &[]).await;
+    check_history(&system, HistoryRequest { until_ms: 1, ..nothing_else() }, &[]).await;
+    check_history(&system, HistoryRequest { from_ms: 1, ..nothing_else() }, &all).await;
+    let request = HistoryRequest { account: account("No Bank", "A1"), ..nothing_else() };
+    let request = HistoryRequest { user: "john".to_owned(), ..request };
+    let refused = system.client().get_transaction_history(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
 }
 

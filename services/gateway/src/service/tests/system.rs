@@ -189,7 +189,7 @@ impl System {
         page_token: &str,
     ) -> Result<HistoryResponse, Status> {
         let (user, page_token) = (user.to_owned(), page_token.to_owned());
-        let request = HistoryRequest { user, page_size, page_token };
+        let request = HistoryRequest { user, page_size, page_token, ..HistoryRequest::default() };
         Ok(self.client().get_transaction_history(request).await?.into_inner())
     }
 

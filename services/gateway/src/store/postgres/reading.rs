@@ -28,6 +28,8 @@ const UNFINISHED: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FR
     LEFT JOIN runs r ON r.number = p.run \
     WHERE p.unfinished AND (p.run = $3 OR r.live IS NOT TRUE) AND p.sequence > $1 \
     ORDER BY p.sequence LIMIT $2";
+const PAYMENTS: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+    LEFT JOIN runs r ON r.number = p.run WHERE p.sequence > $1 ORDER BY p.sequence LIMIT $2";
 /// Sequences of gateways that run at the same time do not say what came first, so that their clocks
 /// have to. `$2` is where the page before ended.
 const HISTORY: &str = "WITH ended AS (SELECT initiated_at_ms, sequence FROM payments \
@@ -122,6 +124,15 @@ impl Reader<'_> {
         let (after, limit, own) = (after_of(after), limit_of(limit), schema::run(own));
         let rows = self.query(UNFINISHED, &[&after, &limit, &own]).await?;
         rows.iter().map(|row| self.standing(row, 1)).collect()
+    }
+
+    pub(super) async fn payments(
+        &self,
+        after: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let rows = self.query(PAYMENTS, &[&after_of(after), &limit_of(limit)]).await?;
+        rows.iter().map(|row| self.read(row)).collect()
     }
 
     pub(super) async fn history(
