@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use futures_util::StreamExt;
-use strife_lb::{AdminArgs, run_admin};
+use strife_lb::{AdminCommand, run_admin};
 use strife_proto::{
     bank::v1::CommandBatch,
     lb::v1::{DrainServerRequest, DrainServerResponse, EndpointState},
@@ -25,15 +25,15 @@ impl Fleet {
 
 #[derive(Parser)]
 struct Command {
-    #[command(flatten)]
-    args: AdminArgs,
+    #[command(subcommand)]
+    command: AdminCommand,
 }
 
 /// `strife admin` with this and the balancer's address.
 async fn admin(fleet: &Fleet, command: &str) -> Result<(), String> {
     let line = format!("admin {command} --plaintext --control {}", fleet.control);
-    let args = Command::parse_from(line.split_whitespace()).args;
-    let run = tokio::task::spawn_blocking(|| run_admin(args).map_err(|error| error.to_string()));
+    let command = Command::parse_from(line.split_whitespace()).command;
+    let run = tokio::task::spawn_blocking(|| run_admin(command).map_err(|error| error.to_string()));
     run.await.expect("no panic")
 }
 

@@ -55,12 +55,15 @@ fn vote_again(known: &LegRecord, prepare: &Prepare) -> Verdict {
     }
 }
 
-/// The account and its limits with the promise made, or why it is not.
+/// The account with the promise made, and its limits if that counts.
+type Promised = (Account, Option<SpendingLimits>);
+
+/// Makes the promise, or says why not.
 fn promise<S: LedgerState>(
     state: &mut S,
     account: Account,
     prepare: &Prepare,
-) -> Result<Result<(Account, Option<SpendingLimits>), Refusal>, S::Error> {
+) -> Result<Result<Promised, Refusal>, S::Error> {
     let Prepare { key, body, at_ms } = prepare;
     let account = match promised(account, prepare) {
         Ok(account) => account,

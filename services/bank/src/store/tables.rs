@@ -1,6 +1,7 @@
 //! The tables of a bank's file.
 
 use redb::{TableDefinition, WriteTransaction};
+use strife_store::file;
 
 use super::rows::{AccountRow, LegRow, LimitsRow, TransferRow, Unknown};
 
@@ -25,7 +26,7 @@ pub(super) const JOURNAL: TableDefinition<'_, u64, PostingRow<'_>> =
     TableDefinition::new("journal");
 
 /// From each version of the file to the next; the newest is one more than there are steps.
-pub(super) const UPGRADES: &[fn(&WriteTransaction) -> Result<(), redb::Error>] = &[add_limits];
+pub(super) const UPGRADES: &[file::Upgrade] = &[add_limits];
 
 fn add_limits(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(LIMITS)?;
