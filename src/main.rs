@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use strife_runtime::{
-    Failure,
+    Failure, failpoint,
     telemetry::{self, LogArgs},
 };
 
@@ -52,6 +52,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    failpoint::arm();
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -131,10 +131,31 @@ impl Fleet {
 
     /// Starts a member that has ended, at the address it had.
     pub async fn restart(&mut self, member: &str) -> Result<(), FleetError> {
-        let recipe = self.member(member)?.recipe_at_same_address();
+        self.restart_with(member, &[], &[]).await
+    }
+
+    /// As [`Fleet::restart`], from now on with these values of flags and, for this time, with these
+    /// variables in its environment.
+    pub async fn restart_with(
+        &mut self,
+        member: &str,
+        flags: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Result<(), FleetError> {
+        let mut recipe = self.member(member)?.recipe_at_same_address();
+        for (flag, value) in flags {
+            recipe.set_flag(flag, value);
+        }
+        let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        recipe.environment = environment.iter().map(variable).collect();
         let started = Member::start(recipe).await?;
         self.members.insert(member.to_owned(), started);
         Ok(())
+    }
+
+    /// Whether a member has ended, by itself or not.
+    pub fn has_ended(&mut self, member: &str) -> Result<bool, FleetError> {
+        Ok(self.member(member)?.ended().is_some())
     }
 
     /// Other processes in place of the balancer and of every bank's servers, where those were: they know

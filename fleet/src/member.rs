@@ -34,6 +34,23 @@ pub(crate) struct Recipe {
     pub(crate) log: PathBuf,
     pub(crate) output: Output,
     pub(crate) niceness: i32,
+    /// Added to the environment.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Recipe {
+    /// Gives a flag this value, whether it has one or not.
+    pub(crate) fn set_flag(&mut self, flag: &str, value: &str) {
+        match self.value_of(flag) {
+            Some(old) => value.clone_into(old),
+            None => self.arguments.extend([flag.to_owned(), value.to_owned()]),
+        }
+    }
+
+    fn value_of(&mut self, flag: &str) -> Option<&mut String> {
+        let found = self.arguments.iter().position(|argument| argument == flag)?;
+        self.arguments.get_mut(found + 1)
+    }
 }
 
 /// A running process and where it serves.
@@ -154,8 +171,7 @@ impl Member {
     pub(crate) fn recipe_at_same_address(&self) -> Recipe {
         let mut recipe = self.recipe.clone();
         if let Some((_, port)) = self.address.rsplit_once(':') {
-            let flag = recipe.arguments.iter().position(|argument| argument == "--port");
-            if let Some(value) = flag.and_then(|at| recipe.arguments.get_mut(at + 1)) {
+            if let Some(value) = recipe.value_of("--port") {
                 port.clone_into(value);
             }
         }
@@ -168,6 +184,7 @@ fn spawn(recipe: &Recipe) -> Result<Child, FleetError> {
     command
         .args(&recipe.arguments)
         .env(LIFELINE, "stdin")
+        .envs(recipe.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

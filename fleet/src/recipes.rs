@@ -22,6 +22,7 @@ impl Fleet {
             log: spec.dir.join("logs").join(format!("{name}.log")),
             output: spec.output,
             niceness: spec.niceness,
+            environment: Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod calls;
 pub mod certs;
 pub mod connect;
 pub mod executor;
+pub mod failpoint;
 pub mod failure;
 pub mod handover;
 pub mod identity;

@@ -12,6 +12,7 @@ mod gateways;
 mod hostile;
 mod interop;
 mod logs;
+mod matrix;
 mod money;
 mod postgres;
 mod python;

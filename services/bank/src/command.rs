@@ -80,6 +80,9 @@ pub struct BankArgs {
     /// Ask about a payment once it is in doubt for this long.
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = parse::duration)]
     pub max_in_doubt_age: Duration,
+    /// Warn of payments that are in doubt for this long: their money is held.
+    #[arg(long, default_value = "1m", value_name = "TIME", value_parser = parse::duration)]
+    pub in_doubt_alarm: Duration,
     /// The balancer's control address, to report load to and register at.
     #[arg(long, value_name = "HOST:PORT")]
     pub balancer: Option<String>,
@@ -186,6 +189,7 @@ async fn serve_whole<S: WholeStore>(
         Some(gateway) => {
             let coordinators = DecisionClient::new(gateway, security);
             let resolver = Resolver::new(store.clone(), coordinators, args.max_in_doubt_age);
+            let resolver = resolver.alarming_after(args.in_doubt_alarm);
             let resolver = match args.store {
                 None => resolver,
                 Some(_) => resolver.beside_others(),

@@ -41,7 +41,7 @@ impl fmt::Display for Currency {
 }
 
 /// Minor units (cents, paise) of a currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Amount {
     /// How many; positive wherever money moves.
     pub minor_units: i64,

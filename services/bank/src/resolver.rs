@@ -30,9 +30,11 @@ const LEGS_PER_PASS: usize = 4_096;
 const QUESTIONS_IN_FLIGHT: usize = 64;
 /// First and longest pause before a leg is asked about again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-/// A leg in doubt for this long is a matter for people; they are told this often.
-const ALARM_AGE: Duration = Duration::from_secs(60);
+/// How often people are told of legs that are in doubt for long.
 const ALARM_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A leg in doubt for this long is a matter for people, unless told otherwise.
+const DEFAULT_ALARM_AGE: Duration = Duration::from_secs(60);
 
 /// What a coordinator says became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,7 @@ pub struct Resolver<S, C> {
     store: S,
     coordinators: C,
     max_age: Duration,
+    alarm_age: Duration,
     is_alone: bool,
     attempts: HashMap<LegKey, Attempt>,
     alarmed_at: Option<Instant>,
@@ -85,8 +88,13 @@ pub struct Pass {
 impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
     /// `max_age`: how long a leg may be in doubt before its coordinator is asked.
     pub fn new(store: S, coordinators: C, max_age: Duration) -> Self {
-        let attempts = HashMap::new();
-        Self { store, coordinators, max_age, is_alone: true, attempts, alarmed_at: None }
+        let (alarm_age, attempts) = (DEFAULT_ALARM_AGE, HashMap::new());
+        Self { store, coordinators, max_age, alarm_age, is_alone: true, attempts, alarmed_at: None }
+    }
+
+    /// `age`: how long a leg may be in doubt before it is a matter for people.
+    pub fn alarming_after(self, age: Duration) -> Self {
+        Self { alarm_age: age, ..self }
     }
 
     /// Others write to the store too: what is in doubt at the start may be under way with them.
@@ -168,7 +176,7 @@ impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
         let age_ms = |leg: &KnownLeg| now_ms.saturating_sub(leg.leg.prepared_at_ms);
         let Some(oldest) = legs.iter().max_by_key(|leg| age_ms(leg)) else { return };
         let quiet = self.alarmed_at.is_some_and(|at| at.elapsed() < ALARM_INTERVAL);
-        if quiet || u128::from(age_ms(oldest)) < ALARM_AGE.as_millis() {
+        if quiet || u128::from(age_ms(oldest)) < self.alarm_age.as_millis() {
             return;
         }
         self.alarmed_at = Some(Instant::now());

@@ -7,6 +7,7 @@
 
 mod books;
 mod embedded;
+mod failpoints;
 mod postgres;
 mod rows;
 mod tables;

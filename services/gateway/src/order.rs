@@ -56,7 +56,7 @@ pub struct Order {
 }
 
 /// How the money gets from one account to the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Route {
     /// Both accounts at one bank: that bank moves the money in one step.
     OneBank,

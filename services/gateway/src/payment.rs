@@ -27,7 +27,7 @@ impl Leg {
 }
 
 /// Why a payment was not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AbortReason {
     /// A bank does not know the account.
     UnknownAccount,
@@ -52,7 +52,7 @@ pub enum AbortReason {
 }
 
 /// The end of a payment that was not made: why, for programs and for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Abort {
     /// For programs.
     pub reason: AbortReason,
@@ -73,7 +73,7 @@ impl Abort {
 }
 
 /// How a payment ended. Once made a decision never changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Decision {
     /// The money moves.
     Committed,
@@ -82,7 +82,7 @@ pub enum Decision {
 }
 
 /// What is durably known of a payment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
     /// Admitted, not decided.
     Initiated,
@@ -100,7 +100,7 @@ impl fmt::Display for Decision {
 }
 
 /// A bank's answer: to a prepare its vote, to a transfer what it did. No answer is not a vote.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Vote {
     /// The bank can commit whatever happens (prepare), or has moved the money (transfer).
     Yes,
@@ -153,7 +153,7 @@ pub enum Action {
 }
 
 /// One payment under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Payment {
     route: Route,
     /// Whether nothing is asked of banks before the row is durable.
@@ -161,7 +161,7 @@ pub struct Payment {
     phase: Phase,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
     /// Nothing is decided.
     Open(Ballot),
@@ -174,7 +174,7 @@ enum Phase {
 }
 
 /// What is known before the decision.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Ballot {
     row_durable: bool,
     debit: Option<Vote>,

@@ -10,6 +10,8 @@
 //!
 //! [`mod@postgres`] is the same for a PostgreSQL database, which many processes share without an owner.
 
+#[cfg(feature = "test-support")]
+pub mod disk;
 pub mod error;
 pub mod file;
 pub mod group_commit;

@@ -6,7 +6,7 @@ use super::{Leg, Verdict};
 use crate::money::{Amount, Currency};
 
 /// Whether an account takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountState {
     /// Pays and is paid.
     Active,
@@ -16,7 +16,7 @@ pub enum AccountState {
 
 /// A customer's account. `available + held + incoming` never exceeds what an `i64` counts, so that
 /// no promise can fail when it is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Account {
     /// Whether it takes part.
     pub state: AccountState,
@@ -126,7 +126,7 @@ impl fmt::Display for LegKey {
 }
 
 /// What a leg promises; a retry must say the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LegBody {
     /// The customer's account.
     pub account_id: String,
@@ -137,7 +137,7 @@ pub struct LegBody {
 }
 
 /// How far a leg is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LegState {
     /// Voted YES; in doubt until the decision arrives.
     Prepared,
@@ -150,7 +150,7 @@ pub enum LegState {
 }
 
 /// A leg, kept for ever.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LegRecord {
     /// `None` where an abort came before any prepare: a tombstone.
     pub body: Option<LegBody>,

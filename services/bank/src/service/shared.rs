@@ -140,4 +140,6 @@ fn account(record: &AccountRecord) -> Option<Account> {
 }
 
 #[cfg(test)]
+mod linearizable;
+#[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
 use super::{
     AccountDetails, KnownLeg, Store, Totals, WholeStore,
     books::{Bookkeeper, Books},
-    rows,
+    failpoints, rows,
     tables::{ACCOUNTS, UPGRADES},
 };
 use crate::{
@@ -49,11 +49,19 @@ impl Embedded {
 
 impl Store for Embedded {
     async fn apply(&self, command: Command) -> Result<Verdict, BankError> {
-        Ok(self.books.apply(command).await?)
+        let steps = failpoints::of([&command]);
+        steps.before().await;
+        let verdict = self.books.apply(command).await?;
+        steps.after().await;
+        Ok(verdict)
     }
 
     async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
-        Ok(self.books.apply_all(commands).await?)
+        let steps = failpoints::of(&commands);
+        steps.before().await;
+        let verdicts = self.books.apply_all(commands).await?;
+        steps.after().await;
+        Ok(verdicts)
     }
 
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {
@@ -111,5 +119,7 @@ fn cannot_open(path: &Path, account: &OpenAccount, refusal: Refusal) -> BankErro
     BankError::Store(StoreError::Unusable { path: path.into(), why })
 }
 
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ use strife_store::{
 use tokio::time::timeout;
 
 use self::{books::Books, reading::Named};
-use super::{AccountDetails, KnownLeg, Store, Totals, WholeStore};
+use super::{AccountDetails, KnownLeg, Store, Totals, WholeStore, failpoints};
 use crate::{
     BankError,
     ledger::{self, Account, Command, LegKey, OpenAccount, Verdict},
@@ -132,11 +132,19 @@ impl Transactions for Bookkeeper {
 
 impl Store for Postgres {
     async fn apply(&self, command: Command) -> Result<Verdict, BankError> {
-        Ok(self.batches.apply(command).await?)
+        let steps = failpoints::of([&command]);
+        steps.before().await;
+        let verdict = self.batches.apply(command).await?;
+        steps.after().await;
+        Ok(verdict)
     }
 
     async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Verdict>, BankError> {
-        Ok(self.batches.apply_all(commands).await?)
+        let steps = failpoints::of(&commands);
+        steps.before().await;
+        let verdicts = self.batches.apply_all(commands).await?;
+        steps.after().await;
+        Ok(verdicts)
     }
 
     async fn account(&self, account_id: &str) -> Result<Option<Account>, BankError> {

@@ -3,6 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use strife_runtime::failpoint;
 use strife_store::StoreError;
 use tokio::{
     sync::watch,
@@ -76,6 +77,7 @@ impl<B: Banks, S: Store> Job<B, S> {
             let input = input?;
             if let Input::Voted(leg, _) = &input {
                 waiting.answered(*leg);
+                failpoint::reach("gateway.voted").await;
             }
             actions = payment.on(input);
         }
@@ -84,6 +86,7 @@ impl<B: Banks, S: Store> Job<B, S> {
     async fn step(&self, action: Action) -> Result<Input, StoreError> {
         match action {
             Action::WriteRow => {
+                failpoint::reach("gateway.begin.before").await;
                 let begin = || self.shared.store.begin(self.record.clone());
                 match self.shared.written(begin).await? {
                     Begun::Done => Ok(Input::RowDurable),
@@ -109,7 +112,10 @@ impl<B: Banks, S: Store> Job<B, S> {
         let (sequence, route) = (self.record.id.sequence, self.record.order.route());
         let verdict = Verdict { sequence, route, decision };
         let decide = || store.decide(run.number, verdict.clone());
-        match self.shared.written(decide).await? {
+        failpoint::reach("gateway.decide.before").await;
+        let decided = self.shared.written(decide).await?;
+        failpoint::reach("gateway.decide.after").await;
+        match decided {
             Decided::Done => Ok(Input::DecisionDurable),
             Decided::Fenced => self.shared.stop_fenced().await,
             Decided::Contradicted => {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use strife_runtime::failpoint;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error, info};
 
@@ -108,6 +109,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
         let mut told: FuturesUnordered<_> =
             legs.map(|leg| self.tell(record, leg, End::Commit)).collect();
         while let Some((leg, acknowledged)) = told.next().await {
+            failpoint::reach("gateway.told").await;
             let finished =
                 acknowledged && payment.on(Input::Acknowledged(leg)).contains(&Action::Close);
             if finished {
@@ -137,6 +139,11 @@ impl<B: Banks, S: Store> Shared<B, S> {
             Leg::Credit => &record.order.to.bank,
         };
         let (id, settings) = (record.id.to_string(), &self.settings);
+        failpoint::reach(match leg {
+            Leg::Debit => "gateway.tell.debit",
+            Leg::Credit => "gateway.tell.credit",
+        })
+        .await;
         for attempt in 0..settings.phase_two_attempts {
             match self.banks.finish(&id, leg, bank, end, settings.attempt_timeout).await {
                 Ok(()) => return (leg, true),

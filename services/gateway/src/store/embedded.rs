@@ -18,6 +18,8 @@ use machine::{Command, Outcome, Payments};
 use tables::Runs;
 
 mod machine;
+#[cfg(test)]
+mod power;
 mod tables;
 #[cfg(test)]
 mod tests;

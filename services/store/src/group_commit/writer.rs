@@ -7,6 +7,7 @@ use std::{
 };
 
 use redb::{Database, Durability};
+use strife_runtime::failpoint;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Machine;
@@ -85,6 +86,7 @@ impl<M: Machine> Writer<M> {
         transaction.set_durability(Durability::Immediate)?;
         let outcomes = self.machine.apply_batch(&transaction, commands)?;
         let started = Instant::now();
+        failpoint::disk("store.commit").map_err(redb::Error::Io)?;
         transaction.commit()?;
         self.commits.record(started.elapsed());
         Ok(outcomes)

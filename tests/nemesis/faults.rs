@@ -1,0 +1,77 @@
+//! What befalls processes: `kill -9` and a new start, SIGSTOP for a while; one at a time, or two.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
+use strife_fleet::Fleet;
+use tokio::time::{Instant, sleep};
+
+use crate::PATIENCE;
+
+/// How long a process is suspended; longer than a gateway's lease at times.
+const SUSPENDED_MS: std::ops::Range<u64> = 200..4_000;
+/// Between two blows.
+const PAUSE_MS: std::ops::Range<u64> = 100..1_500;
+
+/// How often each fault struck.
+pub(crate) struct Befallen(BTreeMap<&'static str, u32>);
+
+impl fmt::Display for Befallen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<_> =
+            self.0.iter().map(|(what, times)| format!("{times} processes {what}")).collect();
+        write!(f, "{}", counts.join(", "))
+    }
+}
+
+/// Has gateways reach the banks, and the banks the gateways, by way of `proxy`.
+pub(crate) async fn put_between(fleet: &mut Fleet, proxy: &str) {
+    let members: Vec<String> = fleet.members().map(str::to_owned).collect();
+    let is_on_database = fleet.spec().database.is_some();
+    for member in members {
+        let is_owner = fleet.spec().banks.iter().any(|bank| bank.name == member);
+        let flag = match member.as_str() {
+            "lb" => continue,
+            gateway if gateway.starts_with("gateway") => "--balancer",
+            _ if is_owner || is_on_database => "--gateway",
+            _ => continue,
+        };
+        fleet.kill(&member).await.unwrap();
+        fleet.restart_with(&member, &[(flag, proxy)], &[]).await.unwrap();
+    }
+    fleet.until_ready(PATIENCE).await.unwrap();
+}
+
+/// For so long; then everybody runs again.
+pub(crate) async fn befall(fleet: &mut Fleet, random: &mut StdRng, time: Duration) -> Befallen {
+    let members: Vec<String> = fleet.members().map(str::to_owned).collect();
+    let (mut befallen, end) = (Befallen(BTreeMap::new()), Instant::now() + time);
+    while Instant::now() < end {
+        let number = random.random_range(1..=2);
+        let mut victims: Vec<_> = members.sample(random, number).collect();
+        // Owners of stores first: their servers do not start without them.
+        victims.sort();
+        if random.random_bool(0.5) {
+            *befallen.0.entry("killed").or_default() += victims.len() as u32;
+            for victim in &victims {
+                fleet.kill(victim).await.unwrap();
+            }
+            for victim in &victims {
+                fleet.restart(victim).await.unwrap_or_else(|error| panic!("{error}"));
+            }
+        } else {
+            *befallen.0.entry("suspended").or_default() += victims.len() as u32;
+            for victim in &victims {
+                fleet.freeze(victim).unwrap();
+            }
+            sleep(Duration::from_millis(random.random_range(SUSPENDED_MS))).await;
+            for victim in &victims {
+                fleet.thaw(victim).unwrap();
+            }
+        }
+        sleep(Duration::from_millis(random.random_range(PAUSE_MS))).await;
+        // A gateway that was taken for gone ends by itself.
+        fleet.restart_ended().await.unwrap_or_else(|error| panic!("{error}"));
+    }
+    befallen
+}
