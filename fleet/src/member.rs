@@ -170,10 +170,10 @@ impl Member {
     /// The recipe that starts it again where it was, so that everyone who knows its address finds it.
     pub(crate) fn recipe_at_same_address(&self) -> Recipe {
         let mut recipe = self.recipe.clone();
-        if let Some((_, port)) = self.address.rsplit_once(':') {
-            if let Some(value) = recipe.value_of("--port") {
-                port.clone_into(value);
-            }
+        if let Some((_, port)) = self.address.rsplit_once(':')
+            && let Some(value) = recipe.value_of("--port")
+        {
+            port.clone_into(value);
         }
         recipe
     }
