@@ -199,10 +199,20 @@ impl HealthTask {
                 other => Answer::Unwell(format!("its health is {}", other.as_str_name())),
             }),
             Ok(Err(status)) if status.code() == Code::Unimplemented => Ok(Answer::Well),
-            Ok(Err(status)) => {
-                Err(Ended::Lost(format!("its health check failed: {}", status.message())))
-            }
+            Ok(Err(status)) => Err(Ended::Lost(self.why_failed(&status))),
         }
+    }
+
+    fn why_failed(&self, status: &tonic::Status) -> String {
+        let (code, message) = (status.code(), status.message());
+        if code == Code::NotFound && !self.service.is_empty() {
+            return format!(
+                "it knows no health of the service {} (--health-service)",
+                self.service
+            );
+        }
+        let message = if message.is_empty() { code.description() } else { message };
+        format!("its health check failed: {message}")
     }
 
     async fn tell(&self, state: State, why: &str) {

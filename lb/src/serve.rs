@@ -45,6 +45,7 @@ pub fn run(args: LbArgs) -> Result<(), Failure> {
         let bound = Bound::bind(config, security).await?;
         let (listen, control) = (bound.listen_address(), bound.control_address());
         let mut others = vec![("control", control)];
+        others.extend(bound.metrics_address().map(|metrics| ("metrics", metrics)));
         others.extend(bound.dashboard_address().map(|dashboard| ("dashboard", dashboard)));
         let announce = || server::announce(listen, &others);
         bound.serve(shutdown, announce).await
@@ -98,6 +99,11 @@ impl Bound {
     /// Where the control server listens.
     pub fn control_address(&self) -> SocketAddr {
         self.control.address()
+    }
+
+    /// Where the metrics page is, if there is one.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.page.as_ref()?.local_addr().ok()
     }
 
     /// Where the dashboard is, if there is one.

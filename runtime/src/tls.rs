@@ -41,7 +41,7 @@ pub struct TlsArgs {
         value_name = "DIR"
     )]
     pub certs: PathBuf,
-    /// No TLS and no identities: for measurements on one machine only.
+    /// No TLS and no identities: for measurements, and for networks where everybody may do everything.
     #[arg(long, help_heading = "Security")]
     pub plaintext: bool,
 }

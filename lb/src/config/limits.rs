@@ -31,7 +31,8 @@ pub struct LimitArgs {
     /// What one call may send ahead of its receiver, each way.
     #[arg(long, default_value = "64KiB", value_parser = parse::bytes, value_name = "BYTES")]
     pub stream_window: u64,
-    /// Bytes of calls that do not move, per thread; a call that would exceed it is reset.
+    /// Bytes of calls that do not move, per thread; when there is no room left, the calls that hold most are
+    /// ended.
     #[arg(long, default_value = "256MiB", value_parser = parse::bytes, value_name = "BYTES")]
     pub max_buffer: u64,
     /// Connections to one server, per thread; another is opened when the calls on all of them are
@@ -70,7 +71,8 @@ pub struct LimitArgs {
     /// it, before it is reset.
     #[arg(long, default_value = "60s", value_parser = parse::duration, value_name = "TIME")]
     pub stall_timeout: Duration,
-    /// After how long a silent connection is pinged, clients' and servers' alike.
+    /// After how long a silent connection is asked for a sign of life: a client by PING, a server by
+    /// SETTINGS.
     #[arg(long, default_value = "30s", value_parser = parse::duration, value_name = "TIME")]
     pub keepalive: Duration,
     /// How long the answer to a ping may take before the connection counts as lost.
