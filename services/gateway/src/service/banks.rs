@@ -1,7 +1,7 @@
 //! The gateway as a client of banks: one channel a bank, through the balancer or directly.
 //!
-//! What changes something at a bank goes there in batches ([`batcher`]), or, if the bank takes none,
-//! in calls of its own ([`single`]); either way a command has one result.
+//! What changes something at a bank goes there in batches (`batcher`), or, if the bank takes none,
+//! in calls of its own (`single`); either way a command has one result.
 
 mod batcher;
 mod single;
