@@ -130,6 +130,22 @@ async fn a_server_that_tells_that_it_is_not_well_is_left_at_once() {
     server.abort();
 }
 
+#[tokio::test]
+async fn a_service_whose_health_a_server_does_not_know_is_named() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (incoming, _) = counted(listener);
+    let (_reporter, service) = tonic_health::server::health_reporter();
+    let server = tonic::transport::Server::builder().add_service(service);
+    let server = tokio::spawn(server.serve_with_incoming(incoming));
+    let flags = format!("--pool default={address} --health-service ordres");
+    let fleet = Fleet::start(&flags).await;
+    fleet.wait_for_state(0, TransientFailure).await;
+    let why = fleet.pool().await.endpoints[0].last_error.clone();
+    assert!(why.contains("ordres") && why.contains("--health-service"), "{why}");
+    server.abort();
+}
+
 /// As servers do that spread their clients (gRFC A9).
 #[tokio::test]
 async fn a_server_that_ends_old_connections_stays_ready() {
