@@ -5,6 +5,7 @@
 //! `Durability::Immediate` and answers. There is no timer: while one batch is being committed the
 //! next gathers, so that batches grow with load and a lone command does not wait.
 
+mod answers;
 mod writer;
 
 use std::{
@@ -13,7 +14,10 @@ use std::{
 };
 
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use tracing::error;
 
 use self::writer::{Request, Writer};
@@ -94,7 +98,8 @@ impl<M: Machine> Drop for Shared<M> {
 }
 
 impl<M: Machine> GroupCommit<M> {
-    /// Starts the actor. When the store fails it logs one line and stops the process.
+    /// Starts the actor. When the store fails it logs one line and stops the process. Answers are given
+    /// by a task of the runtime in which this is called, if it is one; it must be the one that waits for them.
     pub fn start(database: Database, machine: M, limits: Limits) -> Self {
         Self::start_with(database, machine, limits, Box::new(stop_process))
     }
@@ -111,6 +116,7 @@ impl<M: Machine> GroupCommit<M> {
             batch: limits.batch,
             database: database.clone(),
             commits: commits.clone(),
+            runtime: Handle::try_current().ok(),
         };
         let thread = thread::spawn(move || {
             if let Err(why) = writer.run() {

@@ -43,7 +43,7 @@ impl Default for Settings {
             lease: Duration::from_secs(3),
             payments_max: 10_000,
             payments_per_bank_max: 5_000,
-            phase_two_max: 1_024,
+            phase_two_max: 4_096,
             phase_two_attempts: 5,
             sweep_interval: Duration::from_secs(1),
         }

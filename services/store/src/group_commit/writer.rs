@@ -8,9 +8,15 @@ use std::{
 
 use redb::{Database, Durability};
 use strife_runtime::failpoint;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
-use super::Machine;
+use super::{
+    Machine,
+    answers::{Answer, answer},
+};
 use crate::{Latencies, waiting::Waiting};
 
 /// What a handle asks of the thread.
@@ -28,6 +34,8 @@ pub(super) struct Writer<M: Machine> {
     pub(super) batch: usize,
     pub(super) database: Arc<Database>,
     pub(super) commits: Arc<Latencies>,
+    /// Of those who wait, as far as it is known.
+    pub(super) runtime: Option<Handle>,
 }
 
 /// What was drained: the commands in order, and who waits for how many of the outcomes.
@@ -37,11 +45,6 @@ struct Batch<M: Machine> {
     closing: bool,
 }
 
-enum Answer<M: Machine> {
-    One(oneshot::Sender<M::Outcome>),
-    Many(usize, oneshot::Sender<Vec<M::Outcome>>),
-}
-
 impl<M: Machine> Writer<M> {
     /// Until closed, or until the store fails: then the reason, with everyone unanswered.
     pub(super) fn run(mut self) -> Result<(), String> {
@@ -49,7 +52,7 @@ impl<M: Machine> Writer<M> {
             let batch = self.drain(first);
             if !batch.commands.is_empty() {
                 let outcomes = self.commit(batch.commands)?;
-                answer(batch.answers, outcomes);
+                answer(batch.answers, outcomes, self.runtime.as_ref());
             }
             if batch.closing {
                 break;
@@ -105,21 +108,6 @@ impl<M: Machine> Batch<M> {
                 self.commands.extend(commands);
             }
             Request::Close => self.closing = true,
-        }
-    }
-}
-
-/// Tells everyone what became of their commands. Who has stopped waiting is skipped.
-fn answer<M: Machine>(answers: Vec<Answer<M>>, outcomes: Vec<M::Outcome>) {
-    let mut outcomes = outcomes.into_iter();
-    for answer in answers {
-        match answer {
-            Answer::One(to) => {
-                let _ = outcomes.next().map(|outcome| to.send(outcome));
-            }
-            Answer::Many(count, to) => {
-                let _ = to.send(outcomes.by_ref().take(count).collect());
-            }
         }
     }
 }
