@@ -5,7 +5,7 @@
 //! after every fleet the money in its banks is counted.
 
 mod cells;
-mod costs;
+pub(crate) mod costs;
 mod faults;
 mod fleet;
 pub(crate) mod machine;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use strife_fleet::{BankSpec, FleetSpec};
 use strife_proto::gateway::v1::{
     AccountRef, BalanceRequest, HistoryRequest, PaymentState,
     payment_gateway_client::PaymentGatewayClient,
@@ -63,6 +64,26 @@ async fn payments_at_once_share_calls_to_their_banks() {
         let made = calls(&booted, bank).await - before;
         assert!((2..400).contains(&made), "{made} calls to {bank}");
     }
+}
+
+#[tokio::test]
+async fn a_bank_may_be_the_owner_of_its_store_alone() {
+    let alone = |spec: &mut FleetSpec| {
+        spec.banks = vec![BankSpec::new("icici", 0), BankSpec::new("sbi", 0)];
+    };
+    let mut booted = boot(alone).await;
+    assert_eq!(booted.fleet.members().collect::<Vec<_>>(), ["gateway", "icici", "lb", "sbi"]);
+    let before = booted.fleet.totals().await.unwrap();
+    let (from, to) = (booted.account("icici", 0).clone(), booted.account("sbi", 0).clone());
+    let paid = booted.pay(booted.payment("first", &from, &to)).await;
+    assert_eq!(paid.state(), PaymentState::Committed);
+    booted.fleet.kill("sbi").await.unwrap();
+    booted.fleet.restart("sbi").await.unwrap();
+    let paid = booted.pay(booted.payment("second", &from, &to)).await;
+    assert_eq!(paid.state(), PaymentState::Committed);
+    booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
+    let fsyncs = booted.fleet.fsyncs().await.unwrap();
+    assert!(fsyncs.gateway.is_some_and(|(p50, p99)| 0 < p50 && p50 <= p99), "{fsyncs:?}");
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ use super::{
     style::{Look, looks, rank},
 };
 use crate::results::{
-    EndpointRow, Machine, PhaseRow, ResultDir, ResultsError, RunRow, ServerRow, SummaryRow,
-    TimelineRow, WindowRow, read_rows,
+    EndpointRow, Machine, MemberRow, PhaseRow, ResultDir, ResultsError, RunRow, ServerRow,
+    SummaryRow, TimelineRow, WindowRow, read_rows,
 };
 use runs::{Rows, Run, main_cell};
 
@@ -37,6 +37,8 @@ pub(crate) struct Sweep {
     /// `plan.toml` as it stands.
     pub(crate) plan: String,
     pub(crate) workloads: Vec<Workload>,
+    /// CPU time by process of all runs; none in files of before it was recorded.
+    pub(crate) members: Vec<MemberRow>,
 }
 
 /// The runs of one workload.
@@ -175,6 +177,7 @@ impl Sweep {
             name: name.into_owned(),
             machine: machine(&dir.machine())?,
             workloads: workloads(dir, runs, &parsed)?,
+            members: read_rows(&dir.members())?,
             plan,
         })
     }

@@ -13,10 +13,12 @@ use super::{
     numbers::{quantity, time},
     style::{Tone, hex, tones},
 };
-use crate::results::Machine;
+use crate::results::{Machine, MemberRow};
+use costs::costs;
 use phases::phases;
 use table::table;
 
+mod costs;
 mod phases;
 mod table;
 
@@ -95,7 +97,7 @@ pub(crate) fn page(sweep: &Sweep, overviews: &[Chart], sections: &[Section<'_>])
         body += &format!("<section>\n<h2>All faults</h2>\n{figures}</section>\n");
     }
     for section in sections {
-        body += &render(section);
+        body += &render(section, &sweep.members);
     }
     let answers: String = sections
         .iter()
@@ -177,7 +179,7 @@ fn warning(sections: &[Section<'_>]) -> String {
     text + "</ul></div>\n"
 }
 
-fn render(section: &Section<'_>) -> String {
+fn render(section: &Section<'_>, members: &[MemberRow]) -> String {
     let first = section.workload.first();
     let slow = section.workload.slow.remark();
     let others = match section.cells.len() {
@@ -201,6 +203,7 @@ fn render(section: &Section<'_>) -> String {
     if let Some(errors) = on_errors(&section.cells[0].1) {
         let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(&errors));
     }
+    html += &costs(section.workload, members);
     section.charts.iter().for_each(|chart| html += &figure(chart));
     html + "</section>\n"
 }
@@ -262,7 +265,7 @@ runs are drawn but left out of medians and rankings.</dd>
 <pre>{plan}</pre>
 </details>
 <p class="links">Data: <a href="summary.csv">summary.csv</a> <a href="servers.csv">servers.csv</a>
-<a href="endpoints.csv">endpoints.csv</a> <a href="timeline.csv">timeline.csv</a>
+<a href="endpoints.csv">endpoints.csv</a> {members}<a href="timeline.csv">timeline.csv</a>
 {faults}<a href="machine.json">machine.json</a> <a href="plan.toml">plan.toml</a>
 <a href="histograms/">histograms</a></p>
 </section>
@@ -275,6 +278,10 @@ runs are drawn but left out of medians and rankings.</dd>
         fsync_p50 = time(fsync_us_p50 as f64),
         fsync_p99 = time(fsync_us_p99 as f64),
         plan = escape(&sweep.plan),
+        members = match sweep.members.is_empty() {
+            true => "",
+            false => "<a href=\"members.csv\">members.csv</a> ",
+        },
         faults = match sweep.workloads.iter().any(|workload| standing::span(workload).is_some()) {
             true =>
                 "<a href=\"phases.csv\">phases.csv</a> <a href=\"windows.csv\">windows.csv</a> ",

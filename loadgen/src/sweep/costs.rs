@@ -1,5 +1,5 @@
-//! Where the time goes: CPU time of a call by process, and what a durable commit takes. Printed for
-//! workloads that do real work only, and on fleets small enough for a line.
+//! Where the time goes: CPU time of a call by process, and what a durable commit takes. Shown of fleets that
+//! are small enough for a line.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,18 @@ const MEMBERS_MAX: usize = 8;
 
 /// The table, ready to print, policies in the plan's order; empty if it would not say anything.
 pub(super) fn table(rows: &[SummaryRow], members: &[MemberRow], policies: &[String]) -> String {
+    aligned(&lines(rows, members, policies))
+}
+
+/// A head and a line per cell; medians over the trials.
+pub(crate) fn lines(
+    rows: &[SummaryRow],
+    members: &[MemberRow],
+    policies: &[String],
+) -> Vec<Vec<String>> {
     let names: BTreeSet<&str> = members.iter().map(|row| row.member.as_str()).collect();
     if names.is_empty() || names.len() > MEMBERS_MAX {
-        return String::new();
+        return Vec::new();
     }
     let mut head: Vec<String> =
         ["CPU us a call:", "clients", "offered/s", "achieved/s"].map(str::to_owned).to_vec();
@@ -56,7 +65,7 @@ pub(super) fn table(rows: &[SummaryRow], members: &[MemberRow], policies: &[Stri
         line.push(fsync(|row| row.gateway_fsync_p50_us, |row| row.gateway_fsync_p99_us));
         lines.push(line);
     }
-    aligned(&lines)
+    lines
 }
 
 #[cfg(test)]
