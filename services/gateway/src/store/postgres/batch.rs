@@ -37,11 +37,11 @@ const SAME_IDS: &str = "SELECT payment_id, sequence FROM payments WHERE payment_
 const BEGIN: &str = "INSERT INTO payments \
     (sequence, run, payment_id, payer, payee, initiated_at_ms, body) SELECT * FROM \
     unnest($1::bigint[], $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::bytea[])";
+/// These are locked, and stand undecided.
 const DECIDE: &str = "UPDATE payments SET code = new.code, detail = new.detail, \
     unfinished = new.unfinished \
     FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::boolean[]) \
-    AS new (sequence, code, detail, unfinished) \
-    WHERE payments.sequence = new.sequence AND payments.code IS NULL";
+    AS new (sequence, code, detail, unfinished) WHERE payments.sequence = new.sequence";
 const FINISH: &str =
     "UPDATE payments SET unfinished = false WHERE sequence = ANY($1) AND unfinished";
 

@@ -1,5 +1,7 @@
 //! The conformance suite by two processes' stores on one database, a fence amid a batch, refusals.
 
+use std::time::Duration;
+
 use strife_store::postgres::testing::Server;
 
 use super::*;
@@ -59,7 +61,7 @@ async fn a_fence_waits_for_the_batches_that_hold_the_run() {
     let client = one.batches.database().client().await.unwrap();
     let hold = format!("BEGIN; SELECT FROM runs WHERE number = {} FOR KEY SHARE", run.number);
     client.batch_execute(&hold).await.unwrap();
-    let fence = tokio::spawn(async move { two.fence(run.number).await });
+    let fence = tokio::spawn(async move { fence(&two, run.number).await });
     // It waits as soon as it is there: that can be seen from outside.
     let waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1 \
          AND datname = current_database()";
@@ -69,16 +71,30 @@ async fn a_fence_waits_for_the_batches_that_hold_the_run() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), looking).await.expect("no wait");
+    tokio::time::timeout(Duration::from_secs(60), looking).await.expect("no wait");
     assert!(one.beat(run.number).await.unwrap(), "a beat waits for nobody");
     client.batch_execute("UPDATE payments SET code = 0; COMMIT").await.unwrap();
-    assert!(fence.await.unwrap().unwrap());
+    assert!(fence.await.unwrap());
     let found = one.get(payment.id.sequence).await.unwrap();
     let committed = crate::payment::State::Decided(Decision::Committed);
     assert_eq!(found.record.unwrap().state, committed, "what came first stands");
     let route = payment.order.route();
     let late = Verdict { sequence: payment.id.sequence, route, decision: Decision::Committed };
     assert_eq!(one.decide(run.number, late).await.unwrap(), Decided::Fenced);
+}
+
+/// Fences, as often as it takes.
+async fn fence(store: &Postgres, run: RunNumber) -> bool {
+    let fencing = async {
+        loop {
+            match store.fence(run).await {
+                Ok(fenced) => return fenced,
+                Err(why) => assert!(crate::retry::is_passing(&why), "{why}"),
+            }
+        }
+    };
+    let fenced = tokio::time::timeout(Duration::from_secs(60), fencing).await;
+    fenced.expect("the run is held for ever")
 }
 
 /// As after SIGSTOP amid a batch.
@@ -91,16 +107,7 @@ async fn a_gateway_that_stands_still_amid_a_batch_does_not_keep_its_run() {
     client.batch_execute("BEGIN").await.unwrap();
     let held = client.query(batch::RUNS, &[&vec![schema::run(run.number)]]).await.unwrap();
     assert_eq!(held.len(), 1);
-    let fenced = async {
-        loop {
-            match two.fence(run.number).await {
-                Ok(fenced) => return fenced,
-                Err(why) => assert!(crate::retry::is_passing(&why), "{why}"),
-            }
-        }
-    };
-    let fenced = tokio::time::timeout(std::time::Duration::from_secs(60), fenced).await;
-    assert!(fenced.expect("the run is held for ever"));
+    assert!(fence(&two, run.number).await);
     assert!(client.batch_execute("COMMIT").await.is_err(), "its connection is gone");
 }
 
