@@ -11,6 +11,10 @@ use strife_runtime::{
     telemetry::{self, LogArgs},
 };
 
+/// Services allocate much and in small pieces, and free on other threads than they allocate on.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A gRPC load balancer and benchmarking toolkit, with a distributed payment system behind it.
 #[derive(Parser)]
 #[command(
