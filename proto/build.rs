@@ -4,11 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "strife/common/v1/money.proto",
     "strife/bank/v1/bank.proto",
     "strife/gateway/v1/gateway.proto",
     "strife/lb/v1/lb.proto",
+    "strife/txid/v1/txid.proto",
     "xds/data/orca/v3/orca_load_report.proto",
     "xds/service/orca/v3/orca.proto",
 ];

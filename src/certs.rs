@@ -27,8 +27,8 @@ enum CertsCommand {
   strife certs init certs
   strife certs init certs --bank icici --bank sbi --user john_doe --host lb.example.net
 
-DIR then holds ca.pem (give it to clients), and NAME.pem with NAME-key.pem for lb-1, gateway-1, loadgen-1,
-admin-1, bank-BANK and client-USER. Keep ca-key.pem safe: it makes further identities.")]
+DIR then holds ca.pem (give it to clients), and NAME.pem with NAME-key.pem for lb-1, gateway-1, txid-1,
+loadgen-1, admin-1, bank-BANK and client-USER. Keep ca-key.pem safe: it makes further identities.")]
 struct InitArgs {
     /// Where to put them; made if it is not there.
     dir: PathBuf,

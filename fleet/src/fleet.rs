@@ -1,6 +1,6 @@
 //! Booting a fleet in order, and what can be done to it afterwards.
 //!
-//! Owners of stores come first, then the servers that use them and the gateway, then the balancer,
+//! Owners of stores come first, then the servers that use them, transaction-id servers and gateways, then the balancer,
 //! which must know all of them. The fleet serves when the balancer finds every endpoint ready.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
@@ -24,6 +24,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const BALANCER: &str = "lb";
 /// The first gateway's name among the members.
 pub(crate) const GATEWAY: &str = "gateway";
+
+/// Before the number of a transaction-id server, its name among the members.
+pub(crate) const TXID: &str = "txid";
 
 /// A running fleet. Every process ends when it is dropped; [`Fleet::stop`] lets them drain.
 pub struct Fleet {
@@ -76,6 +79,7 @@ impl Fleet {
             let owner = fleet.address(&bank.name)?.to_owned();
             others.extend((1..=bank.servers).map(|number| fleet.server(bank, number, &owner)));
         }
+        others.extend(fleet.spec.txid_names().map(|(number, name)| fleet.txid(number, &name)));
         others.extend(fleet.spec.gateway_names().iter().map(|name| fleet.gateway(name)));
         fleet.start_all(others).await?;
         fleet.start_all(vec![fleet.balancer_recipe()?]).await?;
@@ -245,7 +249,9 @@ impl Fleet {
 
 /// Whether a member is a bank's server, not the owner of its store.
 fn is_server(spec: &FleetSpec, member: &str) -> bool {
-    member != BALANCER && !is_gateway(member) && !spec.banks.iter().any(|bank| bank.name == member)
+    let is_txid = || spec.txid_names().any(|(_, name)| name == member);
+    let is_bank = || spec.banks.iter().any(|bank| bank.name == member);
+    member != BALANCER && !is_gateway(member) && !is_txid() && !is_bank()
 }
 
 fn is_gateway(member: &str) -> bool {

@@ -9,6 +9,9 @@ use crate::{BankSpec, Fleet, FleetError, fleet::BALANCER, member::Recipe};
 /// decides that it is sent again, and until when, not who passes it on.
 const READS: [&str; 3] = ["ValidateAccount", "GetAccountBalance", "GetTotals"];
 
+/// May be sent again: the block of an answer that was lost is lost.
+const TAKE_BLOCK: &str = "/strife.txid.v1.TransactionIds/TakeBlock";
+
 impl Fleet {
     fn recipe(&self, name: &str, arguments: Vec<String>) -> Recipe {
         let spec = self.spec();
@@ -93,6 +96,18 @@ impl Fleet {
         });
         arguments.extend(flags(&["--balancer", self.balancer(), "--control", self.control()]));
         arguments.extend(flags(&["--payment-timeout", &timeout]));
+        if self.spec().txids > 0 {
+            arguments.extend(flags(&["--txid", self.balancer()]));
+        }
+        self.recipe(name, arguments)
+    }
+
+    pub(crate) fn txid(&self, number: u8, name: &str) -> Recipe {
+        let data = self.spec().dir.join("data").join(name).display().to_string();
+        let size = self.spec().txid_block_size.to_string();
+        let mut arguments = flags(&["txid", "--server", &number.to_string(), "--port", "0"]);
+        arguments.extend(flags(&["--data", &data, "--block-size", &size]));
+        arguments.extend(flags(&["--balancer", self.control()]));
         self.recipe(name, arguments)
     }
 
@@ -116,6 +131,12 @@ impl Fleet {
         let gateways = gateways.collect::<Result<Vec<_>, _>>()?;
         if !gateways.is_empty() {
             arguments.extend(flags(&["--pool", &format!("gateway={}", gateways.join(","))]));
+        }
+        let txids = self.spec().txid_names().map(|(_, name)| self.address(&name));
+        let txids = txids.collect::<Result<Vec<_>, _>>()?;
+        if !txids.is_empty() {
+            arguments.extend(flags(&["--pool", &format!("txid={}", txids.join(","))]));
+            arguments.extend(flags(&["--idempotent", &format!("txid={TAKE_BLOCK}")]));
         }
         Ok(self.recipe(BALANCER, arguments))
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use strife_runtime::telemetry::{LogArgs, LogFormat};
 
-use crate::fleet::GATEWAY;
+use crate::fleet::{GATEWAY, TXID};
 
 /// A whole system: banks, and, if payments are wanted, a gateway, behind one balancer.
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub struct FleetSpec {
     pub gateway: bool,
     /// How many, if any. More than one need a `database`.
     pub gateways: u32,
+    /// Transaction-id servers behind the balancer, `txid-1`, …; with 0 gateways count for themselves.
+    pub txids: u8,
+    /// Ids that they give away at once.
+    pub txid_block_size: u32,
     /// Users with a certificate of their own.
     pub users: Vec<String>,
     /// Every pool's policy at first.
@@ -105,6 +109,8 @@ impl FleetSpec {
             accounts_per_bank: 1000,
             gateway: true,
             gateways: 1,
+            txids: 0,
+            txid_block_size: 1 << 24,
             users: Vec::new(),
             policy: "least_load".to_owned(),
             plaintext: false,
@@ -125,6 +131,11 @@ impl FleetSpec {
         let name =
             |number| if number == 1 { GATEWAY.to_owned() } else { format!("{GATEWAY}-{number}") };
         (1..=self.gateways).filter(|_| self.gateway).map(name).collect()
+    }
+
+    /// The names of the transaction-id servers, by their numbers.
+    pub(crate) fn txid_names(&self) -> impl Iterator<Item = (u8, String)> + use<> {
+        (1..=self.txids).map(|number| (number, format!("{TXID}-{number}")))
     }
 
     /// Where the certificates are.

@@ -19,21 +19,18 @@ use crate::{
     picks::PickRecorder,
 };
 
+/// Those who may have a place in a pool.
+const SERVERS: &[Role] = &[Role::Bank, Role::Gateway, Role::Txid];
+
 /// Who may call what. For which pool a server may report is decided by its name as well.
 const ACCESS: AccessTable = &[
     Rule {
         path: "/strife.lb.v1.LoadBalancer/GetBestServer",
         roles: &[Role::Client, Role::Loadgen, Role::Gateway, Role::Bank, Role::Admin],
     },
-    Rule {
-        path: "/strife.lb.v1.LoadBalancer/ReportServerLoad",
-        roles: &[Role::Bank, Role::Gateway],
-    },
-    Rule { path: "/strife.lb.v1.LoadBalancer/RegisterServer", roles: &[Role::Bank, Role::Gateway] },
-    Rule {
-        path: "/strife.lb.v1.LoadBalancer/DeregisterServer",
-        roles: &[Role::Bank, Role::Gateway],
-    },
+    Rule { path: "/strife.lb.v1.LoadBalancer/ReportServerLoad", roles: SERVERS },
+    Rule { path: "/strife.lb.v1.LoadBalancer/RegisterServer", roles: SERVERS },
+    Rule { path: "/strife.lb.v1.LoadBalancer/DeregisterServer", roles: SERVERS },
     Rule { path: "/strife.lb.v1.LoadBalancerAdmin/", roles: &[Role::Admin] },
 ];
 

@@ -34,6 +34,13 @@ pub mod lb {
     }
 }
 
+/// `strife.txid.v1`: blocks of transaction ids.
+pub mod txid {
+    pub mod v1 {
+        tonic::include_proto!("strife.txid.v1");
+    }
+}
+
 /// ORCA (gRFC A51): how any gRPC server reports its load.
 pub mod xds {
     /// `xds.data.orca.v3`: the report.

@@ -46,10 +46,11 @@ impl Wanted {
     /// Everything a fleet of these banks and users needs. The balancer also answers to its pools'
     /// names (`gateway`, `bank.icici`), which clients put into `:authority`.
     pub fn for_fleet(banks: &[String], users: &[String], hosts: &[String]) -> Self {
-        let mut identities: Vec<_> = [Role::Lb, Role::Gateway, Role::Loadgen, Role::Admin]
-            .into_iter()
-            .map(|role| Identity::new(role, "1"))
-            .collect();
+        let mut identities: Vec<_> =
+            [Role::Lb, Role::Gateway, Role::Txid, Role::Loadgen, Role::Admin]
+                .into_iter()
+                .map(|role| Identity::new(role, "1"))
+                .collect();
         identities.extend(banks.iter().map(|bank| Identity::new(Role::Bank, bank)));
         identities.extend(users.iter().map(|user| Identity::new(Role::Client, user)));
         Self { identities, hosts: hosts.to_vec() }
@@ -57,7 +58,7 @@ impl Wanted {
 
     fn pool_names(&self) -> impl Iterator<Item = String> + '_ {
         let banks = self.identities.iter().filter(|identity| identity.role == Role::Bank);
-        ["gateway".to_owned(), "auth".to_owned()]
+        ["gateway".to_owned(), "auth".to_owned(), "txid".to_owned()]
             .into_iter()
             .chain(banks.map(|bank| format!("bank.{}", bank.name)))
     }

@@ -16,6 +16,8 @@ pub enum Role {
     Bank,
     /// A payment gateway.
     Gateway,
+    /// A server that gives transaction ids away.
+    Txid,
     /// A user; the name is the username.
     Client,
     /// The load generator; may pay on behalf of any user.
@@ -25,10 +27,11 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [(Role, &'static str); 6] = [
+    const ALL: [(Role, &'static str); 7] = [
         (Role::Lb, "lb"),
         (Role::Bank, "bank"),
         (Role::Gateway, "gateway"),
+        (Role::Txid, "txid"),
         (Role::Client, "client"),
         (Role::Loadgen, "loadgen"),
         (Role::Admin, "admin"),
@@ -42,7 +45,7 @@ impl Role {
     /// Whether anybody ever connects to it. The others' certificates cannot serve.
     pub fn is_server(self) -> bool {
         match self {
-            Self::Lb | Self::Bank | Self::Gateway => true,
+            Self::Lb | Self::Bank | Self::Gateway | Self::Txid => true,
             Self::Client | Self::Loadgen | Self::Admin => false,
         }
     }

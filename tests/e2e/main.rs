@@ -19,3 +19,4 @@ mod python;
 mod registration;
 mod support;
 mod sweep;
+mod txid;

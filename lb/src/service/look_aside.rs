@@ -134,12 +134,14 @@ fn places(all: &[Arc<Endpoint>], addresses: &[String]) -> Vec<usize> {
     all.iter().enumerate().filter(|(_, one)| is_meant(one)).map(|(place, _)| place).collect()
 }
 
-/// A bank's servers report for their bank, gateways for the gateways, and both for the default pool.
+/// A bank's servers report for their bank, gateways for the gateways, transaction-id servers
+/// for theirs, and all of them for the default pool.
 /// `pool`: its own name, for a request may leave it out and mean the only pool, whosever it is.
 pub(super) fn may_report(identity: &Identity, pool: &str) -> bool {
     let own = match identity.role {
         Role::Bank => format!("bank.{}", identity.name),
         Role::Gateway => "gateway".to_owned(),
+        Role::Txid => "txid".to_owned(),
         _ => return false,
     };
     pool == own || pool == DEFAULT_POOL

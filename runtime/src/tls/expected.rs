@@ -25,16 +25,20 @@ impl Expected {
     /// A payment gateway, or the balancer in front of it.
     pub const LB_OR_GATEWAY: Self = Self::Roles(&[Role::Lb, Role::Gateway]);
 
+    /// A transaction-id server, or the balancer in front of it.
+    pub const LB_OR_TXID: Self = Self::Roles(&[Role::Lb, Role::Txid]);
+
     /// A server of the bank of that name.
     pub fn bank(name: &str) -> Self {
         Self::Exactly(Identity::new(Role::Bank, name))
     }
 
-    /// The servers of a balancer's pool: `bank.NAME` and `gateway` say who they are.
+    /// The servers of a balancer's pool: `bank.NAME`, `gateway` and `txid` say who they are.
     pub fn of_pool(pool: &str) -> Self {
         match pool.strip_prefix("bank.") {
             Some(bank) => Self::bank(bank),
             None if pool == "gateway" => Self::GATEWAY,
+            None if pool == "txid" => Self::Roles(&[Role::Txid]),
             None => Self::AnyServer,
         }
     }

@@ -68,6 +68,11 @@ pub struct GatewayArgs {
     /// How the balancer knows this gateway.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// Have transaction ids from servers (`strife txid`) instead of counting them: the balancer's data
+    /// plane, through which they are reached as `txid`, or such a server. If none answers for longer than
+    /// the ids at hand last, payments wait up to 2 s and are then answered with UNAVAILABLE.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub txid: Option<String>,
     /// The name (`:authority`) under which banks ask this gateway what became of a payment.
     #[arg(long, default_value = "gateway", value_name = "NAME")]
     pub authority: String,

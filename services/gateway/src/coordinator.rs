@@ -47,9 +47,11 @@ use crate::{
     retry,
     standing::{self, Decider, Standing},
     store::{Found, Record, RunState, Store},
-    transaction::{Run, Sequence, TransactionId, run_of, store_prefix},
+    transaction::{Run, Sequence, TransactionId, store_prefix},
 };
 use active::{Active, Claimed, Running, Told};
+pub use ids::{Blocks, Granted};
+use ids::{Ids, Supply};
 use job::{Job, Origin};
 use phase_two::PhaseTwo;
 use places::Places;
@@ -58,6 +60,7 @@ use tasks::Tasks;
 
 mod active;
 mod adoption;
+mod ids;
 mod job;
 mod lease;
 mod phase_two;
@@ -93,6 +96,7 @@ struct Shared<B, S> {
     banks: B,
     settings: Settings,
     active: Active,
+    supply: Supply,
     places: Places,
     phase_two: PhaseTwo,
     tasks: Tasks,
@@ -112,20 +116,26 @@ enum Admitted {
     Decided(Receipt),
     /// It is not decided, and not under way here.
     Elsewhere(Order),
+    /// There is no transaction id for it at the moment.
+    Nameless(Order),
 }
 
 impl<B: Banks, S: Store> Coordinator<B, S> {
     /// Begins a run on the store and is ready; what earlier ones left is seen to in the background.
-    /// `gateway` names this one to people. Must run inside a tokio runtime.
+    /// `gateway` names this one to people. Transaction ids are of the run's own, or come in blocks from
+    /// elsewhere. Must run inside a tokio runtime.
     pub async fn start(
         store: S,
         banks: B,
         gateway: &str,
         settings: Settings,
+        blocks: Option<Arc<dyn Blocks>>,
     ) -> Result<Self, StoreError> {
         let run = store.start(gateway).await?;
+        let ids = blocks.as_ref().map_or_else(|| Ids::counted(run), |_| Ids::of_blocks());
         let shared = Arc::new(Shared {
-            active: Active::new(run.first_sequence()),
+            active: Active::new(ids),
+            supply: Supply::new(),
             places: Places::default(),
             phase_two: PhaseTwo::new(settings.phase_two_max),
             tasks: Tasks::default(),
@@ -140,6 +150,9 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         let mut background = JoinSet::new();
         background.spawn(adoption::run(shared.clone(), shared.tasks.start()));
         background.spawn(phase_two::sweep(shared.clone()));
+        if let Some(source) = blocks {
+            background.spawn(ids::supply(shared.clone(), source));
+        }
         if shared.store.is_shared() {
             background.spawn(lease::run(shared.clone()));
         }
@@ -167,6 +180,10 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
                 Admitted::Elsewhere(order) => {
                     self.shared.settings.look_again.wait(looks).await;
                     looks += 1;
+                    order
+                }
+                Admitted::Nameless(order) => {
+                    self.shared.more_ids().await?;
                     order
                 }
             };
@@ -210,7 +227,10 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         if let Some(bank) = shared.places.full(&order, limit) {
             return Err(GatewayError::BankBehind { bank: bank.to_owned(), limit });
         }
-        let id = shared.run.transaction(active.next_sequence());
+        let Some(sequence) = shared.next_sequence(&mut active) else {
+            return Ok(Admitted::Nameless(order));
+        };
+        let id = shared.run.transaction(sequence);
         let state = State::Initiated;
         let record = Arc::new(Record { id, order, payee, initiated_at_ms: now_ms, state });
         let (payment, actions) = Payment::begin(record.order.route(), shared.others.load(Relaxed));
@@ -237,11 +257,10 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         let ours = {
             let active = active.lock();
             let under_way = active.is_under_way(id.sequence);
-            match run_of(id.sequence) == run.number {
-                true if !active.was_made(id.sequence) => Some(Decider::Nobody),
-                true => Some(Decider::Ours { under_way }),
-                false => None,
-            }
+            active.ids.was_made(id.sequence).map(|was_made| match was_made {
+                true => Decider::Ours { under_way },
+                false => Decider::Nobody,
+            })
         };
         let Found { record, maker } = store.get(id.sequence).await?;
         let decider = match (maker, ours) {

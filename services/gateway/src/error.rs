@@ -62,6 +62,12 @@ pub enum GatewayError {
         /// The bound.
         limit: usize,
     },
+    /// The servers that give transaction ids away were away for too long.
+    #[error(
+        "there are no transaction ids left, and the servers that give them (--txid) do not answer; ask \
+         again with the same payment_id"
+    )]
+    NoTransactionIds,
     /// Nothing of that name was taken on, for this user.
     #[error(
         "there is no payment `{0}` of this user so far; if a request for it may still be on its way, \

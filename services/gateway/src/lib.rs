@@ -90,7 +90,12 @@ async fn serve_on<S: Store>(
     store: S,
 ) -> Result<(), Failure> {
     let name = server.address().to_string();
-    let coordinator = Coordinator::start(store.clone(), banks, &name, args.settings()).await;
+    let blocks = match &args.txid {
+        Some(address) => Some(service::ids::source(address, &security)?),
+        None => None,
+    };
+    let coordinator =
+        Coordinator::start(store.clone(), banks, &name, args.settings(), blocks).await;
     let coordinator = Arc::new(coordinator.map_err(failed)?);
     let asked = Shutdown::on_signals()
         .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;

@@ -31,6 +31,7 @@ pub mod banks;
 mod convert;
 mod deadline;
 mod history;
+pub mod ids;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,12 @@ use strife_store::{Latencies, StoreError};
 use crate::{
     order::Route,
     payment::Decision,
-    transaction::{Run, RunNumber, Sequence},
+    transaction::{Block, Run, RunNumber, Sequence},
 };
 pub use embedded::Embedded;
 pub use postgres::Postgres;
 pub use records::Record;
-pub use rules::{Begun, Decided, RunState};
+pub use rules::{Begun, Decided, RunState, Taken};
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -50,6 +50,16 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// All runs that are not forgotten, oldest first.
     fn runs(&self) -> impl Future<Output = Result<Vec<RunEntry>, StoreError>> + Send;
+
+    /// Gives a run a block of sequences, for good, before it uses the first of them.
+    fn take(
+        &self,
+        run: RunNumber,
+        block: Block,
+    ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
+
+    /// The highest block that any run ever had.
+    fn last_block(&self) -> impl Future<Output = Result<Option<Block>, StoreError>> + Send;
 
     /// Writes down a new payment, for the run that made it.
     fn begin(&self, record: Arc<Record>) -> impl Future<Output = Result<Begun, StoreError>> + Send;

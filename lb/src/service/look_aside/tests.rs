@@ -24,6 +24,8 @@ fn a_server_speaks_for_its_own_pool() {
     check(Role::Bank, "icici", "", false);
     check(Role::Gateway, "1", "gateway", true);
     check(Role::Gateway, "1", "bank.icici", false);
+    check(Role::Txid, "1", "txid", true);
+    check(Role::Txid, "1", "gateway", false);
     check(Role::Client, "john", "default", false);
 }
 

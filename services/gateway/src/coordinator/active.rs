@@ -1,4 +1,4 @@
-//! The payments under way, by payment id and by sequence, and which sequence is next.
+//! The payments under way, by payment id and by sequence, and which sequences are next.
 //!
 //! Whoever is asked for a payment claims its id first and then looks into the store, so that a payment
 //! is admitted once, however many ask at once. Who finds the id claimed waits for the claim to end and
@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::ids::Ids;
 use crate::{payment::Decision, store::Record, transaction::Sequence};
 
 /// What whoever waits for a payment is told.
@@ -38,7 +39,7 @@ pub(super) struct Active(Arc<Mutex<Payments>>);
 pub(super) struct Payments {
     by_payment_id: HashMap<Arc<str>, Entry>,
     sequences: HashSet<Sequence>,
-    next: Sequence,
+    pub(super) ids: Ids,
 }
 
 #[derive(Debug)]
@@ -68,10 +69,9 @@ pub(super) struct Claim {
 }
 
 impl Active {
-    /// None yet; the next one gets `first`.
-    pub(super) fn new(first: Sequence) -> Self {
-        let payments =
-            Payments { by_payment_id: HashMap::new(), sequences: HashSet::new(), next: first };
+    /// None yet; they get their sequences from `ids`.
+    pub(super) fn new(ids: Ids) -> Self {
+        let payments = Payments { by_payment_id: HashMap::new(), sequences: HashSet::new(), ids };
         Self(Arc::new(Mutex::new(payments)))
     }
 
@@ -98,17 +98,6 @@ impl Payments {
     /// How many are under way.
     pub(super) fn len(&self) -> usize {
         self.sequences.len()
-    }
-
-    /// A sequence that no other payment has.
-    pub(super) fn next_sequence(&mut self) -> Sequence {
-        self.next += 1;
-        self.next - 1
-    }
-
-    /// Whether a payment of this run got this sequence.
-    pub(super) fn was_made(&self, sequence: Sequence) -> bool {
-        sequence < self.next
     }
 
     pub(super) fn is_under_way(&self, sequence: Sequence) -> bool {
@@ -163,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_id_is_claimed_once_until_the_claim_ends() {
-        let active = Active::new(1);
+        let active = Active::new(Ids::counted(Run { store: 1, number: 1 }));
         let Claimed::Here(claim) = active.claim("p1") else { panic!("nobody has it") };
         let Claimed::Elsewhere(ends) = active.claim("p1") else { panic!("it is claimed") };
         assert!(ends.has_changed().is_ok(), "the claim has not ended");

@@ -128,7 +128,8 @@ fn soon() -> Settings {
 }
 
 async fn start(store: &Embedded, banks: &TestBanks, settings: Settings) -> Gateway {
-    Arc::new(Coordinator::start(store.clone(), banks.clone(), "one", settings).await.unwrap())
+    let coordinator = Coordinator::start(store.clone(), banks.clone(), "one", settings, None).await;
+    Arc::new(coordinator.unwrap())
 }
 
 fn order(payment_id: &str, to_bank: &str) -> Order {

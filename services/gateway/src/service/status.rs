@@ -35,7 +35,9 @@ fn code(error: &GatewayError) -> Code {
         GatewayError::ForeignTransaction(_) | GatewayError::TransactionNotMade(_) => {
             Code::FailedPrecondition
         }
-        GatewayError::Store(StoreError::Stopped) => Code::Unavailable,
+        GatewayError::NoTransactionIds | GatewayError::Store(StoreError::Stopped) => {
+            Code::Unavailable
+        }
         GatewayError::Store(error) if retry::is_passing(error) => Code::Unavailable,
         GatewayError::Store(_) | GatewayError::MalformedUsers(_) => Code::Internal,
     }

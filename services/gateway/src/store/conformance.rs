@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     order::{Account, Money, Order},
     payment::{Abort, AbortReason, State},
-    transaction::{TransactionId, run_of},
+    transaction::{BLOCK_MAX, TransactionId, sequences_of},
 };
 
 /// A payment's record of `john`'s to `jane`.
@@ -40,6 +40,8 @@ pub(crate) async fn check<S: Store>(mut fresh: impl AsyncFnMut() -> S) {
     a_fenced_run_writes_nothing(fresh().await).await;
     what_a_fenced_run_left_undecided_is_aborted(fresh().await).await;
     runs_beat_are_fenced_and_forgotten(fresh().await).await;
+    a_block_belongs_to_one_run_for_good(fresh().await).await;
+    payments_of_a_block_are_its_runs(fresh().await).await;
     lists_are_read_in_pages(fresh().await).await;
     odd_names_and_details_are_kept(fresh().await).await;
     let mut runner = TestRunner::new(Config::default());
@@ -114,10 +116,9 @@ async fn a_payment_id_is_for_one_payment<S: Store>(store: S) {
     assert_eq!(store.get(theirs.id.sequence).await.unwrap().record, None);
     assert_eq!(store.history("jane", None, 9).await.unwrap().len(), 1);
     // Of many at once, at both, one is taken.
-    let ids = (1..30).map(|number| [one, two][number as usize % 2].first_sequence() + number);
-    let asked = ids.map(|sequence| {
-        let (store, run) = (store.clone(), Run { number: run_of(sequence), ..one });
-        let record = record(run.transaction(sequence), "p2", "sbi");
+    let asked = (1..30).map(|number| {
+        let (store, run) = (store.clone(), [one, two][number as usize % 2]);
+        let record = record(run.transaction(run.first_sequence() + number), "p2", "sbi");
         tokio::spawn(async move { store.begin(record).await.unwrap() })
     });
     let asked: Vec<_> = asked.collect();
@@ -218,6 +219,65 @@ async fn runs_beat_are_fenced_and_forgotten<S: Store>(store: S) {
     assert!(!store.beat(one.number).await.unwrap() && !store.fence(one.number).await.unwrap());
     let three = store.start("three").await.unwrap();
     assert!(two.number < three.number);
+}
+
+async fn a_block_belongs_to_one_run_for_good<S: Store>(store: S) {
+    let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
+    let first = sequences_of(7, 1).start;
+    assert_eq!(store.last_block().await.unwrap(), None);
+    assert_eq!(store.get(first).await.unwrap().maker, RunState::NotMade);
+    for (run, block, taken) in [
+        (one, 7, Taken::Done),
+        (one, 7, Taken::Done),
+        (two, 7, Taken::Elsewhere),
+        (two, BLOCK_MAX, Taken::Done),
+        (two, 8, Taken::Done),
+    ] {
+        assert_eq!(store.take(run.number, block).await.unwrap(), taken, "{block}");
+    }
+    assert_eq!(store.last_block().await.unwrap(), Some(BLOCK_MAX));
+    assert_eq!(store.get(first).await.unwrap().maker, RunState::Live);
+    store.fence(one.number).await.unwrap();
+    for forgotten in [false, true] {
+        assert_eq!(store.get(first).await.unwrap().maker, RunState::Fenced, "{forgotten}");
+        assert_eq!(store.take(one.number, 9).await.unwrap(), Taken::Fenced);
+        assert_eq!(store.take(two.number, 7).await.unwrap(), Taken::Elsewhere);
+        store.forget(one.number).await.unwrap();
+    }
+    let unknown = sequences_of(9, 1).start;
+    assert_eq!(store.get(unknown).await.unwrap(), Found { record: None, maker: RunState::NotMade });
+}
+
+async fn payments_of_a_block_are_its_runs<S: Store>(store: S) {
+    let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
+    store.take(one.number, 7).await.unwrap();
+    let of_block = async |number, to| {
+        let id = one.transaction(sequences_of(7, 9).start + number);
+        let record = record(id, &format!("p{number}"), to);
+        assert_eq!(store.begin(record.clone()).await.unwrap(), Begun::Done);
+        record
+    };
+    let (open, late) = (of_block(0, "sbi").await, of_block(1, "sbi").await);
+    let committed = of_block(2, "sbi").await;
+    let commit = verdict(&committed, Decision::Committed);
+    let by = |run: Run| store.decide(run.number, commit.clone());
+    assert_eq!(by(two).await.unwrap(), Decided::Contradicted, "its maker lives");
+    assert_eq!(by(one).await.unwrap(), Decided::Done);
+    let expected = [decided(&committed, Decision::Committed)];
+    assert_eq!(store.unfinished(one.number, None, 9).await.unwrap(), expected);
+    assert_eq!(store.unfinished(two.number, None, 9).await.unwrap(), []);
+    store.fence(one.number).await.unwrap();
+    assert_eq!(store.unfinished(two.number, None, 9).await.unwrap(), expected);
+    assert_eq!(store.orphans(None, 9).await.unwrap(), [(*open).clone(), (*late).clone()]);
+    let after = record(one.transaction(sequences_of(7, 9).start + 3), "p3", "sbi");
+    assert_eq!(store.begin(after).await.unwrap(), Begun::Fenced);
+    let found = store.get(open.id.sequence).await.unwrap();
+    let aborted = decided(&open, presumed());
+    assert_eq!(found, Found { record: Some(aborted.clone()), maker: RunState::Fenced });
+    assert_eq!(store.find("p0").await.unwrap(), Some(aborted.clone()));
+    let abort = verdict(&open, presumed());
+    assert_eq!(store.decide(two.number, abort).await.unwrap(), Decided::Done);
+    assert!(store.history("john", None, 9).await.unwrap().contains(&aborted));
 }
 
 async fn lists_are_read_in_pages<S: Store>(store: S) {

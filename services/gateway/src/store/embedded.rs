@@ -9,10 +9,12 @@ use std::{ops::Bound, path::Path, sync::Arc};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
 
-use super::{Begun, Decided, Found, Record, RunEntry, RunState, Store, Verdict, records, rules};
+use super::{
+    Begun, Decided, Found, Record, RunEntry, RunState, Store, Taken, Verdict, records, rules,
+};
 use crate::{
     payment::State,
-    transaction::{Run, RunNumber, Sequence, TransactionId, run_of},
+    transaction::{Block, Run, RunNumber, Sequence, TransactionId},
 };
 use machine::{Command, Outcome, Payments};
 use tables::Runs;
@@ -75,7 +77,7 @@ impl Embedded {
         table: tables::List,
         after: Option<Sequence>,
         limit: usize,
-        wanted: impl Fn(RunNumber, RunState) -> bool,
+        wanted: impl Fn(Option<RunNumber>, RunState) -> bool,
     ) -> Result<Vec<Record>, StoreError> {
         self.commits.read(|transaction| {
             let (list, rows) = (transaction.open_table(table)?, self.rows(transaction)?);
@@ -83,8 +85,8 @@ impl Embedded {
             let mut found = Vec::new();
             for entry in list.range((after, Bound::Unbounded))? {
                 let sequence = entry?.0.value();
-                let run = run_of(sequence);
-                if wanted(run, rows.runs.state(run)?) {
+                let (run, state) = rows.runs.maker(sequence)?;
+                if wanted(run, state) {
                     found.push(rows.standing(sequence)?.ok_or_else(|| missing(sequence))?);
                 }
                 if found.len() == limit {
@@ -147,6 +149,20 @@ impl Store for Embedded {
         })
     }
 
+    async fn take(&self, run: RunNumber, block: Block) -> Result<Taken, StoreError> {
+        match self.commits.apply(Command::Take(run, block)).await? {
+            Outcome::Taken(taken) => Ok(taken),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    async fn last_block(&self) -> Result<Option<Block>, StoreError> {
+        self.commits.read(|transaction| {
+            let blocks = transaction.open_table(tables::BLOCKS)?;
+            Ok(blocks.last()?.map(|(block, _)| block.value()))
+        })
+    }
+
     async fn begin(&self, record: Arc<Record>) -> Result<Begun, StoreError> {
         match self.commits.apply(Command::Begin(record)).await? {
             Outcome::Begun(begun) => Ok(begun),
@@ -184,7 +200,7 @@ impl Store for Embedded {
     async fn get(&self, sequence: Sequence) -> Result<Found, StoreError> {
         self.commits.read(|transaction| {
             let rows = self.rows(transaction)?;
-            Ok(Found { record: rows.read(sequence)?, maker: rows.runs.state(run_of(sequence))? })
+            Ok(Found { record: rows.read(sequence)?, maker: rows.runs.maker(sequence)?.1 })
         })
     }
 
@@ -202,7 +218,7 @@ impl Store for Embedded {
         after: Option<Sequence>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        let wanted = |run, state| run == own || state == RunState::Fenced;
+        let wanted = |run, state| run == Some(own) || state == RunState::Fenced;
         self.listed(tables::UNFINISHED, after, limit, wanted)
     }
 
@@ -279,7 +295,7 @@ impl Rows {
     fn read(&self, sequence: Sequence) -> Result<Option<Record>, redb::Error> {
         let Some(mut record) = self.standing(sequence)? else { return Ok(None) };
         if record.state == State::Initiated {
-            let maker = self.runs.state(run_of(sequence))?;
+            let (_, maker) = self.runs.maker(sequence)?;
             record.state = rules::meaning(record.state, record.order.route(), maker);
         }
         Ok(Some(record))

@@ -7,6 +7,7 @@
 //! back and runs again on what the other has written.
 
 mod batch;
+mod makers;
 mod reading;
 mod schema;
 #[cfg(test)]
@@ -21,8 +22,8 @@ use strife_store::{
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 
-use super::{Begun, Decided, Found, Record, RunEntry, Store, Verdict, rules};
-use crate::transaction::{Run, RunNumber, Sequence};
+use super::{Begun, Decided, Found, Record, RunEntry, RunState, Store, Taken, Verdict, rules};
+use crate::transaction::{Block, Run, RunNumber, Sequence};
 use batch::{Command, Outcome, Payments};
 
 /// Commands in one transaction at most. Fewer than a file takes: they hold locks until it ends.
@@ -35,6 +36,13 @@ const START: &str = "WITH next AS \
 const BEAT: &str = "UPDATE runs SET beats = beats + 1 WHERE number = $1 AND live";
 /// `live` is part of a key, so that this waits for every batch that holds the run's.
 const FENCE: &str = "UPDATE runs SET live = false WHERE number = $1 AND live";
+/// Only for a run that is live, and stays so until this is written.
+const TAKE: &str = "WITH taker AS \
+    (SELECT number FROM runs WHERE number = $2 AND live FOR KEY SHARE) \
+    INSERT INTO blocks (block, run) SELECT $1::bigint, number FROM taker \
+    ON CONFLICT (block) DO NOTHING";
+const OWNER: &str = "SELECT run FROM blocks WHERE block = $1";
+const LAST_BLOCK: &str = "SELECT max(block) FROM blocks";
 const FORGET: &str = "DELETE FROM runs WHERE number = $1 AND NOT live";
 
 /// Gateways' payments in a database. Clones share the connections.
@@ -61,7 +69,7 @@ impl Postgres {
         database.migrate(&schema, name_it).await?;
         let name = reading::name(&database).await?;
         let limits = Limits { batch: BATCH, ..limits };
-        Ok(Self { batches: BatchCommit::start(database, Payments, limits), name })
+        Ok(Self { batches: BatchCommit::start(database, Payments::default(), limits), name })
     }
 
     /// Runs one statement by itself, for a bounded time; how many rows it wrote.
@@ -115,6 +123,22 @@ impl Store for Postgres {
 
     async fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
         self.reader().runs().await
+    }
+
+    async fn take(&self, run: RunNumber, block: Block) -> Result<Taken, StoreError> {
+        let (stored, block) = (schema::run(run), schema::block(block));
+        self.execute(TAKE, &[&block, &stored]).await?;
+        let rows = self.reader().query(OWNER, &[&block]).await?;
+        let owner = rows.first().map(|row| reading::run_number(row.try_get(0)?)).transpose()?;
+        // The row is written unless another one is there, or the run is not live.
+        let by = owner.map_or(RunState::Fenced, |_| RunState::Live);
+        Ok(rules::take(by, run, owner))
+    }
+
+    async fn last_block(&self) -> Result<Option<Block>, StoreError> {
+        let rows = self.reader().query(LAST_BLOCK, &[]).await?;
+        let last: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        Ok(last.map(i64::unsigned_abs))
     }
 
     async fn begin(&self, record: Arc<Record>) -> Result<Begun, StoreError> {

@@ -46,6 +46,17 @@ pub enum Decided {
     Fenced,
 }
 
+/// What became of a run's wish to have a block of sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Taken {
+    /// It has it, now or since before.
+    Done,
+    /// Another run has it; nothing was changed.
+    Elsewhere,
+    /// The run is fenced; nothing was changed.
+    Fenced,
+}
+
 /// A decision about to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Deciding<'a> {
@@ -67,6 +78,17 @@ pub fn run_state(number: RunNumber, live: Option<bool>, last: RunNumber) -> RunS
         Some(false) => RunState::Fenced,
         None if number <= last => RunState::Fenced,
         None => RunState::NotMade,
+    }
+}
+
+/// Whether run `number`, of state `by`, gets a block that `owner` has, if anybody does. Whoever has one keeps
+/// it for good: by it everybody knows whether who made a transaction can still decide.
+pub fn take(by: RunState, number: RunNumber, owner: Option<RunNumber>) -> Taken {
+    match owner {
+        Some(owner) if owner == number => Taken::Done,
+        _ if by != RunState::Live => Taken::Fenced,
+        Some(_) => Taken::Elsewhere,
+        None => Taken::Done,
     }
 }
 

@@ -102,8 +102,9 @@ impl System {
             let users = Users::read(&path).unwrap();
             let banks = BankClients::new(users.banks(), routes, &security).unwrap();
             let store = open(&directory).await;
-            let coordinator =
-                Arc::new(Coordinator::start(store, banks, "gateway", settings).await.unwrap());
+            let coordinator = Arc::new(
+                Coordinator::start(store, banks, "gateway", settings, None).await.unwrap(),
+            );
             let server = Server::bind("127.0.0.1:0", "", &security).await.unwrap();
             let address = server.address().to_string();
             let service = GatewayService::new(coordinator.clone(), Arc::new(users));

@@ -8,8 +8,8 @@ use strife_store::Machine;
 use super::tables::{self, RunRow};
 use crate::{
     payment::State,
-    store::{Begun, Decided, Record, RunState, Verdict, records, rules},
-    transaction::{RunNumber, Sequence, TransactionId, run_of},
+    store::{Begun, Decided, Record, RunState, Taken, Verdict, records, rules},
+    transaction::{Block, RunNumber, Sequence, TransactionId},
 };
 
 /// A change to the store.
@@ -23,6 +23,8 @@ pub(super) enum Command {
     Fence(RunNumber),
     /// A fenced run is done with.
     Forget(RunNumber),
+    /// The run has a block of sequences from now on.
+    Take(RunNumber, Block),
     /// A new payment.
     Begin(Arc<Record>),
     /// How a payment ends, says a run.
@@ -38,6 +40,8 @@ pub(super) enum Outcome {
     Started(RunNumber),
     /// Whether there was anything to change.
     Was(bool),
+    /// Of a block.
+    Taken(Taken),
     /// Of a new payment.
     Begun(Begun),
     /// Of a decision.
@@ -62,6 +66,7 @@ impl Machine for Payments {
             last_run: tables::about(&about, tables::LAST_RUN)?,
             about,
             runs: transaction.open_table(tables::RUNS)?,
+            blocks: transaction.open_table(tables::BLOCKS)?,
             payments: transaction.open_table(tables::PAYMENTS)?,
             decisions: transaction.open_table(tables::DECISIONS)?,
             by_payment_id: transaction.open_table(tables::BY_PAYMENT_ID)?,
@@ -77,6 +82,7 @@ struct Tables<'t> {
     about: Table<'t, &'static str, u32>,
     last_run: RunNumber,
     runs: Table<'t, RunNumber, RunRow>,
+    blocks: Table<'t, Block, RunNumber>,
     payments: Table<'t, Sequence, &'static [u8]>,
     decisions: Table<'t, Sequence, (u8, &'static str)>,
     by_payment_id: Table<'t, &'static str, Sequence>,
@@ -92,6 +98,7 @@ impl Tables<'_> {
             Command::Beat(run) => Ok(Outcome::Was(self.beat(run)?)),
             Command::Fence(run) => Ok(Outcome::Was(self.fence(run)?)),
             Command::Forget(run) => Ok(Outcome::Was(self.forget(run)?)),
+            Command::Take(run, block) => Ok(Outcome::Taken(self.take(run, block)?)),
             Command::Begin(record) => Ok(Outcome::Begun(self.begin(&record)?)),
             Command::Decide(by, verdict) => Ok(Outcome::Decided(self.decide(by, &verdict)?)),
             Command::Finish(by, sequence) => Ok(Outcome::Was(self.finish(by, sequence)?)),
@@ -138,10 +145,22 @@ impl Tables<'_> {
         Ok(fenced && self.runs.remove(run)?.is_some())
     }
 
+    fn take(&mut self, run: RunNumber, block: Block) -> Result<Taken, redb::Error> {
+        let owner = self.blocks.get(block)?.map(|owner| owner.value());
+        let taken = rules::take(self.run_state(run)?, run, owner);
+        if taken == Taken::Done && owner.is_none() {
+            self.blocks.insert(block, run)?;
+        }
+        Ok(taken)
+    }
+
     fn begin(&mut self, record: &Record) -> Result<Begun, redb::Error> {
         let sequence = record.id.sequence;
         let payment_id = record.order.payment_id.as_str();
-        let by = self.run_state(run_of(sequence))?;
+        let by = match tables::run_of(&self.blocks, sequence)? {
+            Some(number) => self.run_state(number)?,
+            None => RunState::NotMade,
+        };
         let same_id = self.by_payment_id.get(payment_id)?.map(|found| found.value());
         let begun = rules::begin(by, sequence, same_id);
         if begun != Begun::Done || same_id.is_some() {
@@ -159,9 +178,13 @@ impl Tables<'_> {
 
     fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, redb::Error> {
         let Verdict { sequence, route, ref decision } = *verdict;
-        let maker = run_of(sequence);
-        let maker = if maker == by { None } else { Some(self.run_state(maker)?) };
-        let (by, standing) = (self.run_state(by)?, self.standing(sequence)?);
+        let (maker, standing) = (tables::run_of(&self.blocks, sequence)?, self.standing(sequence)?);
+        let maker = match maker {
+            Some(maker) if maker == by => None,
+            Some(maker) => Some(self.run_state(maker)?),
+            None => Some(RunState::NotMade),
+        };
+        let by = self.run_state(by)?;
         let deciding = rules::Deciding { by, maker, route, standing: &standing };
         let decided = rules::decide(deciding, decision);
         if decided == Decided::Done && standing == State::Initiated {

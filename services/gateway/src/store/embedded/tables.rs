@@ -5,7 +5,7 @@ use strife_store::file;
 
 use crate::{
     store::{RunState, rules},
-    transaction::{RunNumber, Sequence},
+    transaction::{Block, Maker, RunNumber, Sequence, maker_of},
 };
 
 /// A set of sequences.
@@ -19,6 +19,8 @@ pub(super) const NAME: &str = "name";
 pub(super) const LAST_RUN: &str = "starts";
 /// Runs that are not forgotten.
 pub(super) const RUNS: TableDefinition<RunNumber, RunRow> = TableDefinition::new("runs");
+/// Which run has a block of sequences.
+pub(super) const BLOCKS: TableDefinition<Block, RunNumber> = TableDefinition::new("blocks");
 /// Every payment, as [`crate::store::records`] writes it.
 pub(super) const PAYMENTS: TableDefinition<Sequence, &[u8]> = TableDefinition::new("payments");
 /// How payments ended, unless their own bytes say so, as they did in version 1.
@@ -37,7 +39,7 @@ pub(super) const UNFINISHED: List = TableDefinition::new("unfinished");
 /// Whose file it is.
 pub(super) const KIND: &str = "gateway";
 /// From each version to the next; the newest is one more than there are steps.
-pub(super) const UPGRADES: &[file::Upgrade] = &[add_runs_and_decisions];
+pub(super) const UPGRADES: &[file::Upgrade] = &[add_runs_and_decisions, add_blocks];
 
 /// Makes all tables, so that reads find them, and names the store.
 pub(super) fn create(transaction: &WriteTransaction, name: u32) -> Result<(), redb::Error> {
@@ -64,6 +66,22 @@ fn add_runs_and_decisions(transaction: &WriteTransaction) -> Result<(), redb::Er
     Ok(())
 }
 
+fn add_blocks(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(BLOCKS)?;
+    Ok(())
+}
+
+/// The run that made the payment of this sequence; `None` if nobody has its block.
+pub(super) fn run_of(
+    blocks: &impl ReadableTable<Block, RunNumber>,
+    sequence: Sequence,
+) -> Result<Option<RunNumber>, redb::Error> {
+    match maker_of(sequence) {
+        Maker::Run(number) => Ok(Some(number)),
+        Maker::Block(block) => Ok(blocks.get(block)?.map(|run| run.value())),
+    }
+}
+
 /// One of the numbers in [`ABOUT`].
 pub(super) fn about(
     table: &impl ReadableTable<&'static str, u32>,
@@ -76,17 +94,26 @@ pub(super) fn about(
 /// Which runs may write, in one snapshot.
 pub(super) struct Runs {
     rows: redb::ReadOnlyTable<RunNumber, RunRow>,
+    blocks: redb::ReadOnlyTable<Block, RunNumber>,
     last: RunNumber,
 }
 
 impl Runs {
     pub(super) fn read(transaction: &ReadTransaction) -> Result<Self, redb::Error> {
         let last = about(&transaction.open_table(ABOUT)?, LAST_RUN)?;
-        Ok(Self { rows: transaction.open_table(RUNS)?, last })
+        let (rows, blocks) = (transaction.open_table(RUNS)?, transaction.open_table(BLOCKS)?);
+        Ok(Self { rows, blocks, last })
     }
 
-    pub(super) fn state(&self, number: RunNumber) -> Result<RunState, redb::Error> {
+    /// Who made the payment of this sequence, if there is such a run, and whether it may still write.
+    pub(super) fn maker(
+        &self,
+        sequence: Sequence,
+    ) -> Result<(Option<RunNumber>, RunState), redb::Error> {
+        let Some(number) = run_of(&self.blocks, sequence)? else {
+            return Ok((None, RunState::NotMade));
+        };
         let live = self.rows.get(number)?.map(|row| row.value().2);
-        Ok(rules::run_state(number, live, self.last))
+        Ok((Some(number), rules::run_state(number, live, self.last)))
     }
 }

@@ -13,13 +13,14 @@ use strife_store::{
 use tokio_postgres::{Row, Statement, types::ToSql};
 
 use super::{
+    makers::Makers,
     reading::{run_number, sequence_of, state_of},
     rules, schema,
 };
 use crate::{
     payment::State,
     store::{Begun, Decided, Record, RunState, Verdict, records},
-    transaction::{RunNumber, Sequence, run_of},
+    transaction::{RunNumber, Sequence},
 };
 
 /// Runs stay what they are until the batch ends; beats go on meanwhile. A gateway that stands still in
@@ -68,15 +69,29 @@ pub(super) enum Outcome {
 }
 
 /// The gateways' part of the batches.
-#[derive(Debug)]
-pub(super) struct Payments;
+#[derive(Debug, Default)]
+pub(super) struct Payments {
+    makers: Makers,
+}
+
+impl Command {
+    /// The payment that its maker's run is asked of.
+    fn about(&self) -> Option<Sequence> {
+        match self {
+            Self::Begin(record) => Some(record.id.sequence),
+            Self::Decide(_, verdict) => Some(verdict.sequence),
+            Self::Finish(..) => None,
+        }
+    }
+}
 
 impl Transactions for Payments {
     type Command = Command;
     type Outcome = Outcome;
 
     async fn run(&self, work: Work<'_>, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
-        let mut books = Books::begin(&work, commands).await?;
+        self.makers.learn(&work, commands.iter().filter_map(Command::about)).await?;
+        let mut books = Books::begin(&work, &self.makers, commands).await?;
         let outcomes = commands.iter().map(|command| books.apply(command)).collect();
         let writes = books.changes.writes(work.client()).await?;
         work.commit_with(&writes).await?;
@@ -85,7 +100,8 @@ impl Transactions for Payments {
 }
 
 /// The rows of one batch.
-struct Books {
+struct Books<'m> {
+    makers: &'m Makers,
     live: BTreeMap<RunNumber, bool>,
     same_ids: HashMap<Vec<u8>, Sequence>,
     standing: HashMap<Sequence, State>,
@@ -95,24 +111,28 @@ struct Books {
 /// What is to be written.
 #[derive(Default)]
 struct Changes {
-    begun: BTreeMap<Vec<u8>, Arc<Record>>,
+    begun: BTreeMap<Vec<u8>, (RunNumber, Arc<Record>)>,
     decided: BTreeMap<Sequence, Verdict>,
     finished: BTreeSet<Sequence>,
 }
 
-impl Books {
+impl<'m> Books<'m> {
     /// Begins the transaction and reads what the commands name.
-    async fn begin(work: &Work<'_>, commands: &[Command]) -> Result<Self, StoreError> {
+    async fn begin(
+        work: &Work<'_>,
+        makers: &'m Makers,
+        commands: &[Command],
+    ) -> Result<Self, StoreError> {
         let (mut runs, mut ids, mut sequences) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for command in commands {
             match command {
                 Command::Begin(record) => {
-                    runs.insert(run_of(record.id.sequence));
+                    runs.extend(makers.run_of(record.id.sequence));
                     ids.insert(record.order.payment_id.as_bytes().to_vec());
                 }
                 Command::Decide(by, Verdict { sequence, .. }) => {
-                    runs.extend([*by, run_of(*sequence)]);
+                    runs.extend([*by].into_iter().chain(makers.run_of(*sequence)));
                     sequences.insert(schema::sequence(*sequence));
                 }
                 Command::Finish(by, _) => drop(runs.insert(*by)),
@@ -139,6 +159,7 @@ impl Books {
         };
         let (runs, standing, same_ids) = work.begin_with(reads).await?;
         let mut books = Self {
+            makers,
             live: BTreeMap::new(),
             same_ids: HashMap::new(),
             standing: HashMap::new(),
@@ -174,18 +195,23 @@ impl Books {
     fn begin_one(&mut self, record: &Arc<Record>) -> Begun {
         let (sequence, id) = (record.id.sequence, record.order.payment_id.as_bytes());
         let same_id = self.same_ids.get(id).copied();
-        let begun = rules::begin(self.run_state(run_of(sequence)), sequence, same_id);
-        if begun == Begun::Done && same_id.is_none() {
+        let maker = self.makers.run_of(sequence);
+        let by = maker.map_or(RunState::NotMade, |maker| self.run_state(maker));
+        let begun = rules::begin(by, sequence, same_id);
+        if let (Begun::Done, None, Some(maker)) = (begun, same_id, maker) {
             self.same_ids.insert(id.to_vec(), sequence);
-            self.changes.begun.insert(id.to_vec(), record.clone());
+            self.changes.begun.insert(id.to_vec(), (maker, record.clone()));
         }
         begun
     }
 
     fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, StoreError> {
         let Verdict { sequence, route, ref decision } = *verdict;
-        let maker = run_of(sequence);
-        let maker = (maker != by).then(|| self.run_state(maker));
+        let maker = match self.makers.run_of(sequence) {
+            Some(maker) if maker == by => None,
+            Some(maker) => Some(self.run_state(maker)),
+            None => Some(RunState::NotMade),
+        };
         let by = self.run_state(by);
         let standing = self.standing.get_mut(&sequence);
         let standing = standing.ok_or(StoreError::Row("a decision without its payment"))?;
@@ -230,11 +256,11 @@ where
     Box::new(rows.map(value).collect::<Vec<T>>())
 }
 
-fn begun_columns(begun: &BTreeMap<Vec<u8>, Arc<Record>>) -> Vec<Column> {
-    let records = || begun.values();
+fn begun_columns(begun: &BTreeMap<Vec<u8>, (RunNumber, Arc<Record>)>) -> Vec<Column> {
+    let records = || begun.values().map(|(_, record)| record);
     vec![
         column(records(), |record| schema::sequence(record.id.sequence)),
-        column(records(), |record| schema::run(run_of(record.id.sequence))),
+        column(begun.values(), |(run, _)| schema::run(*run)),
         column(begun.keys(), Clone::clone),
         column(records(), |record| record.order.user.clone()),
         column(records(), |record| record.payee.clone()),
@@ -254,7 +280,7 @@ fn decided_columns(decided: &BTreeMap<Sequence, Verdict>) -> Vec<Column> {
     ]
 }
 
-async fn rows<T>(
+pub(super) async fn rows<T>(
     client: &Client,
     statement: &Statement,
     keys: &Vec<T>,

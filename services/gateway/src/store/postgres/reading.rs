@@ -10,15 +10,16 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{rules, schema};
 use crate::{
     payment::State,
-    store::{Found, Record, RunEntry, records},
-    transaction::{RunNumber, Sequence, TransactionId, run_of},
+    store::{Found, Record, RunEntry, RunState, records},
+    transaction::{Maker, RunNumber, Sequence, TransactionId, maker_of},
 };
 
 const NAME: &str = "SELECT name FROM about";
 const RUNS: &str = "SELECT number, gateway, beats, live FROM runs ORDER BY number";
-/// Also where there is no such payment, or no such run.
-const GET: &str = "SELECT a.last_run, r.live, p.sequence, p.code, p.detail, p.body FROM about a \
-    LEFT JOIN runs r ON r.number = $2 LEFT JOIN payments p ON p.sequence = $1";
+/// Also where there is no such payment, no such run, or no such block.
+const GET: &str = "SELECT a.last_run, r.live, p.sequence, p.code, p.detail, p.body, m.number \
+    FROM about a CROSS JOIN (SELECT coalesce($2::integer, (SELECT run FROM blocks WHERE block = $3)) AS number) m \
+    LEFT JOIN runs r ON r.number = m.number LEFT JOIN payments p ON p.sequence = $1";
 const FIND: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
     LEFT JOIN runs r ON r.number = p.run WHERE p.payment_id = $1";
 const ORPHANS: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
@@ -86,12 +87,17 @@ impl Reader<'_> {
     }
 
     pub(super) async fn get(&self, sequence: Sequence) -> Result<Found, StoreError> {
-        let maker = run_of(sequence);
-        let stored = (schema::sequence(sequence), schema::run(maker));
-        let rows = self.query(GET, &[&stored.0, &stored.1]).await?;
+        let (run, block) = match maker_of(sequence) {
+            Maker::Run(number) => (Some(schema::run(number)), None),
+            Maker::Block(block) => (None, Some(schema::block(block))),
+        };
+        let rows = self.query(GET, &[&schema::sequence(sequence), &run, &block]).await?;
         let row = rows.first().ok_or(StoreError::Row("the store's newest run"))?;
-        let last = run_number(row.try_get(0)?)?;
-        let maker = rules::run_state(maker, row.try_get(1)?, last);
+        let (last, maker): (_, Option<i32>) = (run_number(row.try_get(0)?)?, row.try_get(6)?);
+        let maker = match maker {
+            Some(number) => rules::run_state(run_number(number)?, row.try_get(1)?, last),
+            None => RunState::NotMade,
+        };
         let there: Option<i64> = row.try_get(2)?;
         let record = there.map(|_| self.standing(row, 2)).transpose()?;
         let record = record.map(|record| {
@@ -146,11 +152,10 @@ impl Reader<'_> {
         rows.iter().map(|row| self.read(row)).collect()
     }
 
-    /// A payment as it is read. Its run, that there was, is in the first column.
+    /// A payment as it is read. Whether its run, that there was, is live is in the first column.
     fn read(&self, row: &Row) -> Result<Record, StoreError> {
         let record = self.standing(row, 1)?;
-        let number = run_of(record.id.sequence);
-        let maker = rules::run_state(number, row.try_get(0)?, number);
+        let maker = rules::run_state(0, row.try_get(0)?, 0);
         let state = rules::meaning(record.state, record.order.route(), maker);
         Ok(Record { state, ..record })
     }

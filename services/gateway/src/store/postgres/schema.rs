@@ -2,14 +2,16 @@
 
 use strife_store::postgres::{Migration, Schema};
 
-use crate::transaction::{RunNumber, Sequence};
+use crate::transaction::{Block, RunNumber, Sequence};
 
 const NAME: &str = "strife_gateway";
 const KIND: &str = "gateway";
 
 /// Whatever a client may choose freely is kept as bytes: a text takes no zero byte. Numbers of reasons
 /// and the form of `body` are those of the embedded store.
-const MIGRATIONS: &[Migration] = &[Migration {
+const MIGRATIONS: &[Migration] = &[PAYMENTS, BLOCKS];
+
+const PAYMENTS: Migration = Migration {
     name: "payments",
     sql: r#"
         -- The store's own name and its newest run, in its only row.
@@ -44,7 +46,15 @@ const MIGRATIONS: &[Migration] = &[Migration {
         CREATE INDEX payments_received ON payments (payee, initiated_at_ms, sequence)
             WHERE payee IS NOT NULL;
     "#,
-}];
+};
+
+const BLOCKS: Migration = Migration {
+    name: "blocks",
+    sql: r#"
+        -- Which run has a block of sequences, for good.
+        CREATE TABLE blocks (block bigint PRIMARY KEY, run integer NOT NULL);
+    "#,
+};
 
 /// The one schema of all gateways on a database.
 pub(super) fn of() -> Schema {
@@ -59,4 +69,9 @@ pub(super) fn run(number: RunNumber) -> i32 {
 /// A sequence as the database keeps it. Beyond what it can hold there is none.
 pub(super) fn sequence(sequence: Sequence) -> i64 {
     i64::try_from(sequence).unwrap_or(i64::MAX)
+}
+
+/// A block as the database keeps it. All fit.
+pub(super) fn block(block: Block) -> i64 {
+    i64::try_from(block).unwrap_or(i64::MAX)
 }

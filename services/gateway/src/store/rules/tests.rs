@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     payment::AbortReason,
     standing::{self, Decider, Standing},
-    transaction::{Run, run_of},
+    transaction::{Block, Maker, Run, maker_of, sequences_of},
 };
 
 /// A store of nothing but the rules.
@@ -16,6 +16,7 @@ use crate::{
 struct Model {
     last: RunNumber,
     runs: BTreeMap<RunNumber, bool>,
+    blocks: BTreeMap<Block, RunNumber>,
     ids: BTreeMap<u8, Sequence>,
     rows: BTreeMap<Sequence, (Route, State)>,
 }
@@ -26,12 +27,14 @@ enum Step {
     Start,
     Fence(RunNumber),
     Forget(RunNumber),
-    Begin { by: RunNumber, id: u8, route: Route },
+    Take(RunNumber, Block),
+    Begin { by: RunNumber, of: Maker, id: u8, route: Route },
     Decide { by: RunNumber, payment: usize, decision: Decision },
     Ask(usize),
 }
 
 const RUNS: RunNumber = 4;
+const BLOCKS: Block = 3;
 
 fn step() -> impl Strategy<Value = Step> {
     let run = || 1..=RUNS;
@@ -46,7 +49,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Start),
         1 => run().prop_map(Step::Fence),
         1 => run().prop_map(Step::Forget),
-        4 => (run(), 0..6_u8, route).prop_map(|(by, id, route)| Step::Begin { by, id, route }),
+        2 => (run(), 1..=BLOCKS).prop_map(|(run, block)| Step::Take(run, block)),
+        4 => (run(), 0..=BLOCKS, 0..6_u8, route).prop_map(|(by, block, id, route)| {
+            let of = if block == 0 { Maker::Run(by) } else { Maker::Block(block) };
+            Step::Begin { by, of, id, route }
+        }),
         4 => (run(), 0..8_usize, decision)
             .prop_map(|(by, payment, decision)| Step::Decide { by, payment, decision }),
         3 => (0..8_usize).prop_map(Step::Ask),
@@ -58,13 +65,36 @@ impl Model {
         run_state(number, self.runs.get(&number).copied(), self.last)
     }
 
-    fn meaning(&self, sequence: Sequence) -> Option<State> {
-        let (route, state) = self.rows.get(&sequence)?;
-        Some(meaning(state.clone(), *route, self.run(run_of(sequence))))
+    fn maker(&self, sequence: Sequence) -> RunState {
+        self.run_of(sequence).map_or(RunState::NotMade, |run| self.run(run))
     }
 
-    fn begin(&mut self, by: RunNumber, id: u8, route: Route) -> Begun {
-        let sequence = Run { store: 0, number: by }.first_sequence() + u64::from(id);
+    fn run_of(&self, sequence: Sequence) -> Option<RunNumber> {
+        match maker_of(sequence) {
+            Maker::Run(number) => Some(number),
+            Maker::Block(block) => self.blocks.get(&block).copied(),
+        }
+    }
+
+    fn take(&mut self, run: RunNumber, block: Block) -> Taken {
+        let taken = take(self.run(run), run, self.blocks.get(&block).copied());
+        if taken == Taken::Done {
+            self.blocks.insert(block, run);
+        }
+        taken
+    }
+
+    fn meaning(&self, sequence: Sequence) -> Option<State> {
+        let (route, state) = self.rows.get(&sequence)?;
+        Some(meaning(state.clone(), *route, self.maker(sequence)))
+    }
+
+    fn begin(&mut self, by: RunNumber, of: Maker, id: u8, route: Route) -> Begun {
+        let sequence = u64::from(id)
+            + match of {
+                Maker::Run(number) => Run { store: 0, number }.first_sequence(),
+                Maker::Block(block) => sequences_of(block, 9).start,
+            };
         let begun = begin(self.run(by), sequence, self.ids.get(&id).copied());
         if begun == Begun::Done {
             self.ids.insert(id, sequence);
@@ -74,8 +104,8 @@ impl Model {
     }
 
     fn decide(&mut self, by: RunNumber, sequence: Sequence, decision: Decision) -> Decided {
-        let maker = run_of(sequence);
-        let maker = (maker != by).then(|| self.run(maker));
+        let is_own = self.run_of(sequence) == Some(by);
+        let maker = (!is_own).then(|| self.maker(sequence));
         let by = self.run(by);
         let (route, standing) = self.rows.get_mut(&sequence).unwrap();
         let deciding = Deciding { by, maker, route: *route, standing };
@@ -88,7 +118,7 @@ impl Model {
 
     /// What a gateway tells a bank whose run did not make the transaction.
     fn ask(&self, sequence: Sequence) -> Option<Standing> {
-        let decider = match self.run(run_of(sequence)) {
+        let decider = match self.maker(sequence) {
             RunState::Live => Decider::Live,
             RunState::Fenced => Decider::Fenced,
             RunState::NotMade => Decider::Nobody,
@@ -129,9 +159,17 @@ proptest! {
                         model.runs.remove(&run);
                     }
                 }
-                Step::Begin { by, id, route } => {
+                Step::Take(run, block) => {
+                    let before = model.blocks.get(&block).copied();
+                    let taken = model.take(run, block);
+                    prop_assert!(before.is_none() || model.blocks.get(&block).copied() == before);
+                    prop_assert!(taken != Taken::Done || model.blocks[&block] == run);
+                }
+                Step::Begin { by, of: Maker::Block(block), .. }
+                    if model.blocks.get(&block) != Some(&by) => {}
+                Step::Begin { by, of, id, route } => {
                     let (live, rows) = (model.run(by) == RunState::Live, model.rows.len());
-                    let begun = model.begin(by, id, route);
+                    let begun = model.begin(by, of, id, route);
                     prop_assert!(live || begun != Begun::Exists);
                     prop_assert!(live || rows == model.rows.len(), "a fenced run wrote");
                 }
