@@ -33,6 +33,7 @@ fn batch(commands: usize) -> CommandBatch {
         account_id: "icici-000042".to_owned(),
         amount: money(),
         coordinator: "gateway".to_owned(),
+        maker: None,
     };
     let prepare = PrepareLeg { leg: 1, request: Some(request) };
     let command = Command { command: Some(command::Command::Prepare(prepare)) };

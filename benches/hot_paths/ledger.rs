@@ -66,7 +66,7 @@ fn debits(round: u64) -> Vec<Command> {
             amount: amount(1),
             coordinator: "gateway".to_owned(),
         };
-        let prepare = Prepare { key: key.clone(), body, at_ms: 0 };
+        let prepare = Prepare { key: key.clone(), body, at_ms: 0, maker: None };
         [Command::Prepare(prepare), Command::Commit(key)]
     };
     (0..500).flat_map(both).collect()

@@ -37,6 +37,8 @@ pub enum Command {
     Commit(LegKey),
     /// Gives up a leg, prepared or not yet.
     Abort(LegKey),
+    /// Refuses what a run of a gateway has yet to prepare.
+    Fence(GatewayRun),
     /// Freezes an account, or lets it take part again.
     SetAccountState(SetAccountState),
     /// Says how much an account may pay.
@@ -100,6 +102,17 @@ pub struct Prepare {
     pub body: LegBody,
     /// When, in milliseconds since the Unix epoch. Not part of what must be the same in a retry.
     pub at_ms: u64,
+    /// Who makes the payment, if that can be fenced. Not part of what must be the same either.
+    pub maker: Option<GatewayRun>,
+}
+
+/// One run of a gateway on its store, which another gateway may take over from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GatewayRun {
+    /// The store's name.
+    pub store: u32,
+    /// Which run on it.
+    pub run: u32,
 }
 
 /// Which side of a payment between banks.
@@ -169,10 +182,13 @@ pub enum Refusal {
     /// With what was paid today, more than the account may pay on a day.
     #[error("the amount exceeds what is left of the account's limit per day")]
     LimitPerDay = 14,
+    /// The gateway that asks was taken over from.
+    #[error("another gateway has taken over from the one that asks")]
+    Fenced = 15,
 }
 
 impl Refusal {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::UnknownAccount,
         Self::AccountFrozen,
         Self::InsufficientFunds,
@@ -187,6 +203,7 @@ impl Refusal {
         Self::AccountExists,
         Self::LimitPerPayment,
         Self::LimitPerDay,
+        Self::Fenced,
     ];
 
     /// The refusal's number in the contract and in the store.
@@ -212,6 +229,7 @@ pub fn apply<S: LedgerState>(state: &mut S, command: &Command) -> Result<Verdict
         Command::Prepare(prepare) => two_phase::prepare(state, prepare),
         Command::Commit(key) => two_phase::commit(state, key),
         Command::Abort(key) => two_phase::abort(state, key),
+        Command::Fence(run) => two_phase::fence(state, *run),
         Command::SetAccountState(set) => limits::set_state(state, set),
         Command::SetLimits(set) => limits::set(state, set),
     }

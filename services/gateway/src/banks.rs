@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::{
     order::{Account, Money},
     payment::{Leg, Vote},
+    transaction::Run,
 };
 
 /// An account's balance as its bank tells it.
@@ -80,6 +81,20 @@ pub trait Banks: Send + Sync + 'static {
         account: &Account,
         timeout: Duration,
     ) -> impl Future<Output = Result<Balance, CallError>> + Send;
+
+    /// Prepares say from now on that they are of this run.
+    fn begin(&self, run: Run);
+
+    /// Has a bank refuse whatever a run has yet to prepare there.
+    fn fence(
+        &self,
+        bank: &str,
+        run: Run,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// All banks that there is a way to.
+    fn names(&self) -> Vec<String>;
 
     /// Whether there is a way to this bank.
     fn knows(&self, bank: &str) -> bool;

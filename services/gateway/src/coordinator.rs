@@ -116,14 +116,14 @@ enum Admitted {
     Decided(Receipt),
     /// It is not decided, and not under way here.
     Elsewhere(Order),
-    /// There is no transaction id for it at the moment.
+    /// No transaction id is at hand.
     Nameless(Order),
 }
 
 impl<B: Banks, S: Store> Coordinator<B, S> {
     /// Begins a run on the store and is ready; what earlier ones left is seen to in the background.
-    /// `gateway` names this one to people. Transaction ids are of the run's own, or come in blocks from
-    /// elsewhere. Must run inside a tokio runtime.
+    /// `gateway` names this one to people; transaction ids are the run's own unless they come in
+    /// `blocks`. Must run inside a tokio runtime.
     pub async fn start(
         store: S,
         banks: B,
@@ -132,6 +132,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         blocks: Option<Arc<dyn Blocks>>,
     ) -> Result<Self, StoreError> {
         let run = store.start(gateway).await?;
+        banks.begin(run);
         let ids = blocks.as_ref().map_or_else(|| Ids::counted(run), |_| Ids::of_blocks());
         let shared = Arc::new(Shared {
             active: Active::new(ids),
@@ -254,14 +255,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             return Err(GatewayError::ForeignTransaction(transaction_id.to_owned()));
         }
         // Before the store is read: what leaves the map is in the store by then.
-        let ours = {
-            let active = active.lock();
-            let under_way = active.is_under_way(id.sequence);
-            active.ids.was_made(id.sequence).map(|was_made| match was_made {
-                true => Decider::Ours { under_way },
-                false => Decider::Nobody,
-            })
-        };
+        let ours = active.lock().decider(id.sequence);
         let Found { record, maker } = store.get(id.sequence).await?;
         let decider = match (maker, ours) {
             (RunState::Fenced, _) => Decider::Fenced,

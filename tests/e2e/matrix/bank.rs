@@ -106,6 +106,7 @@ fn prepare(scene: &Scene, transaction_id: &str, minor_units: i64) -> PrepareRequ
         account_id: scene.booted.account("icici", 0).account.clone(),
         amount: Some(Money { minor_units, currency: "INR".to_owned() }),
         coordinator: "gateway".to_owned(),
+        maker: None,
     }
 }
 

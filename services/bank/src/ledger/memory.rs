@@ -1,13 +1,13 @@
 //! A ledger's state in memory: for tests, models and benchmarks.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     convert::Infallible,
 };
 
 use super::{
-    Account, Internal, LedgerState, LegKey, LegRecord, LegState, Posting, SpendingLimits,
-    TransferRecord,
+    Account, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
+    SpendingLimits, TransferRecord,
 };
 
 /// Maps, and a count of postings in place of a journal.
@@ -17,6 +17,7 @@ pub struct MemoryState {
     limits: HashMap<String, SpendingLimits>,
     positions: BTreeMap<Internal, i128>,
     legs: HashMap<LegKey, LegRecord>,
+    fences: HashSet<GatewayRun>,
     transfers: HashMap<String, TransferRecord>,
     postings: u64,
 }
@@ -92,6 +93,15 @@ impl LedgerState for MemoryState {
 
     fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), Infallible> {
         self.legs.insert(key.clone(), leg);
+        Ok(())
+    }
+
+    fn is_fenced(&mut self, run: GatewayRun) -> Result<bool, Infallible> {
+        Ok(self.fences.contains(&run))
+    }
+
+    fn fence(&mut self, run: GatewayRun) -> Result<(), Infallible> {
+        self.fences.insert(run);
         Ok(())
     }
 

@@ -1,11 +1,10 @@
-//! The ledger by example, then against its laws under any sequence of commands.
+//! The ledger by example; `laws` holds it against its laws under any sequence of commands.
 
-use std::collections::HashMap;
-
-use proptest::{collection::vec, prelude::*};
+use proptest::prelude::*;
 
 use super::*;
 
+mod laws;
 mod limits;
 
 const DAY_MS: u64 = 86_400_000;
@@ -53,7 +52,7 @@ fn prepare_at(
 ) -> Command {
     let body =
         LegBody { account_id: account_id.to_owned(), amount, coordinator: "gateway".to_owned() };
-    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms })
+    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms, maker: None })
 }
 
 fn commit(transaction_id: &str, leg: Leg) -> Command {
@@ -226,6 +225,31 @@ fn prepares_are_refused_by_name() {
     }
 }
 
+fn prepare_by(transaction_id: &str, run: u32) -> Command {
+    let Command::Prepare(prepare) = prepare(transaction_id, Leg::Debit, "a", rupees(1)) else {
+        unreachable!()
+    };
+    Command::Prepare(Prepare { maker: Some(GatewayRun { store: 9, run }), ..prepare })
+}
+
+#[test]
+fn a_fenced_run_prepares_nothing_and_what_it_prepared_ends_as_decided() {
+    let mut state = bank();
+    for id in ["committed", "aborted", "open"] {
+        check(&mut state, &prepare_by(id, 3), Ok(Receipt::Done));
+    }
+    check(&mut state, &Command::Fence(GatewayRun { store: 9, run: 3 }), Ok(Receipt::Done));
+    check(&mut state, &prepare_by("late", 3), Err(Refusal::Fenced));
+    check(&mut state, &prepare_by("open", 3), Ok(Receipt::Done));
+    check(&mut state, &commit("committed", Leg::Debit), Ok(Receipt::Done));
+    check(&mut state, &abort("aborted", Leg::Debit), Ok(Receipt::Done));
+    check(&mut state, &abort("late", Leg::Debit), Ok(Receipt::Done));
+    check(&mut state, &prepare_by("late", 3), Err(Refusal::Aborted));
+    assert_eq!(balances(&state, "a"), (98, 1, 0), "one posted, one held");
+    check(&mut state, &prepare_by("another's", 4), Ok(Receipt::Done));
+    check(&mut state, &prepare("nobody's", Leg::Debit, "a", rupees(1)), Ok(Receipt::Done));
+}
+
 #[test]
 fn a_promised_credit_always_has_room() {
     let mut state = bank();
@@ -261,11 +285,17 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     let leg = prop_oneof![Just(Leg::Debit), Just(Leg::Credit)];
     let transfers = (id.clone(), account.clone(), account.clone(), amount.clone())
         .prop_map(|(id, from, to, amount)| transfer(&id, from, to, rupees(amount)));
-    let prepares = (id.clone(), leg.clone(), account, amount)
-        .prop_map(|(id, leg, account, amount)| prepare(&id, leg, account, rupees(amount)));
+    let run = || (1..4_u32).prop_map(|run| GatewayRun { store: 9, run });
+    let prepares = (id.clone(), leg.clone(), account, amount, prop::option::of(run())).prop_map(
+        |(id, leg, account, amount, maker)| match prepare(&id, leg, account, rupees(amount)) {
+            Command::Prepare(prepare) => Command::Prepare(Prepare { maker, ..prepare }),
+            other => other,
+        },
+    );
+    let fences = run().prop_map(Command::Fence);
     let commits = (id.clone(), leg.clone()).prop_map(|(id, leg)| commit(&id, leg));
     let aborts = (id, leg).prop_map(|(id, leg)| abort(&id, leg));
-    prop_oneof![2 => transfers, 4 => prepares, 2 => commits, 1 => aborts]
+    prop_oneof![4 => transfers, 8 => prepares, 4 => commits, 2 => aborts, 1 => fences]
 }
 
 /// Also those of operators, and on several days, not all in order.
@@ -310,104 +340,4 @@ pub(crate) fn openings() -> Vec<OpenAccount> {
         open("rich", i64::MAX, "INR", AccountState::Active),
         open("euro", 100, "EUR", AccountState::Active),
     ]
-}
-
-/// The books balance per currency, and nothing is negative or uncountable.
-fn check_laws(state: &MemoryState) {
-    let mut sums: HashMap<Currency, i128> = HashMap::new();
-    for account in state.accounts().values() {
-        assert!(account.available >= 0 && account.held >= 0 && account.incoming >= 0);
-        assert!(account.has_room_for(0));
-        *sums.entry(account.currency).or_default() += i128::from(account.balance());
-    }
-    for (internal, balance) in state.positions() {
-        let (Internal::Settlement(currency) | Internal::Opening(currency)) = internal;
-        *sums.entry(*currency).or_default() += balance;
-    }
-    assert!(sums.values().all(|sum| *sum == 0), "{sums:?}");
-    for (account_id, account) in state.accounts() {
-        let promised = |leg| -> i64 {
-            let legs = state
-                .legs()
-                .iter()
-                .filter(|(key, record)| key.leg == leg && record.state == LegState::Prepared);
-            let bodies = legs.filter_map(|(_, record)| record.body.as_ref());
-            bodies.filter(|b| b.account_id == *account_id).map(|b| b.amount.minor_units).sum()
-        };
-        assert_eq!(account.held, promised(Leg::Debit));
-        assert_eq!(account.incoming, promised(Leg::Credit));
-    }
-}
-
-/// What was decided about a leg, as an observer of the answers knows it.
-#[derive(Default)]
-struct Observed {
-    voted_yes: bool,
-    committed: bool,
-    aborted: bool,
-}
-
-proptest! {
-    #[test]
-    fn the_laws_hold_after_every_command(commands in vec(any_command_of_all(), 0..80)) {
-        let mut state = bank();
-        let mut observed: HashMap<LegKey, Observed> = HashMap::new();
-        for command in &commands {
-            let Ok(verdict) = apply(&mut state, command);
-            check_laws(&state);
-            match (command, verdict) {
-                (Command::Prepare(prepare), Ok(_)) => {
-                    let leg = observed.entry(prepare.key.clone()).or_default();
-                    prop_assert!(!leg.aborted, "YES after an abort");
-                    leg.voted_yes = true;
-                }
-                (Command::Commit(key), Ok(_)) => {
-                    let leg = observed.entry(key.clone()).or_default();
-                    prop_assert!(leg.voted_yes && !leg.aborted, "commit without a YES");
-                    leg.committed = true;
-                }
-                (Command::Abort(key), Ok(_)) => {
-                    let leg = observed.entry(key.clone()).or_default();
-                    prop_assert!(!leg.committed, "abort after a commit");
-                    leg.aborted = true;
-                }
-                _ => {}
-            }
-        }
-    }
-
-    #[test]
-    fn every_verdict_is_repeated(commands in vec(any_command_of_all(), 0..60)) {
-        let mut state = bank();
-        for command in &commands {
-            let Ok(first) = apply(&mut state, command);
-            let (accounts, positions) = (state.accounts().clone(), state.positions().clone());
-            let limits = state.all_limits().clone();
-            let Ok(again) = apply(&mut state, command);
-            prop_assert_eq!(first, again);
-            prop_assert_eq!(&accounts, state.accounts());
-            prop_assert_eq!(&positions, state.positions());
-            prop_assert_eq!(&limits, state.all_limits());
-        }
-    }
-
-    #[test]
-    fn redelivery_in_any_order_changes_nothing(
-        commands in vec(any_command(), 0..40),
-        again in vec(any::<prop::sample::Index>(), 0..40),
-    ) {
-        let mut state = bank();
-        for command in &commands {
-            let Ok(_) = apply(&mut state, command);
-        }
-        let accounts = state.accounts().clone();
-        // Commands whose effect was complete stay without effect; unfinished legs may still end.
-        for index in again.iter().filter(|_| !commands.is_empty()) {
-            let command = index.get(&commands);
-            if matches!(command, Command::Transfer(_) | Command::Prepare(_)) {
-                let Ok(_) = apply(&mut state, command);
-                prop_assert_eq!(&accounts, state.accounts());
-            }
-        }
-    }
 }

@@ -6,23 +6,29 @@
 //! remembered, and every retry of the prepare gets the same NO, even if the account could pay by
 //! then. Voting YES after a NO would be unsafe: the coordinator may have decided ABORT on the
 //! first answer, and nobody would come to release the hold. An abort before the prepare leaves a
-//! tombstone for the same reason.
+//! tombstone for the same reason. Whatever a fenced run of a gateway has not prepared yet gets a NO.
 
 use super::{
-    Account, Internal, LedgerState, Leg, LegKey, LegRecord, LegState, Prepare, Receipt, Refusal,
-    SpendingLimits, Verdict, check_usable, limits, post_internally,
+    Account, GatewayRun, Internal, LedgerState, Leg, LegKey, LegRecord, LegState, Prepare, Receipt,
+    Refusal, SpendingLimits, Verdict, check_usable, limits, post_internally,
 };
 
 pub(super) fn prepare<S: LedgerState>(
     state: &mut S,
     prepare: &Prepare,
 ) -> Result<Verdict, S::Error> {
-    let Prepare { key, body, at_ms } = prepare;
+    let Prepare { key, body, at_ms, maker } = prepare;
     if body.amount.minor_units <= 0 {
         return Ok(Err(Refusal::InvalidAmount));
     }
     if let Some(known) = state.leg(key)? {
         return Ok(vote_again(&known, prepare));
+    }
+    // As final as a NO that is written down.
+    if let Some(maker) = maker
+        && state.is_fenced(*maker)?
+    {
+        return Ok(Err(Refusal::Fenced));
     }
     let promised = match state.account(&body.account_id)? {
         Some(account) => promise(state, account, prepare)?,
@@ -64,7 +70,7 @@ fn promise<S: LedgerState>(
     account: Account,
     prepare: &Prepare,
 ) -> Result<Result<Promised, Refusal>, S::Error> {
-    let Prepare { key, body, at_ms } = prepare;
+    let Prepare { key, body, at_ms, .. } = prepare;
     let account = match promised(account, prepare) {
         Ok(account) => account,
         Err(refusal) => return Ok(Err(refusal)),
@@ -92,6 +98,13 @@ fn promised(mut account: Account, prepare: &Prepare) -> Result<Account, Refusal>
         Leg::Credit => account.incoming += amount.minor_units,
     }
     Ok(account)
+}
+
+/// A gateway that was taken over from, and wakes up, is not to hold money for payments that others have
+/// aborted. What it decided before is true, so that only prepares are refused.
+pub(super) fn fence<S: LedgerState>(state: &mut S, run: GatewayRun) -> Result<Verdict, S::Error> {
+    state.fence(run)?;
+    Ok(Ok(Receipt::Done))
 }
 
 pub(super) fn commit<S: LedgerState>(state: &mut S, key: &LegKey) -> Result<Verdict, S::Error> {

@@ -44,7 +44,7 @@ async fn with_prepared(legs: &[(&str, Leg)]) -> Fixture {
         let amount = Amount { minor_units: 10, currency: "INR".parse().unwrap() };
         let body =
             LegBody { account_id: "a".to_owned(), amount, coordinator: "gateway".to_owned() };
-        let prepare = Command::Prepare(Prepare { key, body, at_ms });
+        let prepare = Command::Prepare(Prepare { key, body, at_ms, maker: None });
         assert!(store.apply(prepare).await.unwrap().is_ok());
     }
     let oracle = Oracle::default();
@@ -130,7 +130,7 @@ async fn several_that_ask_about_one_leg_follow_its_decision_once() {
             LegBody { account_id: "a".to_owned(), amount, coordinator: "gateway".to_owned() };
         let decision = if number % 2 == 0 { Decision::Commit } else { Decision::Abort };
         oracle.says.lock().unwrap().insert(key.transaction_id.clone(), decision);
-        let prepare = Command::Prepare(Prepare { key, body, at_ms: 1 });
+        let prepare = Command::Prepare(Prepare { key, body, at_ms: 1, maker: None });
         assert!(one.apply(prepare).await.unwrap().is_ok());
     }
     let resolver = |store| Resolver::new(store, oracle.clone(), Duration::ZERO).beside_others();

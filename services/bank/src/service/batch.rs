@@ -4,7 +4,8 @@
 //! with. What one of them asks for in vain does not concern the others.
 
 use strife_proto::bank::v1::{
-    Command as WireCommand, CommandResult, LegBatch, LegResults, command::Command as Kind,
+    Command as WireCommand, CommandResult, GatewayRun, LegBatch, LegResults,
+    command::Command as Kind,
 };
 use strife_runtime::Caller;
 use tonic::{Request, Response, Status};
@@ -28,14 +29,14 @@ impl<S: Store> Bank<S> {
         request: Request<LegBatch>,
     ) -> Result<Response<LegResults>, Status> {
         let caller = Caller::of(&request);
-        let LegBatch { commands, coordinator } = request.into_inner();
+        let LegBatch { commands, coordinator, maker } = request.into_inner();
         caller.note(|| format!("{} commands", commands.len()));
         if !self.gate.is_open() {
             return Err(Status::unimplemented("this server's calls are served one by one"));
         }
         check_length(commands.len())?;
         let _slot = self.gate.admit().await.map_err(status)?;
-        let batch = Batch::read(commands, &coordinator, clock::now_ms());
+        let batch = Batch::read(commands, &coordinator, maker, clock::now_ms());
         let verdicts = self.store.apply_all(batch.commands).await.map_err(status)?;
         let results = results(&caller, batch.subjects, verdicts);
         Ok(Response::new(LegResults { results }))
@@ -60,14 +61,21 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(wire: Vec<WireCommand>, coordinator: &str, now_ms: u64) -> Self {
+    fn read(
+        wire: Vec<WireCommand>,
+        coordinator: &str,
+        maker: Option<GatewayRun>,
+        now_ms: u64,
+    ) -> Self {
         let mut commands = Vec::with_capacity(wire.len());
         let subjects = wire.into_iter().map(|mut command| {
             if let Some(Kind::Prepare(prepare)) = &mut command.command
                 && let Some(request) = &mut prepare.request
-                && request.coordinator.is_empty()
             {
-                request.coordinator = coordinator.to_owned();
+                if request.coordinator.is_empty() {
+                    request.coordinator = coordinator.to_owned();
+                }
+                request.maker = request.maker.or(maker);
             }
             let command = convert::command(command, now_ms)?;
             let subject = subject(&command);
@@ -94,6 +102,7 @@ fn subject(command: &Command) -> String {
         Command::Transfer(transfer) => transfer.transaction_id.clone(),
         Command::Commit(key) if logged => format!("commit {key}"),
         Command::Abort(key) if logged => format!("abort {key}"),
+        Command::Fence(run) => format!("fence run {} of store {:08x}", run.run, run.store),
         _ => String::new(),
     }
 }

@@ -6,7 +6,9 @@ use tonic::Status;
 
 use crate::{
     BankError,
-    ledger::{Command, Leg, LegBody, LegKey, Prepare, Receipt, Refusal, Transfer, Verdict},
+    ledger::{
+        Command, GatewayRun, Leg, LegBody, LegKey, Prepare, Receipt, Refusal, Transfer, Verdict,
+    },
     money::Amount,
 };
 
@@ -70,12 +72,21 @@ pub(super) fn prepare(
     request: wire::PrepareRequest,
     now_ms: u64,
 ) -> Result<Prepare, Status> {
-    let wire::PrepareRequest { transaction_id, account_id, amount, coordinator } = request;
+    let wire::PrepareRequest { transaction_id, account_id, amount, coordinator, maker } = request;
     check_id("transaction_id", &transaction_id)?;
     check_id("account_id", &account_id)?;
     check_coordinator(&coordinator)?;
     let body = LegBody { account_id, amount: positive(amount)?, coordinator };
-    Ok(Prepare { key: LegKey { transaction_id, leg }, body, at_ms: now_ms })
+    let maker = maker.map(run).transpose()?;
+    Ok(Prepare { key: LegKey { transaction_id, leg }, body, at_ms: now_ms, maker })
+}
+
+pub(super) fn run(run: wire::GatewayRun) -> Result<GatewayRun, Status> {
+    let wire::GatewayRun { store, run } = run;
+    if run == 0 {
+        return Err(Status::invalid_argument("runs are numbered from 1"));
+    }
+    Ok(GatewayRun { store, run })
 }
 
 pub(super) fn leg_key(leg: Leg, transaction_id: String) -> Result<LegKey, Status> {
@@ -99,17 +110,19 @@ pub(super) fn command_to_wire(command: Command) -> Option<wire::Command> {
                 amount: Some(money(amount)),
             })
         }
-        Command::Prepare(Prepare { key, body, .. }) => Kind::Prepare(wire::PrepareLeg {
+        Command::Prepare(Prepare { key, body, maker, .. }) => Kind::Prepare(wire::PrepareLeg {
             leg: leg_to_wire(key.leg).into(),
             request: Some(wire::PrepareRequest {
                 transaction_id: key.transaction_id,
                 account_id: body.account_id,
                 amount: Some(money(body.amount)),
                 coordinator: body.coordinator,
+                maker: maker.map(run_to_wire),
             }),
         }),
         Command::Commit(key) => Kind::Commit(finish_to_wire(key)),
         Command::Abort(key) => Kind::Abort(finish_to_wire(key)),
+        Command::Fence(run) => Kind::Fence(run_to_wire(run)),
     };
     Some(wire::Command { command: Some(kind) })
 }
@@ -128,7 +141,12 @@ pub(super) fn command(command: wire::Command, now_ms: u64) -> Result<Command, St
         }
         Kind::Commit(finish) => Command::Commit(leg_key(leg(finish.leg)?, finish.transaction_id)?),
         Kind::Abort(finish) => Command::Abort(leg_key(leg(finish.leg)?, finish.transaction_id)?),
+        Kind::Fence(fenced) => Command::Fence(run(fenced)?),
     })
+}
+
+fn run_to_wire(run: GatewayRun) -> wire::GatewayRun {
+    wire::GatewayRun { store: run.store, run: run.run }
 }
 
 fn finish_to_wire(key: LegKey) -> wire::FinishLeg {
@@ -167,6 +185,7 @@ pub(super) fn refusal(refusal: Refusal) -> wire::Refusal {
         Refusal::AccountExists => Reason::AccountExists,
         Refusal::LimitPerPayment => Reason::LimitPerPayment,
         Refusal::LimitPerDay => Reason::LimitPerDay,
+        Refusal::Fenced => Reason::Fenced,
     };
     wire::Refusal { reason: reason.into(), detail: refusal.to_string() }
 }
@@ -233,7 +252,7 @@ mod tests {
     fn verdicts_read_back_as_written() {
         let available = Amount { minor_units: 7, currency: "INR".parse().unwrap() };
         let receipts = [Ok(Receipt::Done), Ok(Receipt::Transferred { available })];
-        let refusals = (1..=14).map(|code| Err(Refusal::from_code(code).unwrap()));
+        let refusals = (1..=15).map(|code| Err(Refusal::from_code(code).unwrap()));
         for verdict in receipts.into_iter().chain(refusals) {
             assert_eq!(super::verdict(verdict_to_wire(verdict)), Some(verdict));
         }

@@ -1,8 +1,8 @@
 //! `BankParticipant`: one bank's legs of payments between banks.
 
 use strife_proto::bank::v1::{
-    FinishRequest, FinishResponse, LegBatch, LegResults, PrepareRequest, PrepareResponse,
-    bank_participant_server::BankParticipant,
+    FenceResponse, FinishRequest, FinishResponse, GatewayRun, LegBatch, LegResults, PrepareRequest,
+    PrepareResponse, bank_participant_server::BankParticipant,
 };
 use strife_runtime::Caller;
 use tonic::{Request, Response, Status};
@@ -108,6 +108,17 @@ impl<S: Store> BankParticipant for Bank<S> {
         request: Request<FinishRequest>,
     ) -> Result<Response<FinishResponse>, Status> {
         self.finish(Leg::Credit, Command::Abort, request).await
+    }
+
+    async fn fence(&self, request: Request<GatewayRun>) -> Result<Response<FenceResponse>, Status> {
+        let caller = Caller::of(&request);
+        let GatewayRun { store, run } = *request.get_ref();
+        caller.note(|| format!("run {run} of store {store:08x}"));
+        let fence = Command::Fence(convert::run(request.into_inner())?);
+        match self.apply(fence).await? {
+            Ok(_) => Ok(Response::new(FenceResponse {})),
+            Err(refusal) => Err(Status::failed_precondition(refusal.to_string())),
+        }
     }
 
     async fn apply(&self, request: Request<LegBatch>) -> Result<Response<LegResults>, Status> {

@@ -98,6 +98,7 @@ fn prepare(id: &str, account_id: &str, amount: Option<Money>) -> PrepareRequest 
         account_id: account_id.to_owned(),
         amount,
         coordinator: "gateway".to_owned(),
+        maker: None,
     }
 }
 
@@ -215,7 +216,7 @@ async fn a_participant_votes_and_follows() {
 
 fn batch(commands: Vec<Kind>) -> LegBatch {
     let commands = commands.into_iter().map(|command| WireCommand { command: Some(command) });
-    LegBatch { commands: commands.collect(), coordinator: "gateway".to_owned() }
+    LegBatch { commands: commands.collect(), coordinator: "gateway".to_owned(), maker: None }
 }
 
 fn prepare_leg(leg: WireLeg, mut request: PrepareRequest) -> Kind {

@@ -9,10 +9,12 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use strife_store::Machine;
 
 use super::rows;
-use super::tables::{self, ACCOUNTS, FINISHED, JOURNAL, LIMITS, POSITIONS, PREPARED, TRANSFERS};
+use super::tables::{
+    self, ACCOUNTS, FENCES, FINISHED, JOURNAL, LIMITS, POSITIONS, PREPARED, TRANSFERS,
+};
 use crate::ledger::{
-    self, Account, Command, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
-    SpendingLimits, TransferRecord, Verdict,
+    self, Account, Command, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState,
+    Posting, SpendingLimits, TransferRecord, Verdict,
 };
 
 /// Applies a bank's commands batch by batch.
@@ -44,11 +46,14 @@ pub(super) struct Books<'txn> {
     positions: Table<'txn, &'static str, i128>,
     prepared: Table<'txn, &'static str, rows::LegRow<'static>>,
     finished: Table<'txn, &'static str, rows::LegRow<'static>>,
+    fences: Table<'txn, (u32, u32), ()>,
     transfers: Table<'txn, &'static str, rows::TransferRow<'static>>,
     journal: Table<'txn, u64, tables::PostingRow<'static>>,
     next_posting: u64,
     touched: HashMap<String, Touched>,
     moved: BTreeMap<Internal, i128>,
+    /// The run that was looked for last, and whether it is fenced: a batch is mostly one run's.
+    last_maker: Option<(GatewayRun, bool)>,
 }
 
 struct Touched {
@@ -67,11 +72,13 @@ impl<'txn> Books<'txn> {
             positions: transaction.open_table(POSITIONS)?,
             prepared: transaction.open_table(PREPARED)?,
             finished: transaction.open_table(FINISHED)?,
+            fences: transaction.open_table(FENCES)?,
             transfers: transaction.open_table(TRANSFERS)?,
             journal,
             next_posting,
             touched: HashMap::new(),
             moved: BTreeMap::new(),
+            last_maker: None,
         })
     }
 
@@ -151,6 +158,23 @@ impl LedgerState for Books<'_> {
             self.prepared.remove(key.as_str())?;
             self.finished.insert(key.as_str(), rows::leg_row(&leg))?;
         }
+        Ok(())
+    }
+
+    fn is_fenced(&mut self, run: GatewayRun) -> Result<bool, redb::Error> {
+        match self.last_maker {
+            Some((last, fenced)) if last == run => Ok(fenced),
+            _ => {
+                let fenced = self.fences.get((run.store, run.run))?.is_some();
+                self.last_maker = Some((run, fenced));
+                Ok(fenced)
+            }
+        }
+    }
+
+    fn fence(&mut self, run: GatewayRun) -> Result<(), redb::Error> {
+        self.fences.insert((run.store, run.run), ())?;
+        self.last_maker = None;
         Ok(())
     }
 

@@ -16,7 +16,8 @@ use super::{Store, Totals, WholeStore};
 use crate::{
     BankError,
     ledger::{
-        Account, Command, Leg, LegBody, LegKey, Prepare, Receipt, Refusal, Transfer, Verdict,
+        Account, Command, GatewayRun, Leg, LegBody, LegKey, Prepare, Receipt, Refusal, Transfer,
+        Verdict,
     },
     money::Amount,
 };
@@ -45,7 +46,7 @@ fn prepare(transaction_id: &str, leg: Leg, account_id: &str, minor_units: i64) -
         amount: rupees(minor_units),
         coordinator: "gateway".to_owned(),
     };
-    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms: 1 })
+    Command::Prepare(Prepare { key: key(transaction_id, leg), body, at_ms: 1, maker: None })
 }
 
 /// Runs the suite on two ways to one bank, which `whole` sees altogether and which begins with
@@ -57,6 +58,7 @@ pub(crate) async fn check<S: Store, W: WholeStore>(one: S, other: S, whole: W) {
     check_transfers(&turns).await;
     check_two_phases(&turns).await;
     check_batches(&turns).await;
+    check_fences(&turns, &whole).await;
     accounts::check(&turns, &whole).await;
     races::check(&one, &other, &whole).await;
     check_concurrent_retries(&turns).await;
@@ -66,6 +68,40 @@ pub(crate) async fn check<S: Store, W: WholeStore>(one: S, other: S, whole: W) {
     assert_eq!(after.accounts, before.accounts);
     assert_eq!(after.in_doubt, 0);
     assert!(whole.commits().count() > 0);
+}
+
+/// Whatever way the fence came, and whatever way the prepares.
+async fn check_fences(store: &impl Store, whole: &impl WholeStore) {
+    let by = |transaction_id: &str, store, run| match prepare(transaction_id, Leg::Debit, "a", 1) {
+        Command::Prepare(prepare) => {
+            Command::Prepare(Prepare { maker: Some(GatewayRun { store, run }), ..prepare })
+        }
+        other => other,
+    };
+    let done = Ok(Receipt::Done);
+    let highest = GatewayRun { store: u32::MAX, run: u32::MAX };
+    assert_eq!(verdict(store, by("fenced-1", 7, 1)).await, done);
+    for run in [GatewayRun { store: 7, run: 1 }, GatewayRun { store: 7, run: 1 }, highest] {
+        assert_eq!(verdict(store, Command::Fence(run)).await, done);
+    }
+    for _ in 0..2 {
+        assert_eq!(verdict(store, by("fenced-2", 7, 1)).await, Err(Refusal::Fenced));
+        assert_eq!(verdict(store, by("fenced-1", 7, 1)).await, done, "as before");
+    }
+    let late = by("fenced-3", highest.store, highest.run);
+    assert_eq!(verdict(store, late).await, Err(Refusal::Fenced));
+    let batch = vec![
+        by("fenced-4", 7, 2),
+        Command::Fence(GatewayRun { store: 7, run: 2 }),
+        by("fenced-5", 7, 2),
+        by("fenced-6", 8, 2),
+    ];
+    let expected = vec![done, done, Err(Refusal::Fenced), done];
+    assert_eq!(store.apply_all(batch).await.unwrap(), expected);
+    assert_eq!(whole.totals().await.unwrap().in_doubt, 3);
+    for id in ["fenced-1", "fenced-4", "fenced-6"] {
+        assert_eq!(verdict(store, Command::Abort(key(id, Leg::Debit))).await, done);
+    }
 }
 
 /// Each call goes the other way than the one before.

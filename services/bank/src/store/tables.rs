@@ -18,6 +18,8 @@ pub(super) const POSITIONS: TableDefinition<'_, &str, i128> = TableDefinition::n
 pub(super) const PREPARED: TableDefinition<'_, &str, LegRow<'_>> = TableDefinition::new("prepared");
 /// Legs that are over, by key.
 pub(super) const FINISHED: TableDefinition<'_, &str, LegRow<'_>> = TableDefinition::new("finished");
+/// Runs of gateways that prepare nothing any more: their stores' names and their numbers.
+pub(super) const FENCES: TableDefinition<'_, (u32, u32), ()> = TableDefinition::new("fences");
 /// Transfers by transaction id.
 pub(super) const TRANSFERS: TableDefinition<'_, &str, TransferRow<'_>> =
     TableDefinition::new("transfers");
@@ -26,10 +28,15 @@ pub(super) const JOURNAL: TableDefinition<'_, u64, PostingRow<'_>> =
     TableDefinition::new("journal");
 
 /// From each version of the file to the next; the newest is one more than there are steps.
-pub(super) const UPGRADES: &[file::Upgrade] = &[add_limits];
+pub(super) const UPGRADES: &[file::Upgrade] = &[add_limits, add_fences];
 
 fn add_limits(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(LIMITS)?;
+    Ok(())
+}
+
+fn add_fences(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(FENCES)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::ids::Ids;
-use crate::{payment::Decision, store::Record, transaction::Sequence};
+use crate::{payment::Decision, standing::Decider, store::Record, transaction::Sequence};
 
 /// What whoever waits for a payment is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,15 @@ impl Payments {
 
     pub(super) fn is_under_way(&self, sequence: Sequence) -> bool {
         self.sequences.contains(&sequence)
+    }
+
+    /// Who decides a payment, if that is this run's or would be.
+    pub(super) fn decider(&self, sequence: Sequence) -> Option<Decider> {
+        let under_way = self.is_under_way(sequence);
+        self.ids.was_made(sequence).map(|was_made| match was_made {
+            true => Decider::Ours { under_way },
+            false => Decider::Nobody,
+        })
     }
 
     /// The payment of this id, if it is under way.

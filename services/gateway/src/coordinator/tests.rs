@@ -18,6 +18,7 @@ use crate::{
     payment::{Abort, AbortReason, Leg, Vote},
     retry::Backoff,
     store::{Embedded, conformance::record},
+    transaction::RunNumber,
 };
 
 /// Long enough that only a test that fails waits for it.
@@ -32,13 +33,17 @@ struct Books {
     prepared: Mutex<HashSet<(String, Leg)>>,
     ended: Mutex<HashMap<(String, Leg), End>>,
     moved: Mutex<HashSet<String>>,
+    fenced: Mutex<HashSet<(String, RunNumber)>>,
+    /// They do not hear of fences.
+    deaf: watch::Sender<bool>,
 }
 
 impl TestBanks {
     fn new(open: bool) -> Self {
         let open = watch::channel(open).0;
-        let (prepared, ended, moved) = Default::default();
-        Self(Arc::new(Books { open, prepared, ended, moved }))
+        let (prepared, ended, moved, fenced) = Default::default();
+        let deaf = watch::channel(false).0;
+        Self(Arc::new(Books { open, prepared, ended, moved, fenced, deaf }))
     }
 
     fn open(&self) {
@@ -103,6 +108,20 @@ impl Banks for TestBanks {
 
     async fn balance(&self, _: &Account, _: Duration) -> Result<Balance, CallError> {
         Err(CallError::NoAnswer("nobody asks".to_owned()))
+    }
+
+    fn begin(&self, _: Run) {}
+
+    async fn fence(&self, bank: &str, run: Run, _: Duration) -> Result<(), CallError> {
+        if *self.0.deaf.borrow() {
+            return Err(CallError::NoAnswer("deaf".to_owned()));
+        }
+        self.0.fenced.lock().unwrap().insert((bank.to_owned(), run.number));
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        ["icici", "sbi"].map(str::to_owned).into()
     }
 
     fn knows(&self, _: &str) -> bool {
@@ -292,6 +311,24 @@ async fn a_gateway_that_is_silent_is_taken_over_from() {
     banks.open();
     let receipt = pay(&two, &order("p1", "icici")).await;
     assert_eq!((receipt.transaction_id, receipt.decision), (id, Decision::Committed));
+}
+
+#[tokio::test]
+async fn every_bank_is_told_of_a_run_that_is_gone_until_it_knows() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
+    let gone = start(&store, &banks, settings()).await.run().number;
+    store.fence(gone).await.unwrap();
+    banks.0.deaf.send_replace(true);
+    let two = start(&store, &banks, settings()).await;
+    assert_eq!(pay(&two, &order("p1", "sbi")).await.decision, Decision::Committed);
+    two.idle().await;
+    let is_there = async || store.runs().await.unwrap().iter().any(|run| run.number == gone);
+    assert!(is_there().await, "it is forgotten, and the banks do not know");
+    banks.0.deaf.send_replace(false);
+    until(async || !is_there().await).await;
+    let told = ["icici", "sbi"].map(|bank| (bank.to_owned(), gone));
+    assert_eq!(*banks.0.fenced.lock().unwrap(), HashSet::from(told));
 }
 
 #[tokio::test]

@@ -8,13 +8,15 @@ mod single;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use strife_proto::bank::v1::{
-    BalanceRequest, CommandResult, FinishLeg, Leg as WireLeg, PrepareLeg, PrepareRequest,
-    RefusalReason, TransactionRequest, bank_participant_client::BankParticipantClient,
-    bank_service_client::BankServiceClient, command::Command as Kind,
+    BalanceRequest, CommandResult, FinishLeg, GatewayRun, Leg as WireLeg, PrepareLeg,
+    PrepareRequest, RefusalReason, TransactionRequest,
+    bank_participant_client::BankParticipantClient, bank_service_client::BankServiceClient,
+    command::Command as Kind,
 };
 use strife_runtime::{Failure, Security, connect, identity::is_name, tls::Expected};
 use tokio::time::Instant;
@@ -26,6 +28,7 @@ use crate::{
     banks::{Balance, Banks, CallError, End},
     order::{Account, Money},
     payment::{Leg, Vote},
+    transaction::Run,
 };
 
 /// Most banks a gateway has channels to.
@@ -46,7 +49,11 @@ pub struct BankRoutes {
 #[derive(Debug)]
 pub struct BankClients {
     clients: HashMap<String, Client>,
+    maker: Maker,
 }
+
+/// The run that prepares are of, once it has begun.
+type Maker = Arc<OnceLock<GatewayRun>>;
 
 /// One bank's.
 #[derive(Debug)]
@@ -56,6 +63,7 @@ struct Client {
     service: BankServiceClient<Channel>,
     batcher: Batcher,
     coordinator: String,
+    maker: Maker,
 }
 
 impl BankClients {
@@ -66,7 +74,7 @@ impl BankClients {
         routes: BankRoutes,
         security: &Security,
     ) -> Result<Self, Failure> {
-        let mut clients = HashMap::new();
+        let (mut clients, maker) = (HashMap::new(), Maker::default());
         let banks = banks.into_iter().map(str::to_owned);
         for bank in banks.chain(routes.direct.keys().cloned()) {
             if !is_name(&bank) {
@@ -74,7 +82,7 @@ impl BankClients {
                     "`{bank}` is not a bank's name; write --bank NAME=HOST:PORT, the name in lower case"
                 )));
             }
-            let client = Client::new(&bank, &routes, security)?;
+            let client = Client::new(&bank, &routes, maker.clone(), security)?;
             clients.insert(bank, client);
         }
         if clients.len() > BANKS_MAX {
@@ -83,7 +91,7 @@ impl BankClients {
                 clients.len()
             )));
         }
-        Ok(Self { clients })
+        Ok(Self { clients, maker })
     }
 
     fn client(&self, bank: &str) -> Result<&Client, CallError> {
@@ -94,7 +102,12 @@ impl BankClients {
 }
 
 impl Client {
-    fn new(bank: &str, routes: &BankRoutes, security: &Security) -> Result<Self, Failure> {
+    fn new(
+        bank: &str,
+        routes: &BankRoutes,
+        maker: Maker,
+        security: &Security,
+    ) -> Result<Self, Failure> {
         let direct = routes.direct.get(bank).map(|address| (address, Expected::bank(bank)));
         let balanced = || routes.balancer.as_ref().map(|address| (address, Expected::LB));
         let (address, expected) = direct.or_else(balanced).ok_or_else(|| {
@@ -106,9 +119,9 @@ impl Client {
         let channel = connect::channel(address, &format!("bank.{bank}"), expected, security)?;
         let participant = BankParticipantClient::new(channel.clone());
         let coordinator = routes.coordinator.clone();
-        let batcher = Batcher::start(bank, participant.clone(), coordinator.clone());
+        let batcher = Batcher::start(bank, participant.clone(), coordinator.clone(), maker.clone());
         let service = BankServiceClient::new(channel);
-        Ok(Self { bank: bank.to_owned(), participant, service, batcher, coordinator })
+        Ok(Self { bank: bank.to_owned(), participant, service, batcher, coordinator, maker })
     }
 
     /// Has the bank do what `command` says, within `timeout`; the result has no failure in it.
@@ -147,6 +160,7 @@ impl Banks for BankClients {
             account_id: account.id.clone(),
             amount: Some(money_to_wire(amount)),
             coordinator: String::new(),
+            maker: None,
         };
         let leg = leg_to_wire(leg).into();
         let command = || Kind::Prepare(PrepareLeg { leg, request: Some(request()) });
@@ -214,6 +228,20 @@ impl Banks for BankClients {
         Ok(Balance { available: money_from_wire(available), held: money_from_wire(held) })
     }
 
+    fn begin(&self, run: Run) {
+        // There is one run in the life of a gateway.
+        let _ = self.maker.set(run_to_wire(run));
+    }
+
+    async fn fence(&self, bank: &str, run: Run, timeout: Duration) -> Result<(), CallError> {
+        let command = || Kind::Fence(run_to_wire(run));
+        self.client(bank)?.apply(command, timeout).await.map(drop)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.clients.keys().cloned().collect()
+    }
+
     fn knows(&self, bank: &str) -> bool {
         self.clients.contains_key(bank)
     }
@@ -240,6 +268,10 @@ fn vote(bank: &str, result: CommandResult) -> Vote {
         None => Vote::Yes,
         Some(refusal) => Vote::No(abort_from_wire(bank, refusal)),
     }
+}
+
+fn run_to_wire(run: Run) -> GatewayRun {
+    GatewayRun { store: run.store, run: run.number }
 }
 
 fn leg_to_wire(leg: Leg) -> WireLeg {

@@ -1,5 +1,9 @@
 //! What an account may pay: by example, then against what can be counted from outside.
 
+use std::collections::HashMap;
+
+use proptest::collection::vec;
+
 use super::*;
 
 fn limit(account_id: &str, per_payment: Option<i64>, per_day: Option<i64>) -> Command {

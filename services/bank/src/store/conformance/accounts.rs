@@ -33,7 +33,7 @@ fn hold(id: &str, minor_units: i64) -> Command {
     let amount = rupees(minor_units);
     let body = LegBody { account_id: "a".to_owned(), amount, coordinator: "gateway".to_owned() };
     let at_ms = clock::now_ms();
-    Command::Prepare(Prepare { key: key(id, Leg::Debit), body, at_ms })
+    Command::Prepare(Prepare { key: key(id, Leg::Debit), body, at_ms, maker: None })
 }
 
 async fn check_states(store: &impl Store, whole: &impl WholeStore) {

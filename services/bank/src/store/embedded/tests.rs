@@ -35,7 +35,8 @@ async fn what_was_acknowledged_survives_a_restart() {
     let key = LegKey { transaction_id: "p".to_owned(), leg: Leg::Debit };
     let amount = Amount { minor_units: 60, currency: "INR".parse().unwrap() };
     let body = LegBody { account_id: "a".to_owned(), amount, coordinator: "gateway".to_owned() };
-    let prepare = Command::Prepare(Prepare { key: key.clone(), body: body.clone(), at_ms: 5 });
+    let prepare =
+        Command::Prepare(Prepare { key: key.clone(), body: body.clone(), at_ms: 5, maker: None });
     assert!(store.apply(prepare.clone()).await.unwrap().is_ok());
     let totals = store.totals().await.unwrap();
     store.close().await;
@@ -93,7 +94,7 @@ async fn another_bank_cannot_open_the_file() {
     drop(store);
     let refused = Embedded::open(&directory.path().join("ledger.redb"), "sbi");
     let error = refused.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(error.contains("`bank icici v2`, not of `bank sbi v2`"), "{error}");
+    assert!(error.contains("`bank icici v3`, not of `bank sbi v3`"), "{error}");
 }
 
 #[test]

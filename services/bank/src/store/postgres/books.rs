@@ -7,7 +7,8 @@ use std::{
 
 use crate::{
     ledger::{
-        Account, Internal, LedgerState, LegKey, LegRecord, Posting, SpendingLimits, TransferRecord,
+        Account, GatewayRun, Internal, LedgerState, LegKey, LegRecord, Posting, SpendingLimits,
+        TransferRecord,
     },
     store::AccountDetails,
 };
@@ -18,6 +19,10 @@ pub(super) struct Books {
     pub(super) accounts: Rows<AccountDetails>,
     pub(super) legs: Rows<LegRecord>,
     pub(super) transfers: Rows<TransferRecord>,
+    /// Of the runs that the batch named, those that are fenced.
+    pub(super) fenced: BTreeSet<GatewayRun>,
+    /// Runs that are to be fenced.
+    pub(super) fences: BTreeSet<GatewayRun>,
     /// By how much the batch has moved the bank's own accounts.
     pub(super) moved: BTreeMap<Internal, i128>,
     pub(super) postings: Vec<Posted>,
@@ -154,6 +159,17 @@ impl LedgerState for Books {
 
     fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), Infallible> {
         self.legs.put(key.to_string(), leg);
+        Ok(())
+    }
+
+    fn is_fenced(&mut self, run: GatewayRun) -> Result<bool, Infallible> {
+        Ok(self.fenced.contains(&run))
+    }
+
+    fn fence(&mut self, run: GatewayRun) -> Result<(), Infallible> {
+        if self.fenced.insert(run) {
+            self.fences.insert(run);
+        }
         Ok(())
     }
 

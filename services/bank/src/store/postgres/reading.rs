@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join3;
+use futures_util::future::join4;
 use strife_store::{
     StoreError,
     postgres::{Client, Work},
@@ -12,8 +12,8 @@ use tokio_postgres::{IsolationLevel, Row, Statement};
 use super::books::{Books, Rows};
 use crate::{
     ledger::{
-        Account, Command, Internal, LegKey, LegRecord, Prepare, SetAccountState, SetLimits,
-        TransferRecord,
+        Account, Command, GatewayRun, Internal, LegKey, LegRecord, Prepare, SetAccountState,
+        SetLimits, TransferRecord,
     },
     money::Currency,
     store::{
@@ -35,6 +35,9 @@ const ACCOUNTS: &str = "SELECT account_id, state, currency, available, held, inc
     limit_per_payment, limit_per_day, limit_day, limit_used FROM accounts \
     WHERE account_id = ANY($1 || ARRAY(SELECT legs.account_id FROM legs WHERE key = ANY($2))) \
     ORDER BY account_id FOR UPDATE";
+/// A batch that reads this just before a run is fenced may still hold for it; one that begins later does not.
+const FENCED: &str = "SELECT store, run FROM fences \
+    WHERE (store, run) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]))";
 const ACCOUNT: &str = "SELECT account_id, state, currency, available, held, incoming, \
     limit_per_payment, limit_per_day, limit_day, limit_used FROM accounts WHERE account_id = $1";
 const CUSTOMERS: &str = "SELECT currency, count(*), sum(available::numeric + held)::text, \
@@ -56,6 +59,7 @@ pub(super) struct Named {
     accounts: BTreeSet<String>,
     legs: BTreeSet<String>,
     transfers: BTreeSet<String>,
+    runs: BTreeSet<GatewayRun>,
 }
 
 impl Named {
@@ -70,10 +74,12 @@ impl Named {
                     named.transfers.insert(transfer.transaction_id.clone());
                     named.accounts.extend([transfer.from.clone(), transfer.to.clone()]);
                 }
-                Command::Prepare(Prepare { key, body, .. }) => {
+                Command::Prepare(Prepare { key, body, maker, .. }) => {
+                    named.runs.extend(*maker);
                     named.legs.insert(key.to_string());
                     named.accounts.insert(body.account_id.clone());
                 }
+                Command::Fence(run) => drop(named.runs.insert(*run)),
                 Command::SetAccountState(SetAccountState { account_id, .. })
                 | Command::SetLimits(SetLimits { account_id, .. }) => {
                     named.accounts.insert(account_id.clone());
@@ -93,6 +99,7 @@ pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreE
         work.prepared(LEGS).await?,
         work.prepared(TRANSFERS).await?,
         work.prepared(ACCOUNTS).await?,
+        work.prepared(FENCED).await?,
     );
     let keys = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
     let (legs, transfers) = (keys(&named.legs), keys(&named.transfers));
@@ -100,19 +107,21 @@ pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreE
     let client = work.client();
     // Polled, and therefore sent and run, in this order: locks on legs before those on accounts.
     let reads = async {
-        let (legs, transfers, accounts) = join3(
+        let (legs, transfers, accounts, fenced) = join4(
             by_keys(client, &statements.0, &legs),
             by_keys(client, &statements.1, &transfers),
             accounts_of(client, &statements.2, &accounts, &legs),
+            fenced(client, &statements.3, &named.runs),
         )
         .await;
-        Ok((legs?, transfers?, accounts?))
+        Ok((legs?, transfers?, accounts?, fenced?))
     };
-    let (legs, transfers, accounts) = work.begin_with(reads).await?;
+    let (legs, transfers, accounts, fenced) = work.begin_with(reads).await?;
     let mut books = Books {
         accounts: Rows::named(named.accounts),
         legs: Rows::named(named.legs),
         transfers: Rows::named(named.transfers),
+        fenced,
         ..Books::default()
     };
     for row in accounts {
@@ -148,6 +157,24 @@ async fn accounts_of(
         return Ok(Vec::new());
     }
     Ok(client.query(statement, &[&accounts, &legs]).await?)
+}
+
+async fn fenced(
+    client: &Client,
+    statement: &Statement,
+    runs: &BTreeSet<GatewayRun>,
+) -> Result<BTreeSet<GatewayRun>, StoreError> {
+    if runs.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let (stores, numbers): (Vec<i64>, Vec<i64>) =
+        runs.iter().map(|run| (i64::from(run.store), i64::from(run.run))).unzip();
+    let number = |stored: i64| u32::try_from(stored).map_err(|_| StoreError::Row("a fence"));
+    let found = client.query(statement, &[&stores, &numbers]).await?;
+    let found = found.iter().map(|row| {
+        Ok(GatewayRun { store: number(row.try_get(0)?)?, run: number(row.try_get(1)?)? })
+    });
+    found.collect()
 }
 
 /// One account as last committed.

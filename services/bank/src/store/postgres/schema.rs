@@ -11,7 +11,15 @@ const MAX_BANK_BYTES: usize = 63 - PREFIX.len();
 
 /// Keys are compared byte by byte, whatever the database's language: the order of locks must be the
 /// same for all. Numbers of states and refusals are those of the embedded store.
-const MIGRATIONS: &[Migration] = &[LEDGER, LIMITS];
+const MIGRATIONS: &[Migration] = &[LEDGER, LIMITS, FENCES];
+
+const FENCES: Migration = Migration {
+    name: "fences",
+    sql: r#"
+        -- Runs of gateways that prepare nothing any more.
+        CREATE TABLE fences (store bigint, run bigint, PRIMARY KEY (store, run));
+    "#,
+};
 
 /// In the account's own row, so that whoever has locked it sees both as they are.
 const LIMITS: Migration = Migration {

@@ -11,7 +11,7 @@ use super::{
     reading::whole,
 };
 use crate::{
-    ledger::{Internal, LegRecord, TransferRecord},
+    ledger::{GatewayRun, Internal, LegRecord, TransferRecord},
     store::{AccountDetails, rows},
 };
 
@@ -37,6 +37,8 @@ const INSERT_LEGS: &str = "INSERT INTO legs \
 const INSERT_TRANSFERS: &str = "INSERT INTO transfers \
     (transaction_id, from_account, to_account, minor_units, currency, refusal, available) SELECT * FROM \
     unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::smallint[], $7::bigint[])";
+const FENCE: &str = "INSERT INTO fences (store, run) SELECT * FROM \
+    unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING";
 const APPEND: &str = "INSERT INTO journal \
     (transaction_id, amount, to_account, to_balance_after, from_account, from_balance_after) \
     SELECT * FROM \
@@ -55,7 +57,8 @@ pub(super) async fn writes(
     books: Books,
     shard: i16,
 ) -> Result<Vec<Write>, StoreError> {
-    let Books { accounts, legs, transfers, moved, postings } = books;
+    let Books { accounts, legs, transfers, moved, postings, fences, .. } = books;
+    let fences: Vec<_> = fences.into_iter().collect();
     let (accounts, legs) = (accounts.changed(), legs.changed());
     let transfers = transfers.changed().inserted;
     let moved: Vec<_> = moved.into_iter().filter(|(_, amount)| *amount != 0).collect();
@@ -65,6 +68,7 @@ pub(super) async fn writes(
         (accounts.inserted.len(), INSERT_ACCOUNTS, account_columns(&accounts.inserted)),
         (legs.inserted.len(), INSERT_LEGS, leg_columns(&legs.inserted)),
         (transfers.len(), INSERT_TRANSFERS, transfer_columns(&transfers)),
+        (fences.len(), FENCE, fence_columns(&fences)),
         (postings.len(), APPEND, posting_columns(&postings)),
         (moved.len(), MOVE, move_columns(&moved, shard)),
     ];
@@ -137,6 +141,10 @@ fn transfer_columns(transfers: &[(String, TransferRecord)]) -> Columns {
         column(&rows, |(_, row)| i16::from(row.4)),
         column(&rows, |(_, row)| row.5),
     ]
+}
+
+fn fence_columns(fences: &[GatewayRun]) -> Columns {
+    vec![column(fences, |run| i64::from(run.store)), column(fences, |run| i64::from(run.run))]
 }
 
 fn posting_columns(postings: &[Posted]) -> Columns {

@@ -25,7 +25,7 @@ use tokio::{
 };
 use tonic::{Code, Request, Status, transport::Channel};
 
-use super::call_error;
+use super::{Maker, call_error};
 use crate::banks::CallError;
 
 /// Most commands that may wait for their batch.
@@ -70,11 +70,13 @@ impl Batcher {
         bank: &str,
         participant: BankParticipantClient<Channel>,
         coordinator: String,
+        maker: Maker,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (bank, one_by_one) = (Arc::<str>::from(bank), OneByOne::default());
         let (to, told) = (bank.clone(), one_by_one.clone());
-        tokio::spawn(run(Sender { bank: to, participant, coordinator, one_by_one: told }, waiting));
+        let sender = Sender { bank: to, participant, coordinator, maker, one_by_one: told };
+        tokio::spawn(run(sender, waiting));
         Self { bank, queue, one_by_one }
     }
 
@@ -114,6 +116,7 @@ struct Sender {
     bank: Arc<str>,
     participant: BankParticipantClient<Channel>,
     coordinator: String,
+    maker: Maker,
     one_by_one: OneByOne,
 }
 
@@ -180,7 +183,8 @@ impl Sender {
         commands: Vec<Command>,
         deadline: Instant,
     ) -> Result<Vec<CommandResult>, Status> {
-        let batch = LegBatch { commands, coordinator: self.coordinator.clone() };
+        let (coordinator, maker) = (self.coordinator.clone(), self.maker.get().copied());
+        let batch = LegBatch { commands, coordinator, maker };
         let mut request = Request::new(batch);
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         let mut participant = self.participant.clone();

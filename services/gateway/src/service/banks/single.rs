@@ -25,6 +25,10 @@ impl Client {
             }
             Kind::Commit(leg) => self.finish(leg, End::Commit, timeout).await.map(|()| nothing),
             Kind::Abort(leg) => self.finish(leg, End::Abort, timeout).await.map(|()| nothing),
+            Kind::Fence(run) => {
+                let (bank, mut participant) = (&self.bank, self.participant.clone());
+                ask(bank, timeout, run, |r| participant.fence(r)).await.map(|_| nothing)
+            }
             Kind::Transfer(transfer) => {
                 let mut service = self.service.clone();
                 let (bank, request) = (&self.bank, transfer);
@@ -45,6 +49,7 @@ impl Client {
         let leg = prepare.leg();
         let mut request = prepare.request.unwrap_or_default();
         request.coordinator.clone_from(&self.coordinator);
+        request.maker = self.maker.get().copied();
         let answer = match leg {
             Leg::Credit => ask(bank, timeout, request, |r| participant.prepare_credit(r)).await,
             _ => ask(bank, timeout, request, |r| participant.prepare_debit(r)).await,

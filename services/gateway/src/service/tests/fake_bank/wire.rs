@@ -4,10 +4,10 @@ use futures_util::future::join_all;
 use strife_proto::{
     bank::v1::{
         AccountRequest, AccountResponse, BalanceRequest, BalanceResponse, Command, CommandResult,
-        Failure, FinishLeg, FinishRequest, FinishResponse, Leg as WireLeg, LegBatch, LegResults,
-        PrepareRequest, PrepareResponse, TransactionRequest, TransactionResponse,
-        bank_participant_server::BankParticipant, bank_service_server::BankService,
-        command::Command as Kind,
+        Failure, FenceResponse, FinishLeg, FinishRequest, FinishResponse, GatewayRun,
+        Leg as WireLeg, LegBatch, LegResults, PrepareRequest, PrepareResponse, TransactionRequest,
+        TransactionResponse, bank_participant_server::BankParticipant,
+        bank_service_server::BankService, command::Command as Kind,
     },
     common::v1::Money,
 };
@@ -36,6 +36,10 @@ impl FakeBank {
             Kind::Abort(abort) => {
                 let (leg, request) = finish(abort);
                 self.abort(leg, request);
+                None
+            }
+            Kind::Fence(run) => {
+                self.fence(Request::new(run)).await?;
                 None
             }
             Kind::Transfer(request) => {
@@ -91,8 +95,14 @@ impl BankParticipant for FakeBank {
         Ok(self.abort(Leg::Credit, request.into_inner()))
     }
 
+    async fn fence(&self, request: Request<GatewayRun>) -> Result<Response<FenceResponse>, Status> {
+        assert!(request.get_ref().run > 0, "runs are numbered from 1");
+        Ok(Response::new(FenceResponse {}))
+    }
+
     async fn apply(&self, request: Request<LegBatch>) -> Result<Response<LegResults>, Status> {
-        let LegBatch { commands, coordinator } = request.into_inner();
+        let LegBatch { commands, coordinator, maker } = request.into_inner();
+        assert!(maker.is_some_and(|maker| maker.run > 0), "nobody to fence");
         let how = {
             let mut state = self.state.lock().unwrap();
             state.batches.push(commands.len());
