@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{Database, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use strife_store::{GroupCommit, Limits, Machine, StoreError, file};
 
 use crate::blocks::FIRST;

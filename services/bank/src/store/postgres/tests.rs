@@ -56,7 +56,8 @@ async fn one_database_holds_many_banks_and_none_that_failed() {
     let said = refused(&url, &"x".repeat(52)).await;
     assert!(said.contains("at most 51 letters"), "{said}");
     let database = url.rsplit_once('/').unwrap().1;
-    let newer = "UPDATE strife_bank_sbi.strife_migrations SET version = 99 WHERE version = 2";
+    let newer = "UPDATE strife_bank_sbi.strife_migrations SET version = 99 \
+        WHERE version = (SELECT max(version) FROM strife_bank_sbi.strife_migrations)";
     server.execute(database, newer).await;
     assert!(refused(&url, "sbi").await.contains("newer version (migration 99"));
 }
