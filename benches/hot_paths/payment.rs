@@ -88,7 +88,7 @@ async fn gateway(directory: &TempDir) -> Gateway {
     let routes = BankRoutes { balancer: None, direct, coordinator: "gateway".to_owned() };
     let banks = BankClients::new(BANKS, routes, &Security::Plaintext).expect("routes to both");
     let store = Payments::open(directory.path(), Limits::default()).expect("a new store");
-    let coordinator = Coordinator::start(store, banks, "bench", Settings::default()).await;
+    let coordinator = Coordinator::start(store, banks, "bench", Settings::default(), None).await;
     GatewayService::new(Arc::new(coordinator.expect("an empty store")), Arc::new(users))
 }
 
