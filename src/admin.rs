@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use strife_runtime::Failure;
 
-/// Look into and change what runs: balancers, accounts, books
+/// Look into and change what runs: balancers, accounts, books, events
 #[derive(Args)]
 #[command(after_help = "Examples:
   strife admin status --plaintext
@@ -12,7 +12,8 @@ use strife_runtime::Failure;
   strife admin drain 127.0.0.1:9101 --plaintext
   strife admin picks --count 5 --plaintext
   strife admin account freeze A-77 --bank-addr 127.0.0.1:8081
-  strife admin reconcile --gateway 127.0.0.1:8080 --bank icici=127.0.0.1:8081 --bank sbi=127.0.0.1:8082")]
+  strife admin reconcile --gateway 127.0.0.1:8080 --bank icici=127.0.0.1:8081 --bank sbi=127.0.0.1:8082
+  strife admin events --gateway 127.0.0.1:8080 --follow --follower log --out payments.jsonl")]
 pub(crate) struct AdminArgs {
     #[command(subcommand)]
     command: AdminCommand,
@@ -24,6 +25,7 @@ enum AdminCommand {
     Balancer(strife_lb::AdminCommand),
     Account(strife_bank::AccountArgs),
     Reconcile(strife_bank::ReconcileArgs),
+    Events(strife_gateway::EventsArgs),
 }
 
 pub(crate) fn run(args: AdminArgs) -> Result<(), Failure> {
@@ -31,5 +33,6 @@ pub(crate) fn run(args: AdminArgs) -> Result<(), Failure> {
         AdminCommand::Balancer(command) => strife_lb::run_admin(command),
         AdminCommand::Account(args) => strife_bank::run_account(args),
         AdminCommand::Reconcile(args) => strife_bank::run_reconcile(args),
+        AdminCommand::Events(args) => strife_gateway::run_events(args),
     }
 }

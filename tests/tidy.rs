@@ -66,6 +66,7 @@ fn is_pure(name: &str) -> bool {
         "services/bank/src/ledger",
         "services/gateway/src/payment",
         "services/gateway/src/standing",
+        "services/gateway/src/store/events",
         "services/gateway/src/store/rules",
         "services/txid/src/blocks",
         "loadgen/src/schedule",

@@ -7,6 +7,7 @@ mod bad_input;
 mod balancing;
 mod bench;
 mod dashboard;
+mod events;
 mod foreign;
 mod gateways;
 mod hostile;

@@ -114,11 +114,11 @@ async fn kill_amid_payments(victims: &[&str]) {
 }
 
 /// Disturbs a fleet while payers pay, and is told how many payments got their outcome so far. Every
-/// payment must end the same for all who ask, and every unit be somewhere.
+/// payment must end the same for all who ask, and every unit be somewhere. The fleet, at rest.
 pub(crate) async fn disturb_amid_payments(
     booted: Booted,
     disturb: impl AsyncFnOnce(&RwLock<Booted>, &AtomicUsize),
-) {
+) -> Booted {
     let booted = Arc::new(RwLock::new(booted));
     let before = booted.read().await.fleet.totals().await.unwrap();
     let (done, outcomes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -130,7 +130,7 @@ pub(crate) async fn disturb_amid_payments(
     for payer in payers {
         paid.extend(payer.await.unwrap());
     }
-    let booted = booted.read().await;
+    let booted = Arc::into_inner(booted).expect("the payers have ended").into_inner();
     let after = booted.fleet.settled_totals(PATIENCE).await.unwrap();
     after.check_against(&before).unwrap();
     for (id, from, state) in paid {
@@ -138,6 +138,7 @@ pub(crate) async fn disturb_amid_payments(
         assert_eq!(booted.pay(request).await.state(), state, "{id} has one outcome for ever");
     }
     assert_eq!(booted.fleet.totals().await.unwrap().customers, before.customers);
+    booted
 }
 
 /// Pays from one account, at least [`PAYMENTS`] times and until `done`; returns id, payer, outcome.

@@ -89,6 +89,10 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "N",
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_payments_per_bank: Option<usize>,
+    /// Events of payments that are kept for followers to come (`strife admin events`) while there is
+    /// none; about 20 bytes each. What a follower has yet to take is kept in any case.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub outbox_max: u64,
     /// Threads to serve on.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
@@ -124,6 +128,7 @@ impl GatewayArgs {
                 .max_payments_per_bank
                 .unwrap_or(self.max_payments.div_ceil(2)),
             lease: self.lease,
+            outbox_max: self.outbox_max,
             ..Settings::default()
         }
     }

@@ -65,6 +65,7 @@ mod job;
 mod lease;
 mod phase_two;
 mod places;
+mod pruning;
 mod same_bank;
 mod settings;
 mod tasks;
@@ -154,6 +155,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         if let Some(source) = blocks {
             background.spawn(ids::supply(shared.clone(), source));
         }
+        background.spawn(pruning::run(shared.clone()));
         if shared.store.is_shared() {
             background.spawn(lease::run(shared.clone()));
         }
@@ -278,15 +280,6 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         self.shared.store.history(user, before, limit).await
     }
 
-    /// All payments by sequence, from after `after`.
-    pub async fn payments(
-        &self,
-        after: Option<Sequence>,
-        limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.shared.store.payments(after, limit).await
-    }
-
     /// With which the names of this store's transactions begin.
     pub fn store_name(&self) -> String {
         store_prefix(self.shared.store.name())
@@ -328,7 +321,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         }
     }
 
-    #[cfg(test)]
+    /// What is durable.
     pub(crate) fn store(&self) -> &S {
         &self.shared.store
     }

@@ -89,6 +89,30 @@ pub enum GatewayError {
     /// Made by nobody: later than anything this gateway made.
     #[error("transaction `{0}` was not made yet")]
     TransactionNotMade(String),
+    /// Not a name for a follower.
+    #[error("`follower` must be 1 to 64 of a-z, A-Z, 0-9, `.`, `_` and `-`")]
+    MalformedFollower,
+    /// As many as are remembered follow.
+    #[error("{limit} followers are remembered already; forget one of them")]
+    TooManyFollowers {
+        /// The bound.
+        limit: usize,
+    },
+    /// It never followed, or was forgotten.
+    #[error("there is no follower `{0}` of these events")]
+    UnknownFollower(String),
+    /// Nothing happened there so far.
+    #[error("there is no event {0} here; events of another store cannot be followed on")]
+    NoSuchEvent(u64),
+    /// Too late.
+    #[error("events up to {up_to} were removed here, and not all of them were taken before")]
+    EventsRemoved {
+        /// The last of them.
+        up_to: u64,
+    },
+    /// The gateway ends.
+    #[error("the gateway ends; follow again")]
+    Leaving,
     /// The users file.
     #[error(transparent)]
     MalformedUsers(#[from] MalformedUsers),

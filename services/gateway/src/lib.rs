@@ -4,13 +4,14 @@
 //! In reading order: [`order`] is what is asked for; [`payment`] the pure state machine of one
 //! payment; [`store`] what is durable, and the rules by which several gateways write it; [`standing`]
 //! what a bank in doubt is told; [`coordinator`] what runs payments and writes them, and where its
-//! crash windows are; [`banks`] what it asks of banks; [`service`] the wire on both sides.
+//! crash windows are; [`banks`] what it asks of banks; [`service`] the wire on both sides; `logger` what
+//! writes down elsewhere what happens to payments.
 
 use std::{sync::Arc, time::Duration};
 
 use strife_proto::gateway::v1::{
-    decision_service_server::DecisionServiceServer, gateway_admin_server::GatewayAdminServer,
-    payment_gateway_server::PaymentGatewayServer,
+    decision_service_server::DecisionServiceServer, events_server::EventsServer,
+    gateway_admin_server::GatewayAdminServer, payment_gateway_server::PaymentGatewayServer,
 };
 use strife_runtime::{
     Failure, Role, Security, Server, Services, Shutdown, executor,
@@ -21,9 +22,11 @@ use strife_store::StoreError;
 use tracing::{info, warn};
 
 pub mod banks;
+mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod error;
+mod logger;
 pub mod order;
 pub mod payment;
 pub mod retry;
@@ -34,6 +37,7 @@ pub mod transaction;
 pub mod users;
 
 pub use config::GatewayArgs;
+pub use logger::{EventsArgs, run_events};
 
 use coordinator::Coordinator;
 use service::{GatewayService, banks::BankClients};
@@ -99,6 +103,7 @@ async fn serve_on<S: Store>(
     let coordinator = Arc::new(coordinator.map_err(failed)?);
     let asked = Shutdown::on_signals()
         .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
+    let gateway = GatewayService::new(coordinator.clone(), Arc::new(users), asked.clone());
     let (tracker, listens) = (LoadTracker::new(0), server.address());
     let place = Place {
         balancer: args.control.as_deref(),
@@ -108,7 +113,6 @@ async fn serve_on<S: Store>(
     };
     let stopping = args.load.stopping(asked);
     let balanced = args.load.balanced(place, tracker.clone(), &security, stopping)?;
-    let gateway = GatewayService::new(coordinator.clone(), Arc::new(users));
     server::announce(listens, &[]);
     tokio::select! {
         served = balanced.serve(server, services(gateway, tracker)) => served?,
@@ -131,7 +135,8 @@ fn services<S: Store>(
     Services::new(service::ACCESS)
         .add(payments.max_decoding_message_size(service::REQUEST_BYTES_MAX))
         .add(decisions.max_decoding_message_size(service::REQUEST_BYTES_MAX))
-        .add(GatewayAdminServer::new(gateway))
+        .add(GatewayAdminServer::new(gateway.clone()))
+        .add(EventsServer::new(gateway).max_decoding_message_size(service::REQUEST_BYTES_MAX))
         .tracked(service::PAYMENTS, tracker)
         .logged(service::LOGGED)
 }

@@ -1,21 +1,19 @@
 //! The edge: what travels on the wire and what the gateway means by it. Requests are read, callers
 //! are held to their own accounts, errors become gRPC codes. Nothing of money is decided here.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use strife_proto::gateway::v1::{
     self as wire, decision_service_server::DecisionService, payment_gateway_server::PaymentGateway,
 };
-use strife_runtime::{AccessTable, Caller, Role, Rule};
+use strife_runtime::{AccessTable, Caller, Role, Rule, Shutdown};
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use crate::{
     banks::Banks,
+    clock::now_ms,
     coordinator::{Coordinator, Receipt},
     error::GatewayError,
     order::{Account, Order},
@@ -30,6 +28,7 @@ mod admin;
 pub mod banks;
 mod convert;
 mod deadline;
+mod events;
 mod history;
 pub mod ids;
 mod status;
@@ -49,6 +48,7 @@ pub const ACCESS: AccessTable = &[
     },
     Rule { path: "/strife.gateway.v1.DecisionService/", roles: &[Role::Bank, Role::Admin] },
     Rule { path: "/strife.gateway.v1.GatewayAdmin/", roles: &[Role::Admin] },
+    Rule { path: "/strife.gateway.v1.Events/", roles: &[Role::Admin] },
     Rule { path: "/strife.gateway.v1.GatewayAdmin/GetStatus", roles: &[Role::Loadgen] },
 ];
 /// Largest request, bytes.
@@ -63,18 +63,23 @@ const BALANCES_AT_ONCE: usize = 16;
 pub struct GatewayService<B: Banks, S: Store> {
     coordinator: Arc<Coordinator<B, S>>,
     users: Arc<Users>,
+    leaving: Shutdown,
 }
 
 impl<B: Banks, S: Store> Clone for GatewayService<B, S> {
     fn clone(&self) -> Self {
-        Self { coordinator: self.coordinator.clone(), users: self.users.clone() }
+        Self {
+            coordinator: self.coordinator.clone(),
+            users: self.users.clone(),
+            leaving: self.leaving.clone(),
+        }
     }
 }
 
 impl<B: Banks, S: Store> GatewayService<B, S> {
-    /// Serves the payments of `users`.
-    pub fn new(coordinator: Arc<Coordinator<B, S>>, users: Arc<Users>) -> Self {
-        Self { coordinator, users }
+    /// Serves the payments of `users`; who follows events is sent off once `leaving` is requested.
+    pub fn new(coordinator: Arc<Coordinator<B, S>>, users: Arc<Users>, leaving: Shutdown) -> Self {
+        Self { coordinator, users, leaving }
     }
 
     /// The user the caller acts for, who must be known.
@@ -255,10 +260,4 @@ fn parse_page_token(token: &str) -> Result<Option<Sequence>, GatewayError> {
     let sequence = Sequence::from_str_radix(token, 16).ok();
     let sequence = sequence.filter(|sequence| page_token_of(*sequence) == token);
     sequence.map(Some).ok_or_else(|| GatewayError::MalformedPageToken(token.to_owned()))
-}
-
-/// Milliseconds since the Unix epoch.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
 }

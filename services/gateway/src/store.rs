@@ -1,6 +1,6 @@
 //! What gateways remember: every payment under its sequence, where to find it by payment id and by
-//! user, which payments are not decided, which committed ones some bank has yet to hear of, and which
-//! runs of gateways may write.
+//! user, which payments are not decided, which committed ones some bank has yet to hear of, which runs
+//! of gateways may write, and, for whoever follows, what happened to payments in order ([`events`]).
 //!
 //! [`Embedded`] is a file that one gateway has for itself, [`Postgres`] a database that several share. Both what may be written and what a row
 //! means are [`rules`]; all stores pass one conformance suite. Writes are durable when they return; reads
@@ -16,6 +16,7 @@ use crate::{
     transaction::{Block, Run, RunNumber, Sequence},
 };
 pub use embedded::Embedded;
+pub use events::{Acknowledged, Event, EventKind, Outbox, Page, Position};
 pub use postgres::Postgres;
 pub use records::Record;
 pub use rules::{Begun, Decided, RunState, Taken};
@@ -23,6 +24,7 @@ pub use rules::{Begun, Decided, RunState, Taken};
 #[cfg(test)]
 pub(crate) mod conformance;
 mod embedded;
+pub mod events;
 mod postgres;
 mod records;
 pub mod rules;
@@ -129,6 +131,40 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 
+    /// What happened to payments, from after `after`; `limit` events at most, and fewer only if there
+    /// are no more yet.
+    fn events(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// Resolves when there may be further events than when this was called.
+    fn written(&self) -> impl Future<Output = ()> + Send;
+
+    /// From now on keeps what this follower has not acknowledged; up to where it has everything.
+    fn follow(&self, follower: &str) -> impl Future<Output = Result<Position, StoreError>> + Send;
+
+    /// A follower has everything up to `position`.
+    fn acknowledge(
+        &self,
+        follower: &str,
+        position: Position,
+    ) -> impl Future<Output = Result<Acknowledged, StoreError>> + Send;
+
+    /// Keeps nothing for this follower any more; `false` if there was none.
+    fn forget_follower(
+        &self,
+        follower: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Removes events that all followers have, or, if there is no follower, the oldest beyond `most`.
+    /// A bounded number; whether there may be more to remove.
+    fn prune(&self, most: u64) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Who follows, and how many events are kept.
+    fn outbox(&self) -> impl Future<Output = Result<Outbox, StoreError>> + Send;
+
     /// Ends the store: what waits is written, what comes later fails.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
@@ -142,6 +178,8 @@ pub struct Verdict {
     pub route: Route,
     /// Its end.
     pub decision: Decision,
+    /// When, by the gateway's clock: milliseconds since the Unix epoch, for people.
+    pub at_ms: i64,
 }
 
 /// A payment, if there is one, and whether its maker may still write: from one snapshot.

@@ -15,6 +15,7 @@ use tracing::{debug, error, info, warn};
 use super::{Shared, job::Origin, tasks::Task};
 use crate::{
     banks::{Banks, CallError},
+    clock::now_ms,
     payment::{Action, Input, Payment},
     retry,
     store::{Decided, Record, Store, Verdict},
@@ -121,7 +122,8 @@ async fn adopt<B: Banks, S: Store>(shared: &Arc<Shared<B, S>>) -> Result<(), Sto
             let (payment, actions) = Payment::recover(record.order.route(), &record.state);
             if let [Action::WriteDecision(decision)] = actions.as_slice() {
                 let (sequence, route) = (record.id.sequence, record.order.route());
-                verdicts.push(Verdict { sequence, route, decision: decision.clone() });
+                let (decision, at_ms) = (decision.clone(), now_ms());
+                verdicts.push(Verdict { sequence, route, decision, at_ms });
                 decided.push((record, payment));
             } else if shared.ask(record, payment, actions) {
                 asked += 1;

@@ -14,6 +14,7 @@ use tracing::debug;
 use super::{Shared, active::Told, places::Waiting};
 use crate::{
     banks::Banks,
+    clock::now_ms,
     order::Route,
     payment::{Action, Decision, Input, Payment},
     store::{Begun, Decided, Record, Store, Verdict},
@@ -110,7 +111,7 @@ impl<B: Banks, S: Store> Job<B, S> {
     async fn write(&self, decision: Decision) -> Result<Input, StoreError> {
         let Shared { store, run, .. } = &*self.shared;
         let (sequence, route) = (self.record.id.sequence, self.record.order.route());
-        let verdict = Verdict { sequence, route, decision };
+        let verdict = Verdict { sequence, route, decision, at_ms: now_ms() };
         let decide = || store.decide(run.number, verdict.clone());
         failpoint::reach("gateway.decide.before").await;
         let decided = self.shared.written(decide).await?;

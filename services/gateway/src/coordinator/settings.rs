@@ -28,6 +28,8 @@ pub struct Settings {
     pub phase_two_attempts: u32,
     /// How often unfinished commits are looked for.
     pub sweep_interval: Duration,
+    /// Events that are kept if nobody follows them.
+    pub outbox_max: u64,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             phase_two_max: 4_096,
             phase_two_attempts: 5,
             sweep_interval: Duration::from_secs(1),
+            outbox_max: 1_000_000,
         }
     }
 }

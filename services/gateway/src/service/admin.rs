@@ -40,7 +40,8 @@ impl<B: Banks, S: Store> GatewayAdmin for GatewayService<B, S> {
         let pages = stream::try_unfold(None, move |after| {
             let coordinator = coordinator.clone();
             async move {
-                let page = coordinator.payments(after, PAGE).await.map_err(GatewayError::from)?;
+                let page = coordinator.store().payments(after, PAGE).await;
+                let page = page.map_err(GatewayError::from)?;
                 let Some(last) = page.last() else { return Ok::<_, Status>(None) };
                 let after = Some(last.id.sequence);
                 let entries = page.into_iter().map(|record| Ok(convert::entry_to_wire(record)));

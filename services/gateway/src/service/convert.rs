@@ -12,7 +12,7 @@ use crate::{
     error::GatewayError,
     order::{Account, Money, Order},
     payment::{Abort, AbortReason, Decision, State},
-    store::Record,
+    store::{Event, EventKind, Record},
 };
 
 pub(super) fn order_from_wire(request: wire::PaymentRequest) -> Result<Order, GatewayError> {
@@ -83,6 +83,23 @@ pub(super) fn entry_to_wire(record: Record) -> wire::HistoryEntry {
         abort_reason: abort_reason.into(),
         payer: user,
     }
+}
+
+pub(super) fn event_to_wire(event: Event) -> wire::Event {
+    let Event { position, kind, at_ms, record } = event;
+    let kind = match kind {
+        EventKind::Initiated => wire::EventKind::Initiated,
+        EventKind::Committed => wire::EventKind::Committed,
+        EventKind::Aborted => wire::EventKind::Aborted,
+        EventKind::Queued => wire::EventKind::Queued,
+        EventKind::Expired => wire::EventKind::Expired,
+    };
+    let detail = match &record.state {
+        State::Decided(Decision::Aborted(abort)) => abort.detail.clone(),
+        _ => String::new(),
+    };
+    let payment = Some(entry_to_wire(record));
+    wire::Event { position, kind: kind.into(), at_ms, payment, detail }
 }
 
 pub(super) fn balance_to_wire(

@@ -20,17 +20,21 @@ fn code(error: &GatewayError) -> Code {
         GatewayError::MalformedOrder(_)
         | GatewayError::Missing(_)
         | GatewayError::UserMissing
+        | GatewayError::MalformedFollower
         | GatewayError::MalformedPageToken(_) => Code::InvalidArgument,
         GatewayError::UnknownUser(_)
         | GatewayError::UnknownBank(_)
-        | GatewayError::UnknownPayment(_) => Code::NotFound,
+        | GatewayError::UnknownPayment(_)
+        | GatewayError::UnknownFollower(_) => Code::NotFound,
         GatewayError::NotThatUser { .. } | GatewayError::NotTheirAccount { .. } => {
             Code::PermissionDenied
         }
         GatewayError::Conflict(_) => Code::AlreadyExists,
-        GatewayError::TooManyPayments { .. } | GatewayError::BankBehind { .. } => {
-            Code::ResourceExhausted
-        }
+        GatewayError::TooManyPayments { .. }
+        | GatewayError::BankBehind { .. }
+        | GatewayError::TooManyFollowers { .. } => Code::ResourceExhausted,
+        GatewayError::NoSuchEvent(_) | GatewayError::EventsRemoved { .. } => Code::OutOfRange,
+        GatewayError::Leaving => Code::Unavailable,
         GatewayError::StillUnderWay(_) => Code::DeadlineExceeded,
         GatewayError::ForeignTransaction(_) | GatewayError::TransactionNotMade(_) => {
             Code::FailedPrecondition

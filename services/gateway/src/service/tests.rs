@@ -6,6 +6,7 @@ mod access;
 mod away;
 mod batching;
 mod committing;
+mod events;
 mod fake_bank;
 mod hanging;
 mod leaving;

@@ -15,6 +15,8 @@ use crate::{
     transaction::{BLOCK_MAX, TransactionId, sequences_of},
 };
 
+mod events;
+
 /// A payment's record of `john`'s to `jane`.
 pub(crate) fn record(id: TransactionId, payment_id: &str, to_bank: &str) -> Arc<Record> {
     let account = |bank: &str| Account { bank: bank.to_owned(), id: "A".to_owned() };
@@ -44,6 +46,7 @@ pub(crate) async fn check<S: Store>(mut fresh: impl AsyncFnMut() -> S) {
     payments_of_a_block_are_its_runs(fresh().await).await;
     lists_are_read_in_pages(fresh().await).await;
     odd_names_and_details_are_kept(fresh().await).await;
+    events::check(&mut fresh).await;
     let mut runner = TestRunner::new(Config::default());
     for _ in 0..12 {
         let steps = prop::collection::vec(step(), 1..40).new_tree(&mut runner).unwrap().current();
@@ -52,7 +55,12 @@ pub(crate) async fn check<S: Store>(mut fresh: impl AsyncFnMut() -> S) {
 }
 
 fn verdict(record: &Record, decision: Decision) -> Verdict {
-    Verdict { sequence: record.id.sequence, route: record.order.route(), decision }
+    Verdict {
+        sequence: record.id.sequence,
+        route: record.order.route(),
+        decision,
+        at_ms: record.initiated_at_ms + 1,
+    }
 }
 
 fn aborted() -> Decision {
@@ -352,6 +360,7 @@ async fn lists_and_records_agree<S: Store>(store: S, steps: Vec<Step>) {
     for step in steps.clone() {
         play(&store, run, &mut model, step).await;
     }
+    events::agree(&store, model.values().map(|(record, _)| record)).await;
     let all = |wanted: &dyn Fn(&(Record, bool)) -> bool| -> Vec<Record> {
         let found = model.values().filter(|entry| wanted(entry));
         found.map(|(record, _)| record.clone()).collect()

@@ -8,9 +8,11 @@ use std::{ops::Bound, path::Path, sync::Arc};
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
+use tokio::sync::Notify;
 
 use super::{
-    Begun, Decided, Found, Record, RunEntry, RunState, Store, Taken, Verdict, records, rules,
+    Acknowledged, Begun, Decided, Found, Outbox, Page, Position, Record, RunEntry, RunState, Store,
+    Taken, Verdict, records, rules,
 };
 use crate::{
     payment::State,
@@ -20,6 +22,7 @@ use machine::{Command, Outcome, Payments};
 use tables::Runs;
 
 mod machine;
+mod outbox;
 #[cfg(test)]
 mod power;
 mod tables;
@@ -36,6 +39,8 @@ pub struct Embedded {
     name: u32,
     /// Whether a start fences every other run.
     alone: bool,
+    /// Told whenever there are new events.
+    written: Arc<Notify>,
 }
 
 impl Embedded {
@@ -56,7 +61,7 @@ impl Embedded {
             tables::about(&transaction.open_table(tables::ABOUT)?, tables::NAME)
         });
         let name = name.map_err(|error| StoreError::Unusable { path, why: error.to_string() })?;
-        Ok(Self { commits, name, alone: true })
+        Ok(Self { commits, name, alone: true, written: Arc::default() })
     }
 
     /// As if several gateways could have one file: nothing in the rules says that they cannot.
@@ -165,13 +170,18 @@ impl Store for Embedded {
 
     async fn begin(&self, record: Arc<Record>) -> Result<Begun, StoreError> {
         match self.commits.apply(Command::Begin(record)).await? {
-            Outcome::Begun(begun) => Ok(begun),
+            Outcome::Begun(begun) => {
+                self.written.notify_waiters();
+                Ok(begun)
+            }
             other => unreachable!("{other:?} answers another command"),
         }
     }
 
     async fn decide(&self, by: RunNumber, verdict: Verdict) -> Result<Decided, StoreError> {
-        Ok(decided_of(self.commits.apply(Command::Decide(by, verdict)).await?))
+        let decided = decided_of(self.commits.apply(Command::Decide(by, verdict)).await?);
+        self.written.notify_waiters();
+        Ok(decided)
     }
 
     async fn decide_all(
@@ -181,6 +191,7 @@ impl Store for Embedded {
     ) -> Result<Vec<Decided>, StoreError> {
         let commands = verdicts.into_iter().map(|verdict| Command::Decide(by, verdict));
         let outcomes = self.commits.apply_all(commands.collect()).await?;
+        self.written.notify_waiters();
         Ok(outcomes.into_iter().map(decided_of).collect())
     }
 
@@ -258,6 +269,48 @@ impl Store for Embedded {
             });
             records.collect()
         })
+    }
+
+    async fn events(&self, after: Position, limit: usize) -> Result<Page, StoreError> {
+        self.commits.read(|transaction| {
+            let (outbox, rows) = (transaction.open_table(tables::OUTBOX)?, self.rows(transaction)?);
+            outbox::read(&outbox, &rows, after, limit)
+        })
+    }
+
+    fn written(&self) -> impl Future<Output = ()> + Send {
+        self.written.notified()
+    }
+
+    async fn follow(&self, follower: &str) -> Result<Position, StoreError> {
+        match self.commits.apply(Command::Follow(follower.to_owned())).await? {
+            Outcome::Follows(position) => Ok(position),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    async fn acknowledge(
+        &self,
+        follower: &str,
+        position: Position,
+    ) -> Result<Acknowledged, StoreError> {
+        let command = Command::Acknowledge(follower.to_owned(), position);
+        match self.commits.apply(command).await? {
+            Outcome::Acknowledged(acknowledged) => Ok(acknowledged),
+            other => unreachable!("{other:?} answers another command"),
+        }
+    }
+
+    async fn forget_follower(&self, follower: &str) -> Result<bool, StoreError> {
+        self.was(Command::ForgetFollower(follower.to_owned())).await
+    }
+
+    async fn prune(&self, most: u64) -> Result<bool, StoreError> {
+        self.was(Command::Prune { most }).await
+    }
+
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.commits.read(outbox::describe)
     }
 
     fn commits(&self) -> &Latencies {

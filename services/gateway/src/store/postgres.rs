@@ -8,12 +8,13 @@
 
 mod batch;
 mod makers;
+mod outbox;
 mod reading;
 mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use strife_store::{
     Latencies, Limits, StoreError,
@@ -22,12 +23,17 @@ use strife_store::{
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 
-use super::{Begun, Decided, Found, Record, RunEntry, RunState, Store, Taken, Verdict, rules};
+use super::{
+    Acknowledged, Begun, Decided, Found, Outbox, Page, Position, Record, RunEntry, RunState, Store,
+    Taken, Verdict, rules,
+};
 use crate::transaction::{Block, Run, RunNumber, Sequence};
 use batch::{Command, Outcome, Payments};
 
 /// Commands in one transaction at most. Fewer than a file takes: they hold locks until it ends.
 const BATCH: usize = 512;
+/// How often followers look for events: other gateways write them, too, and tell nobody.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The last run is counted and the new one written in one statement.
 const START: &str = "WITH next AS \
@@ -209,6 +215,38 @@ impl Store for Postgres {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         self.reader().history(user, before, limit).await
+    }
+
+    async fn events(&self, after: Position, limit: usize) -> Result<Page, StoreError> {
+        self.reader().events(after, limit).await
+    }
+
+    fn written(&self) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(LOOK_INTERVAL)
+    }
+
+    async fn follow(&self, follower: &str) -> Result<Position, StoreError> {
+        self.reader().follow(follower).await
+    }
+
+    async fn acknowledge(
+        &self,
+        follower: &str,
+        position: Position,
+    ) -> Result<Acknowledged, StoreError> {
+        self.reader().acknowledge(follower, position).await
+    }
+
+    async fn forget_follower(&self, follower: &str) -> Result<bool, StoreError> {
+        self.reader().forget_follower(follower).await
+    }
+
+    async fn prune(&self, most: u64) -> Result<bool, StoreError> {
+        self.reader().prune(most).await
+    }
+
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.reader().outbox().await
     }
 
     fn commits(&self) -> &Latencies {

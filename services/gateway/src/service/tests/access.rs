@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use strife_proto::gateway::v1::{
-    BalanceRequest, DecisionRequest, HistoryRequest, PaymentRequest, PaymentState, StatusRequest,
-    decision_service_client::DecisionServiceClient, gateway_admin_client::GatewayAdminClient,
+    BalanceRequest, DecisionRequest, HistoryRequest, OutboxRequest, PaymentRequest, PaymentState,
+    StatusRequest, decision_service_client::DecisionServiceClient, events_client::EventsClient,
+    gateway_admin_client::GatewayAdminClient,
 };
 use strife_runtime::{
     Role, Security, TlsArgs,
@@ -159,5 +160,21 @@ async fn decisions_are_for_banks() {
         let mut client = DecisionServiceClient::new(secured.system.channel_as(&security));
         let code = client.get_decision(request()).await.map_or_else(|s| s.code(), |_| Code::Ok);
         assert_eq!(code, expected, "{role:?}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_for_operators() {
+    let secured = Secured::start().await;
+    for (role, name, expected) in [
+        (Role::Admin, "1", Code::Ok),
+        (Role::Loadgen, "1", Code::PermissionDenied),
+        (Role::Client, "john", Code::PermissionDenied),
+        (Role::Bank, "icici", Code::PermissionDenied),
+    ] {
+        let security = security(secured.certs.path(), role, name);
+        let mut client = EventsClient::new(secured.system.channel_as(&security));
+        let told = client.get_outbox(OutboxRequest {}).await;
+        assert_eq!(told.map_or_else(|status| status.code(), |_| Code::Ok), expected, "{role:?}");
     }
 }

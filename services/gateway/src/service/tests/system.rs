@@ -64,6 +64,7 @@ pub(super) fn quick() -> Settings {
         phase_two_max: 100,
         phase_two_attempts: 2,
         sweep_interval: Duration::from_millis(5),
+        outbox_max: 1_000,
     }
 }
 
@@ -107,7 +108,8 @@ impl System {
             );
             let server = Server::bind("127.0.0.1:0", "", &security).await.unwrap();
             let address = server.address().to_string();
-            let service = GatewayService::new(coordinator.clone(), Arc::new(users));
+            let service =
+                GatewayService::new(coordinator.clone(), Arc::new(users), Shutdown::manual());
             let services = services(service, LoadTracker::new(0));
             tokio::spawn(server.serve(services, Shutdown::manual()));
             (coordinator, address)

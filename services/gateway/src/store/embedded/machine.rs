@@ -5,10 +5,17 @@ use std::sync::Arc;
 use redb::{ReadableTable, Table, WriteTransaction};
 use strife_store::Machine;
 
-use super::tables::{self, RunRow};
+use super::{
+    outbox,
+    tables::{self, RunRow},
+};
 use crate::{
     payment::State,
-    store::{Begun, Decided, Record, RunState, Taken, Verdict, records, rules},
+    store::{
+        Acknowledged, Begun, Decided, EventKind, Position, Record, RunState, Taken, Verdict,
+        events::{Change, Packed},
+        records, rules,
+    },
     transaction::{Block, RunNumber, Sequence, TransactionId},
 };
 
@@ -31,6 +38,14 @@ pub(super) enum Command {
     Decide(RunNumber, Verdict),
     /// Every bank has committed, says a run.
     Finish(RunNumber, Sequence),
+    /// Somebody follows the outbox.
+    Follow(String),
+    /// A follower has everything up to there.
+    Acknowledge(String, Position),
+    /// A follower does not follow any more.
+    ForgetFollower(String),
+    /// Events that nobody waits for go; so many stay if nobody follows.
+    Prune { most: u64 },
 }
 
 /// What became of a command.
@@ -46,6 +61,10 @@ pub(super) enum Outcome {
     Begun(Begun),
     /// Of a decision.
     Decided(Decided),
+    /// Up to where a follower has everything.
+    Follows(Position),
+    /// Of an acknowledgement.
+    Acknowledged(Acknowledged),
 }
 
 /// The gateway's part of the group commit.
@@ -73,8 +92,13 @@ impl Machine for Payments {
             history: transaction.open_table(tables::HISTORY)?,
             undecided: transaction.open_table(tables::UNDECIDED)?,
             unfinished: transaction.open_table(tables::UNFINISHED)?,
+            events: Packed::default(),
+            transaction,
         };
-        commands.into_iter().map(|command| tables.apply(command)).collect()
+        let outcomes: Result<_, _> =
+            commands.into_iter().map(|command| tables.apply(command)).collect();
+        outbox::append(transaction, &tables.events)?;
+        outcomes
     }
 }
 
@@ -89,6 +113,9 @@ struct Tables<'t> {
     history: Table<'t, (&'static str, Sequence), ()>,
     undecided: Table<'t, Sequence, ()>,
     unfinished: Table<'t, Sequence, ()>,
+    /// Of this commit.
+    events: Packed,
+    transaction: &'t WriteTransaction,
 }
 
 impl Tables<'_> {
@@ -102,6 +129,17 @@ impl Tables<'_> {
             Command::Begin(record) => Ok(Outcome::Begun(self.begin(&record)?)),
             Command::Decide(by, verdict) => Ok(Outcome::Decided(self.decide(by, &verdict)?)),
             Command::Finish(by, sequence) => Ok(Outcome::Was(self.finish(by, sequence)?)),
+            Command::Follow(follower) => {
+                Ok(Outcome::Follows(outbox::follow(self.transaction, &follower)?))
+            }
+            Command::Acknowledge(follower, position) => {
+                let acknowledged = outbox::acknowledge(self.transaction, &follower, position)?;
+                Ok(Outcome::Acknowledged(acknowledged))
+            }
+            Command::ForgetFollower(follower) => {
+                Ok(Outcome::Was(outbox::forget(self.transaction, &follower)?))
+            }
+            Command::Prune { most } => Ok(Outcome::Was(outbox::prune(self.transaction, most)?)),
         }
     }
 
@@ -173,11 +211,13 @@ impl Tables<'_> {
         if let Some(payee) = &record.payee {
             self.history.insert((payee.as_str(), sequence), ())?;
         }
+        let at_ms = record.initiated_at_ms;
+        self.events.push(Change { kind: EventKind::Initiated, sequence, at_ms });
         Ok(begun)
     }
 
     fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, redb::Error> {
-        let Verdict { sequence, route, ref decision } = *verdict;
+        let Verdict { sequence, route, ref decision, at_ms } = *verdict;
         let (maker, standing) = (tables::run_of(&self.blocks, sequence)?, self.standing(sequence)?);
         let maker = match maker {
             Some(maker) if maker == by => None,
@@ -193,6 +233,7 @@ impl Tables<'_> {
             if rules::is_to_be_told(route, decision) {
                 self.unfinished.insert(sequence, ())?;
             }
+            self.events.push(Change { kind: EventKind::of(decision), sequence, at_ms });
         }
         Ok(decided)
     }

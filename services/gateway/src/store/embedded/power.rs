@@ -1,5 +1,6 @@
 //! A gateway's store on a disk that forgets: a payment that was acknowledged is there when the power is
-//! back, with its decision if that was acknowledged, and one that was not is there whole or not at all.
+//! back, with its decision if that was acknowledged, and one that was not is there whole or not at all. The
+//! outbox says the same.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use super::*;
 use crate::{
     order::Route,
     payment::{Abort, AbortReason, Decision},
-    store::conformance::record,
+    store::{EventKind, conformance::record},
 };
 
 /// Power failures in one test.
@@ -47,7 +48,7 @@ fn open(disk: &ForgetfulDisk, is_new: bool) -> Result<Embedded, redb::Error> {
     }
     let on_fatal = Box::new(|_: &str| {});
     let commits = GroupCommit::start_with(database, Payments, Limits::default(), on_fatal);
-    Ok(Embedded { commits, name: 1, alone: true })
+    Ok(Embedded { commits, name: 1, alone: true, written: Arc::default() })
 }
 
 fn decision(committed: bool) -> Decision {
@@ -82,7 +83,7 @@ async fn live(
                     continue;
                 }
                 let (route, decision) = (Route::TwoBanks, decision(committed));
-                let verdict = Verdict { sequence, route, decision: decision.clone() };
+                let verdict = Verdict { sequence, route, decision: decision.clone(), at_ms: 9 };
                 let decided = store.decide(run.number, verdict).await;
                 let asked = decided.map(|decided| assert_eq!(decided, Decided::Done));
                 (sequence, asked, State::Decided(decision))
@@ -158,9 +159,38 @@ async fn is_as(store: &Embedded, all: &BTreeMap<Sequence, State>) -> Result<(), 
     if listed != all.keys().copied().collect::<Vec<_>>() {
         return Err(format!("the history lists {listed:x?}"));
     }
+    told_once(store, &history).await?;
     let undecided = all.values().filter(|state| **state == State::Initiated).count();
     let orphans = store.orphans(None, usize::MAX).await.map_err(text)?.len();
     if orphans == undecided { Ok(()) } else { Err(format!("{orphans} orphans of {undecided}")) }
+}
+
+/// Whether the outbox tells of each of these payments what is written of it, in order and once, and of no
+/// other; a payment that only reads ABORTED is not decided there yet.
+async fn told_once(store: &Embedded, payments: &[Record]) -> Result<(), String> {
+    let text = |error: StoreError| error.to_string();
+    let orphans = store.orphans(None, usize::MAX).await.map_err(text)?;
+    let events = store.events(0, usize::MAX).await.map_err(text)?.events;
+    let mut told: BTreeMap<Sequence, Vec<EventKind>> = BTreeMap::new();
+    for (expected, event) in (1..).zip(&events) {
+        if event.position != expected {
+            return Err(format!("event {} stands where {expected} should", event.position));
+        }
+        told.entry(event.record.id.sequence).or_default().push(event.kind);
+    }
+    for payment in payments {
+        let mut expected = vec![EventKind::Initiated];
+        if let State::Decided(decision) = &payment.state
+            && orphans.iter().all(|orphan| orphan.id != payment.id)
+        {
+            expected.push(EventKind::of(decision));
+        }
+        let found = told.remove(&payment.id.sequence).unwrap_or_default();
+        if found != expected {
+            return Err(format!("{} is told as {found:?}, not {expected:?}", payment.id));
+        }
+    }
+    if told.is_empty() { Ok(()) } else { Err(format!("nobody knows of {told:x?}")) }
 }
 
 fn run(steps: &[Step], failures: &[u64], seed: u64, lies: bool) -> Result<(), String> {

@@ -4,7 +4,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use strife_store::file;
 
 use crate::{
-    store::{RunState, rules},
+    store::{Position, RunState, rules},
     transaction::{Block, Maker, RunNumber, Sequence, maker_of},
 };
 
@@ -35,11 +35,16 @@ pub(super) const HISTORY: TableDefinition<(&str, Sequence), ()> = TableDefinitio
 pub(super) const UNDECIDED: List = TableDefinition::new("undecided");
 /// Payments that are COMMITTED and whose banks have not all said that they know.
 pub(super) const UNFINISHED: List = TableDefinition::new("unfinished");
+/// What happened to payments: the events of a commit together, as [`crate::store::events`] writes them,
+/// under the position of the first. The newest stay, so that positions go on from them.
+pub(super) const OUTBOX: TableDefinition<Position, &[u8]> = TableDefinition::new("outbox");
+/// Up to where each follower of the outbox has everything.
+pub(super) const FOLLOWERS: TableDefinition<&str, Position> = TableDefinition::new("followers");
 
 /// Whose file it is.
 pub(super) const KIND: &str = "gateway";
 /// From each version to the next; the newest is one more than there are steps.
-pub(super) const UPGRADES: &[file::Upgrade] = &[add_runs_and_decisions, add_blocks];
+pub(super) const UPGRADES: &[file::Upgrade] = &[add_runs_and_decisions, add_blocks, add_outbox];
 
 /// Makes all tables, so that reads find them, and names the store.
 pub(super) fn create(transaction: &WriteTransaction, name: u32) -> Result<(), redb::Error> {
@@ -68,6 +73,13 @@ fn add_runs_and_decisions(transaction: &WriteTransaction) -> Result<(), redb::Er
 
 fn add_blocks(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(BLOCKS)?;
+    Ok(())
+}
+
+/// It begins empty: what happened before is not told.
+fn add_outbox(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(OUTBOX)?;
+    transaction.open_table(FOLLOWERS)?;
     Ok(())
 }
 

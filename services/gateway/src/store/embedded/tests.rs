@@ -1,4 +1,4 @@
-//! The conformance suite on a file; what a new start finds in it, and in one of version 1.
+//! The conformance suite on a file; what a new start finds in it, and in those of earlier versions.
 
 use redb::WriteTransaction;
 use tempfile::TempDir;
@@ -7,7 +7,10 @@ use super::*;
 use crate::{
     order::Route,
     payment::{Abort, AbortReason, Decision},
-    store::conformance::{self, record},
+    store::{
+        EventKind,
+        conformance::{self, record},
+    },
 };
 
 fn open(directory: &TempDir) -> Embedded {
@@ -101,11 +104,61 @@ async fn a_store_of_version_1_is_brought_up_to_date() {
             (Decision::Aborted(Abort::new(AbortReason::Refused, "else")), Decided::Contradicted),
         ] {
             let (sequence, route) = (record.id.sequence, Route::TwoBanks);
-            let verdict = Verdict { sequence, route, decision };
+            let verdict = Verdict { sequence, route, decision, at_ms: 9 };
             assert_eq!(store.decide(run.number, verdict).await.unwrap(), decided);
         }
     }
     assert_eq!(store.orphans(None, 9).await.unwrap(), []);
     expected.reverse();
     assert_eq!(store.history("john", None, 9).await.unwrap(), expected);
+}
+
+/// A file as version 2 made it, with a payment that is not decided by its first run.
+fn create_v2(path: &Path) -> Record {
+    let run = Run { store: 7, number: 1 };
+    let record = record(run.transaction(run.first_sequence()), "p1", "sbi");
+    let fill = |transaction: &WriteTransaction| -> Result<(), redb::Error> {
+        tables::create_v1(transaction, run.store)?;
+        tables::UPGRADES[0](transaction)?;
+        transaction.open_table(tables::ABOUT)?.insert(tables::LAST_RUN, run.number)?;
+        transaction.open_table(tables::RUNS)?.insert(run.number, ("one", 0, true))?;
+        let sequence = record.id.sequence;
+        let bytes = records::encode(&record);
+        transaction.open_table(tables::PAYMENTS)?.insert(sequence, bytes.as_slice())?;
+        transaction.open_table(tables::BY_PAYMENT_ID)?.insert("p1", sequence)?;
+        transaction.open_table(tables::UNDECIDED)?.insert(sequence, ())?;
+        Ok(())
+    };
+    let created =
+        file::create(path, "gateway v2", |transaction| fill(transaction).map_err(StoreError::from));
+    drop(created.unwrap());
+    (*record).clone()
+}
+
+#[tokio::test]
+async fn events_of_a_store_of_version_2_begin_with_what_happens_next() {
+    let directory = TempDir::new().unwrap();
+    let old = create_v2(&directory.path().join(FILE));
+    let store = open(&directory);
+    assert_eq!(store.events(0, 9).await.unwrap(), Page::default());
+    let run = store.start("one").await.unwrap();
+    let decision = Decision::Aborted(Abort::presumed());
+    let (sequence, route) = (old.id.sequence, Route::TwoBanks);
+    let verdict = Verdict { sequence, route, decision: decision.clone(), at_ms: 9 };
+    assert_eq!(store.decide(run.number, verdict).await.unwrap(), Decided::Done);
+    let new = record(run.transaction(run.first_sequence()), "p2", "sbi");
+    store.begin(new.clone()).await.unwrap();
+    let check = async |store: &Embedded| {
+        let events = store.events(0, 9).await.unwrap().events;
+        let told: Vec<_> =
+            events.into_iter().map(|event| (event.position, event.kind, event.record)).collect();
+        let aborted = Record { state: State::Decided(decision.clone()), ..old.clone() };
+        let expected =
+            [(1, EventKind::Aborted, aborted), (2, EventKind::Initiated, (*new).clone())];
+        assert_eq!(told, expected);
+    };
+    check(&store).await;
+    store.close().await;
+    drop(store);
+    check(&open(&directory)).await;
 }

@@ -14,12 +14,17 @@ use tokio_postgres::{Row, Statement, types::ToSql};
 
 use super::{
     makers::Makers,
+    outbox,
     reading::{run_number, sequence_of, state_of},
     rules, schema,
 };
 use crate::{
     payment::State,
-    store::{Begun, Decided, Record, RunState, Verdict, records},
+    store::{
+        Begun, Decided, EventKind, Record, RunState, Verdict,
+        events::{Change, Packed},
+        records,
+    },
     transaction::{RunNumber, Sequence},
 };
 
@@ -114,6 +119,7 @@ struct Changes {
     begun: BTreeMap<Vec<u8>, (RunNumber, Arc<Record>)>,
     decided: BTreeMap<Sequence, Verdict>,
     finished: BTreeSet<Sequence>,
+    events: Packed,
 }
 
 impl<'m> Books<'m> {
@@ -201,12 +207,14 @@ impl<'m> Books<'m> {
         if let (Begun::Done, None, Some(maker)) = (begun, same_id, maker) {
             self.same_ids.insert(id.to_vec(), sequence);
             self.changes.begun.insert(id.to_vec(), (maker, record.clone()));
+            let at_ms = record.initiated_at_ms;
+            self.changes.events.push(Change { kind: EventKind::Initiated, sequence, at_ms });
         }
         begun
     }
 
     fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, StoreError> {
-        let Verdict { sequence, route, ref decision } = *verdict;
+        let Verdict { sequence, route, ref decision, at_ms } = *verdict;
         let maker = match self.makers.run_of(sequence) {
             Some(maker) if maker == by => None,
             Some(maker) => Some(self.run_state(maker)),
@@ -220,6 +228,7 @@ impl<'m> Books<'m> {
         if decided == Decided::Done && *standing == State::Initiated {
             *standing = State::Decided(decision.clone());
             self.changes.decided.insert(sequence, verdict.clone());
+            self.changes.events.push(Change { kind: EventKind::of(decision), sequence, at_ms });
         }
         Ok(decided)
     }
@@ -241,6 +250,9 @@ impl Changes {
         let mut writes = Vec::new();
         for (_, sql, columns) in all.into_iter().filter(|(rows, ..)| *rows > 0) {
             writes.push(Write::new(client.prepare_cached(sql).await?, columns));
+        }
+        if !self.events.is_empty() {
+            writes.push(outbox::append(client, &self.events).await?);
         }
         Ok(writes)
     }

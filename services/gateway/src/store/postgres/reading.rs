@@ -161,7 +161,7 @@ impl Reader<'_> {
     }
 
     /// A payment as it stands, in the columns from `first` on.
-    fn standing(&self, row: &Row, first: usize) -> Result<Record, StoreError> {
+    pub(super) fn standing(&self, row: &Row, first: usize) -> Result<Record, StoreError> {
         let sequence = sequence_of(row.try_get(first)?)?;
         let id = TransactionId { store: self.store, sequence };
         let body: &[u8] = row.try_get(first + 3)?;

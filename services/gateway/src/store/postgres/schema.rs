@@ -9,7 +9,7 @@ const KIND: &str = "gateway";
 
 /// Whatever a client may choose freely is kept as bytes: a text takes no zero byte. Numbers of reasons
 /// and the form of `body` are those of the embedded store.
-const MIGRATIONS: &[Migration] = &[PAYMENTS, BLOCKS];
+const MIGRATIONS: &[Migration] = &[PAYMENTS, BLOCKS, OUTBOX];
 
 const PAYMENTS: Migration = Migration {
     name: "payments",
@@ -53,6 +53,24 @@ const BLOCKS: Migration = Migration {
     sql: r#"
         -- Which run has a block of sequences, for good.
         CREATE TABLE blocks (block bigint PRIMARY KEY, run integer NOT NULL);
+    "#,
+};
+
+const OUTBOX: Migration = Migration {
+    name: "outbox",
+    sql: r#"
+        -- What happened to payments: the events of a transaction together, under its id.
+        CREATE TABLE outbox (
+            written_by xid8 PRIMARY KEY DEFAULT pg_current_xact_id(),
+            size smallint NOT NULL,
+            events bytea NOT NULL
+        );
+
+        -- Up to where each follower has everything.
+        CREATE TABLE followers (name text PRIMARY KEY, position bigint NOT NULL);
+
+        -- Where the last event stood that was removed.
+        ALTER TABLE about ADD COLUMN removed bigint NOT NULL DEFAULT 0;
     "#,
 };
 

@@ -79,7 +79,8 @@ async fn a_fence_waits_for_the_batches_that_hold_the_run() {
     let committed = crate::payment::State::Decided(Decision::Committed);
     assert_eq!(found.record.unwrap().state, committed, "what came first stands");
     let route = payment.order.route();
-    let late = Verdict { sequence: payment.id.sequence, route, decision: Decision::Committed };
+    let (sequence, decision) = (payment.id.sequence, Decision::Committed);
+    let late = Verdict { sequence, route, decision, at_ms: 0 };
     assert_eq!(one.decide(run.number, late).await.unwrap(), Decided::Fenced);
 }
 

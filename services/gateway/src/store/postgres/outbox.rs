@@ -1,0 +1,168 @@
+//! The outbox in the database: a row for each batch that changed payments' states, written by it.
+//!
+//! Transactions do not commit in the order of their ids, nor of any sequence: who read up to the newest
+//! row would miss an older one that is committed later. So rows bear the id of the transaction that
+//! wrote them, and readers stop before the oldest that is still under way: behind that, nothing comes
+//! any more. An event of a payment that follows another is written by a transaction that began after
+//! the other one's commit, and so stands behind it.
+
+use std::collections::HashMap;
+
+use strife_store::{StoreError, postgres::Write};
+use tokio_postgres::Row;
+
+use super::{
+    Client,
+    reading::{Reader, sequence_of},
+    schema,
+};
+use crate::{
+    payment::State,
+    store::{
+        Acknowledged, Event, EventKind, Outbox, Page, Position, Record,
+        events::{self, Change, Packed},
+    },
+    transaction::Sequence,
+};
+
+/// A position is the number of a transaction and, in its last bits, that of an event in it.
+const EVENT_BITS: u32 = 12;
+/// Rows that are read at once; each has at least one event.
+const ROWS: i64 = 64;
+/// Rows that are removed in one transaction at most.
+const PRUNED_ROWS: i64 = 256;
+
+const APPEND: &str = "INSERT INTO outbox (size, events) VALUES ($1, $2)";
+/// From the row in which `$1` stands.
+const READ: &str = "SELECT a.removed, o.number, o.events FROM about a LEFT JOIN LATERAL (\
+    SELECT written_by, written_by::text::bigint AS number, events FROM outbox \
+    WHERE written_by >= ($1::bigint >> 12)::text::xid8 \
+    AND written_by < pg_snapshot_xmin(pg_current_snapshot()) \
+    ORDER BY written_by LIMIT $2) o ON true ORDER BY o.written_by";
+const PAYMENTS: &str = "SELECT sequence, code, detail, body FROM payments WHERE sequence = ANY($1)";
+const FOLLOW: &str = "INSERT INTO followers (name, position) SELECT $1, removed FROM about \
+    ON CONFLICT (name) DO UPDATE SET position = followers.position RETURNING position";
+const ACKNOWLEDGE: &str = "WITH acknowledged AS (\
+    UPDATE followers SET position = greatest(position, $2) WHERE name = $1 \
+    AND ($2::bigint >> 12)::text::xid8 < pg_snapshot_xmin(pg_current_snapshot()) RETURNING 1) \
+    SELECT EXISTS (SELECT FROM acknowledged), EXISTS (SELECT FROM followers WHERE name = $1)";
+const FORGET: &str = "DELETE FROM followers WHERE name = $1 RETURNING name";
+/// Rows before the one that some follower has got to, or, if nobody follows, before the newest ones that
+/// hold `$1` events together.
+const PRUNE: &str = "WITH bound AS (SELECT CASE WHEN EXISTS (SELECT FROM followers) \
+    THEN (SELECT (min(position) >> 12)::text::xid8 FROM followers) \
+    ELSE (SELECT written_by FROM (\
+        SELECT written_by, sum(size) OVER (ORDER BY written_by DESC) AS so_far FROM outbox) newest \
+        WHERE so_far >= $1 ORDER BY written_by DESC LIMIT 1) END AS keep_from), \
+    gone AS (DELETE FROM outbox WHERE written_by IN (\
+        SELECT written_by FROM outbox, bound WHERE written_by < keep_from \
+        AND written_by < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY written_by LIMIT $2) \
+        RETURNING (written_by::text::bigint << 12) + size - 1 AS last) \
+    UPDATE about SET removed = greatest(removed, (SELECT max(last) FROM gone)) \
+    WHERE EXISTS (SELECT FROM gone) RETURNING (SELECT count(*) FROM gone)";
+const SIZE: &str = "SELECT coalesce(sum(size), 0)::bigint FROM outbox";
+const FOLLOWERS: &str = "SELECT name, position FROM followers ORDER BY name";
+
+/// Adds the events of the batch that is about to commit.
+pub(super) async fn append(client: &Client, events: &Packed) -> Result<Write, StoreError> {
+    let size = events::count(events.bytes());
+    assert!(size <= 1 << EVENT_BITS, "a batch has few commands, and each few events");
+    let statement = client.prepare_cached(APPEND).await?;
+    let columns = (Box::new(size as i16), Box::new(events.bytes().to_vec()));
+    Ok(Write::new(statement, vec![columns.0, columns.1]))
+}
+
+impl Reader<'_> {
+    pub(super) async fn events(&self, after: Position, limit: usize) -> Result<Page, StoreError> {
+        let rows = self.query(READ, &[&stored(after), &ROWS]).await?;
+        let mut page = Page::default();
+        let mut changes = Vec::new();
+        for row in rows {
+            page.removed = position_of(row.try_get(0)?)?;
+            changes.extend(changes_of(&row)?);
+        }
+        changes.retain(|(position, _)| *position > after);
+        changes.truncate(limit);
+        let records = self.records(&changes).await?;
+        for (position, Change { kind, sequence, at_ms }) in changes {
+            let record = records.get(&sequence);
+            let mut record = record.ok_or(StoreError::Row("an event without its payment"))?.clone();
+            if kind == EventKind::Initiated {
+                record.state = State::Initiated;
+            }
+            page.events.push(Event { position, kind, at_ms, record });
+        }
+        Ok(page)
+    }
+
+    /// As they stand now: at least as far as the events say.
+    async fn records(
+        &self,
+        changes: &[(Position, Change)],
+    ) -> Result<HashMap<Sequence, Record>, StoreError> {
+        let sequences = changes.iter().map(|(_, change)| schema::sequence(change.sequence));
+        let sequences: Vec<i64> = sequences.collect();
+        if sequences.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = self.query(PAYMENTS, &[&sequences]).await?;
+        let entry = |row: &Row| Ok((sequence_of(row.try_get(0)?)?, self.standing(row, 0)?));
+        rows.iter().map(entry).collect()
+    }
+
+    pub(super) async fn follow(&self, follower: &str) -> Result<Position, StoreError> {
+        let rows = self.query(FOLLOW, &[&follower]).await?;
+        position_of(rows.first().ok_or(StoreError::Row("a follower"))?.try_get(0)?)
+    }
+
+    pub(super) async fn acknowledge(
+        &self,
+        follower: &str,
+        position: Position,
+    ) -> Result<Acknowledged, StoreError> {
+        let rows = self.query(ACKNOWLEDGE, &[&follower, &stored(position)]).await?;
+        let row = rows.first().ok_or(StoreError::Row("an acknowledgement"))?;
+        Ok(match (row.try_get(0)?, row.try_get(1)?) {
+            (true, _) => Acknowledged::Done,
+            (false, true) => Acknowledged::NotYet,
+            (false, false) => Acknowledged::Unknown,
+        })
+    }
+
+    pub(super) async fn forget_follower(&self, follower: &str) -> Result<bool, StoreError> {
+        Ok(!self.query(FORGET, &[&follower]).await?.is_empty())
+    }
+
+    pub(super) async fn prune(&self, most: u64) -> Result<bool, StoreError> {
+        let rows = self.query(PRUNE, &[&stored(most), &PRUNED_ROWS]).await?;
+        let pruned: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
+        Ok(pruned == Some(PRUNED_ROWS))
+    }
+
+    pub(super) async fn outbox(&self) -> Result<Outbox, StoreError> {
+        let size = self.query(SIZE, &[]).await?;
+        let size: i64 = size.first().ok_or(StoreError::Row("the outbox's size"))?.try_get(0)?;
+        let followers = self.query(FOLLOWERS, &[]).await?;
+        let follower = |row: Row| Ok((row.try_get(0)?, position_of(row.try_get(1)?)?));
+        let followers = followers.into_iter().map(follower).collect::<Result<_, StoreError>>()?;
+        Ok(Outbox { events: size.unsigned_abs(), followers })
+    }
+}
+
+/// The events of a row, if there is one, with their positions.
+fn changes_of(row: &Row) -> Result<Vec<(Position, Change)>, StoreError> {
+    let number: Option<i64> = row.try_get(1)?;
+    let Some(number) = number else { return Ok(Vec::new()) };
+    let changes = events::unpack(row.try_get(2)?).ok_or(StoreError::Row("events"))?;
+    let first = position_of(number)? << EVENT_BITS;
+    Ok((first..).zip(changes).collect())
+}
+
+/// A position as the database keeps it. Beyond what it can hold there is none.
+fn stored(position: Position) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+fn position_of(stored: i64) -> Result<Position, StoreError> {
+    Position::try_from(stored).map_err(|_| StoreError::Row("a position"))
+}
