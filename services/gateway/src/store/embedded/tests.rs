@@ -162,3 +162,20 @@ async fn events_of_a_store_of_version_2_begin_with_what_happens_next() {
     drop(store);
     check(&open(&directory)).await;
 }
+
+#[tokio::test]
+async fn a_bounded_number_of_events_is_removed_at_once() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let run = store.start("one").await.unwrap();
+    for number in 0..600 {
+        let id = run.transaction(run.first_sequence() + number);
+        store.begin(record(id, &format!("p{number}"), "sbi")).await.unwrap();
+    }
+    for (is_more, kept) in [(true, 344), (true, 88), (false, 10), (false, 10)] {
+        assert_eq!(store.prune(10).await.unwrap(), is_more);
+        assert_eq!(store.outbox().await.unwrap().events, kept);
+    }
+    let page = store.events(0, 99).await.unwrap();
+    assert_eq!((page.removed, page.events.len()), (590, 10));
+}
