@@ -103,7 +103,7 @@ async fn serve_on<S: Store>(
     let coordinator = Arc::new(coordinator.map_err(failed)?);
     let asked = Shutdown::on_signals()
         .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
-    let gateway = GatewayService::new(coordinator.clone(), Arc::new(users), asked.clone());
+    let gateway = GatewayService::new(coordinator.clone(), Arc::new(users)).until(asked.clone());
     let (tracker, listens) = (LoadTracker::new(0), server.address());
     let place = Place {
         balancer: args.control.as_deref(),

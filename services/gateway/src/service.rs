@@ -77,9 +77,15 @@ impl<B: Banks, S: Store> Clone for GatewayService<B, S> {
 }
 
 impl<B: Banks, S: Store> GatewayService<B, S> {
-    /// Serves the payments of `users`; who follows events is sent off once `leaving` is requested.
-    pub fn new(coordinator: Arc<Coordinator<B, S>>, users: Arc<Users>, leaving: Shutdown) -> Self {
-        Self { coordinator, users, leaving }
+    /// Serves the payments of `users`.
+    pub fn new(coordinator: Arc<Coordinator<B, S>>, users: Arc<Users>) -> Self {
+        Self { coordinator, users, leaving: Shutdown::manual() }
+    }
+
+    /// Sends off whoever follows events once `leaving` is requested.
+    #[must_use]
+    pub fn until(self, leaving: Shutdown) -> Self {
+        Self { leaving, ..self }
     }
 
     /// The user the caller acts for, who must be known.

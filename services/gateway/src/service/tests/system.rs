@@ -108,8 +108,7 @@ impl System {
             );
             let server = Server::bind("127.0.0.1:0", "", &security).await.unwrap();
             let address = server.address().to_string();
-            let service =
-                GatewayService::new(coordinator.clone(), Arc::new(users), Shutdown::manual());
+            let service = GatewayService::new(coordinator.clone(), Arc::new(users));
             let services = services(service, LoadTracker::new(0));
             tokio::spawn(server.serve(services, Shutdown::manual()));
             (coordinator, address)
