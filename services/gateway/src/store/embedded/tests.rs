@@ -113,13 +113,13 @@ async fn a_store_of_version_1_is_brought_up_to_date() {
     assert_eq!(store.history("john", None, 9).await.unwrap(), expected);
 }
 
-/// A file as version 2 made it, with a payment that is not decided by its first run.
-fn create_v2(path: &Path) -> Record {
+/// A file as version 3 made it, with a payment that is not decided by its first run.
+fn create_v3(path: &Path) -> Record {
     let run = Run { store: 7, number: 1 };
     let record = record(run.transaction(run.first_sequence()), "p1", "sbi");
     let fill = |transaction: &WriteTransaction| -> Result<(), redb::Error> {
         tables::create_v1(transaction, run.store)?;
-        tables::UPGRADES[0](transaction)?;
+        tables::UPGRADES[..2].iter().try_for_each(|upgrade| upgrade(transaction))?;
         transaction.open_table(tables::ABOUT)?.insert(tables::LAST_RUN, run.number)?;
         transaction.open_table(tables::RUNS)?.insert(run.number, ("one", 0, true))?;
         let sequence = record.id.sequence;
@@ -130,15 +130,15 @@ fn create_v2(path: &Path) -> Record {
         Ok(())
     };
     let created =
-        file::create(path, "gateway v2", |transaction| fill(transaction).map_err(StoreError::from));
+        file::create(path, "gateway v3", |transaction| fill(transaction).map_err(StoreError::from));
     drop(created.unwrap());
     (*record).clone()
 }
 
 #[tokio::test]
-async fn events_of_a_store_of_version_2_begin_with_what_happens_next() {
+async fn events_of_a_store_of_version_3_begin_with_what_happens_next() {
     let directory = TempDir::new().unwrap();
-    let old = create_v2(&directory.path().join(FILE));
+    let old = create_v3(&directory.path().join(FILE));
     let store = open(&directory);
     assert_eq!(store.events(0, 9).await.unwrap(), Page::default());
     let run = store.start("one").await.unwrap();
