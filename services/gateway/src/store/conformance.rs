@@ -15,7 +15,7 @@ use crate::{
     transaction::{BLOCK_MAX, TransactionId, sequences_of},
 };
 
-mod events;
+pub(crate) mod events;
 
 /// A payment's record of `john`'s to `jane`.
 pub(crate) fn record(id: TransactionId, payment_id: &str, to_bank: &str) -> Arc<Record> {

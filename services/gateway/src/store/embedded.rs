@@ -306,7 +306,11 @@ impl Store for Embedded {
     }
 
     async fn prune(&self, most: u64) -> Result<bool, StoreError> {
-        self.was(Command::Prune { most }).await
+        // No commit for nothing.
+        match self.commits.read(|transaction| outbox::is_prunable(transaction, most))? {
+            true => self.was(Command::Prune { most }).await,
+            false => Ok(false),
+        }
     }
 
     async fn outbox(&self) -> Result<Outbox, StoreError> {

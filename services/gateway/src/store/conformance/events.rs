@@ -18,7 +18,12 @@ pub(super) async fn check<S: Store>(fresh: &mut impl AsyncFnMut() -> S) {
 
 /// All events there are, in pages of `limit`. Other transactions of the server may hide the newest for
 /// a while: they are read until there are `expected`.
-async fn read<S: Store>(store: &S, after: Position, limit: usize, expected: usize) -> Vec<Event> {
+pub(crate) async fn read<S: Store>(
+    store: &S,
+    after: Position,
+    limit: usize,
+    expected: usize,
+) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     let reading = async {
         loop {

@@ -64,27 +64,51 @@ pub(super) fn forget(transaction: &WriteTransaction, follower: &str) -> Result<b
     Ok(transaction.open_table(FOLLOWERS)?.remove(follower)?.is_some())
 }
 
-/// Removes what all followers have, or, if there is none, what is beyond `most`: the newest row stays
-/// in any case. Whether there may be more to remove.
+/// Whether there is something that [`prune`] would remove.
+pub(super) fn is_prunable(transaction: &ReadTransaction, most: u64) -> Result<bool, redb::Error> {
+    let outbox = transaction.open_table(OUTBOX)?;
+    let up_to = removable(&outbox, &transaction.open_table(FOLLOWERS)?, most)?;
+    Ok(first_end(&outbox)?.is_some_and(|end| end <= up_to))
+}
+
+/// Removes what nobody waits for. Whether there may be more to remove.
 pub(super) fn prune(transaction: &WriteTransaction, most: u64) -> Result<bool, redb::Error> {
     let mut outbox = transaction.open_table(OUTBOX)?;
-    let next = next(&outbox)?;
-    let mut up_to = None;
-    for follower in transaction.open_table(FOLLOWERS)?.iter()? {
-        let position = follower?.1.value();
-        up_to = Some(up_to.map_or(position, |least: Position| least.min(position)));
-    }
-    let up_to = up_to.unwrap_or_else(|| (next - 1).saturating_sub(most));
+    let up_to = removable(&outbox, &transaction.open_table(FOLLOWERS)?, most)?;
     for _ in 0..PRUNED_ROWS {
-        let Some(end) = outbox.first()?.map(|(first, row)| end(first.value(), row.value())) else {
-            return Ok(false);
-        };
-        if end > up_to || end + 1 == next {
+        if first_end(&outbox)?.is_none_or(|end| end > up_to) {
             return Ok(false);
         }
         outbox.pop_first()?;
     }
     Ok(true)
+}
+
+/// Up to where events may be removed: what all followers have, or, if there is none, what is beyond
+/// `most`; never the newest row.
+fn removable(
+    outbox: &impl ReadableTable<Position, &'static [u8]>,
+    followers: &impl ReadableTable<&'static str, Position>,
+    most: u64,
+) -> Result<Position, redb::Error> {
+    let newest = outbox.last()?.map_or(0, |(first, _)| first.value());
+    let mut least = None;
+    for follower in followers.iter()? {
+        let position = follower?.1.value();
+        least = Some(least.map_or(position, |least: Position| least.min(position)));
+    }
+    let up_to = match least {
+        Some(least) => least,
+        None => (next(outbox)? - 1).saturating_sub(most),
+    };
+    Ok(up_to.min(newest.saturating_sub(1)))
+}
+
+/// Where the last event of the first row stands.
+fn first_end(
+    outbox: &impl ReadableTable<Position, &'static [u8]>,
+) -> Result<Option<Position>, redb::Error> {
+    Ok(outbox.first()?.map(|(first, row)| end(first.value(), row.value())))
 }
 
 /// The events after `after`.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use strife_store::postgres::testing::Server;
+use strife_store::postgres::testing::{Options, Server};
 
 use super::*;
 use crate::{
     payment::Decision,
-    store::conformance::{self, record},
+    store::{
+        EventKind,
+        conformance::{self, events::read, record},
+        events::{Change, Packed},
+    },
 };
 
 /// As another process would open it.
@@ -143,4 +147,35 @@ async fn payments_of_gateways_side_by_side_are_listed_by_time() {
         listed.extend(page.into_iter().map(|record| record.order.payment_id));
     }
     assert_eq!(listed, ["p5", "p4", "p3", "p2", "p1", "p0"]);
+}
+
+/// Two batches under way at once, of which the one that began first commits last.
+#[tokio::test]
+async fn an_event_that_is_committed_late_is_not_missed() {
+    let server = Server::start(&Options::default());
+    let store = open(&server.create_database().await).await;
+    let run = store.start("one").await.unwrap();
+    let id = |number| run.transaction(run.first_sequence() + number);
+    let late = record(id(0), "late", "sbi");
+    assert_eq!(store.begin(late.clone()).await.unwrap(), Begun::Done);
+    let first = read(&store, 0, 9, 1).await;
+    // As the batch that commits the payment would, and is not through.
+    let client = store.batches.database().client().await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    let mut events = Packed::default();
+    let (kind, sequence) = (EventKind::Committed, late.id.sequence);
+    events.push(Change { kind, sequence, at_ms: 18 });
+    outbox::append(&client, &events).await.unwrap().execute(&client).await.unwrap();
+    let quick = record(id(1), "quick", "sbi");
+    assert_eq!(store.begin(quick.clone()).await.unwrap(), Begun::Done);
+    let page = store.events(first[0].position, 9).await.unwrap();
+    assert_eq!(page.events, [], "not before what may come in between");
+    client
+        .batch_execute("UPDATE payments SET code = 0 WHERE payment_id = 'late'; COMMIT")
+        .await
+        .unwrap();
+    let events = read(&store, first[0].position, 9, 2).await;
+    let told: Vec<_> = events.iter().map(|event| (event.kind, event.record.id)).collect();
+    assert_eq!(told, [(EventKind::Committed, late.id), (EventKind::Initiated, quick.id)]);
+    store.close().await;
 }
