@@ -1,6 +1,6 @@
 //! What befalls processes: `kill -9` and a new start, SIGSTOP for a while; one at a time, or two.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, time::Duration};
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use strife_fleet::Fleet;
@@ -8,13 +8,29 @@ use tokio::time::{Instant, sleep};
 
 use crate::PATIENCE;
 
+/// How long a gateway may be silent before another takes over from it.
+const LEASE: &str = "1s";
 /// How long a process is suspended; longer than a gateway's lease at times.
 const SUSPENDED_MS: std::ops::Range<u64> = 200..4_000;
+/// Longer than a lease, always.
+const SILENT: Duration = Duration::from_secs(3);
 /// Between two blows.
 const PAUSE_MS: std::ops::Range<u64> = 100..1_500;
 
 /// How often each fault struck.
 pub(crate) struct Befallen(BTreeMap<&'static str, u32>);
+
+impl Befallen {
+    /// How often a gateway said that it takes over from another.
+    pub(crate) fn takeovers(&self, fleet: &Fleet) -> usize {
+        let said = |name: &String| {
+            let log = fleet.spec().dir.join("logs").join(format!("{name}.log"));
+            let text = fs::read_to_string(log).unwrap_or_default();
+            text.matches("taking over its payments").count()
+        };
+        fleet.spec().gateway_names().iter().map(said).sum()
+    }
+}
 
 impl fmt::Display for Befallen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,7 +53,11 @@ pub(crate) async fn put_between(fleet: &mut Fleet, proxy: &str) {
             _ => continue,
         };
         fleet.kill(&member).await.unwrap();
-        fleet.restart_with(&member, &[(flag, proxy)], &[]).await.unwrap();
+        let mut flags = vec![(flag, proxy)];
+        if flag == "--balancer" {
+            flags.push(("--lease", LEASE));
+        }
+        fleet.restart_with(&member, &flags, &[]).await.unwrap();
     }
     fleet.until_ready(PATIENCE).await.unwrap();
 }
@@ -46,6 +66,11 @@ pub(crate) async fn put_between(fleet: &mut Fleet, proxy: &str) {
 pub(crate) async fn befall(fleet: &mut Fleet, random: &mut StdRng, time: Duration) -> Befallen {
     let members: Vec<String> = fleet.members().map(str::to_owned).collect();
     let (mut befallen, end) = (Befallen(BTreeMap::new()), Instant::now() + time);
+    if fleet.spec().gateways > 1 {
+        // One that is taken for gone, and wakes up.
+        *befallen.0.entry("suspended").or_default() += 1;
+        suspend(fleet, &["gateway"], SILENT).await;
+    }
     while Instant::now() < end {
         let number = random.random_range(1..=2);
         let mut victims: Vec<_> = members.sample(random, number).collect();
@@ -61,17 +86,23 @@ pub(crate) async fn befall(fleet: &mut Fleet, random: &mut StdRng, time: Duratio
             }
         } else {
             *befallen.0.entry("suspended").or_default() += victims.len() as u32;
-            for victim in &victims {
-                fleet.freeze(victim).unwrap();
-            }
-            sleep(Duration::from_millis(random.random_range(SUSPENDED_MS))).await;
-            for victim in &victims {
-                fleet.thaw(victim).unwrap();
-            }
+            let victims: Vec<_> = victims.iter().map(|victim| victim.as_str()).collect();
+            suspend(fleet, &victims, Duration::from_millis(random.random_range(SUSPENDED_MS)))
+                .await;
         }
         sleep(Duration::from_millis(random.random_range(PAUSE_MS))).await;
         // A gateway that was taken for gone ends by itself.
         fleet.restart_ended().await.unwrap_or_else(|error| panic!("{error}"));
     }
     befallen
+}
+
+async fn suspend(fleet: &mut Fleet, victims: &[&str], time: Duration) {
+    for victim in victims {
+        fleet.freeze(victim).unwrap();
+    }
+    sleep(time).await;
+    for victim in victims {
+        fleet.thaw(victim).unwrap();
+    }
 }

@@ -1,6 +1,6 @@
 //! Nemesis: real processes are killed and suspended, and the messages between them dropped, delayed,
 //! doubled and reordered, while payers pay. Afterwards every unit is somewhere, nothing is held, and every
-//! payment has the one outcome that its payer was told, once.
+//! payment has the one outcome that its payer was told, once; and `strife admin reconcile` finds nothing.
 //!
 //! `STRIFE_NEMESIS_SECONDS` says for how long (30), `STRIFE_NEMESIS_SEED` repeats the choices of a run, though
 //! not its interleaving: the processes are real.
@@ -11,13 +11,19 @@ mod faults;
 mod payers;
 mod proxy;
 
-use std::{env, str::FromStr, time::Duration};
+use std::{
+    env,
+    process::{Command, Stdio},
+    str::FromStr,
+    time::Duration,
+};
 
 use payers::{Paid, Payers, World};
 use proxy::Proxy;
 use rand::{SeedableRng, rngs::StdRng};
 use strife_fleet::{BankSpec, Fleet, FleetSpec};
 use strife_proto::gateway::v1::PaymentState;
+use strife_runtime::TlsArgs;
 use strife_store::postgres::testing::Server;
 use tokio::sync::Mutex;
 
@@ -60,11 +66,10 @@ async fn check(thirds: u64, change: impl FnOnce(&mut FleetSpec)) {
     spec.banks = vec![BankSpec::new("icici", 2), BankSpec::new("sbi", 2)];
     spec.accounts_per_bank = 20;
     spec.payment_timeout = Duration::from_secs(3);
-    // So that the proxy reads what it passes on.
-    spec.plaintext = true;
     change(&mut spec);
     let mut fleet = Fleet::boot(spec).await.unwrap_or_else(|error| panic!("{error}"));
-    let proxy = Proxy::start(fleet.balancer(), &mut random).await;
+    let tls = TlsArgs { certs: fleet.spec().certs(), plaintext: false };
+    let proxy = Proxy::start(fleet.balancer(), tls, &mut random).await;
     faults::put_between(&mut fleet, &proxy.address()).await;
 
     let world = World::of(&fleet).await;
@@ -80,9 +85,29 @@ async fn check(thirds: u64, change: impl FnOnce(&mut FleetSpec)) {
     after.check_against(&before).unwrap();
     world.check(&paid).await;
     fleet.totals().await.unwrap().check_against(&before).unwrap();
+    reconcile(&fleet);
     let committed = |paid: &&Paid| paid.state == PaymentState::Committed;
     let committed = paid.iter().filter(committed).count();
     println!("{} payments, {committed} committed; {befallen}; {proxy}", paid.len());
     assert!(committed > 0, "nothing was paid at all");
+    if fleet.spec().gateways > 1 {
+        assert!(befallen.takeovers(&fleet) > 0, "no gateway took over from another");
+    }
     fleet.stop().await;
+}
+
+/// Every leg has its payment and every payment its legs.
+fn reconcile(fleet: &Fleet) {
+    let address = |member: &str| fleet.address(member).unwrap();
+    let mut command = Command::new(&fleet.spec().program);
+    command.args(["admin", "reconcile", "--settled-after", "0s", "--certs"]);
+    command.arg(fleet.spec().certs()).args(["--gateway", address("gateway")]);
+    for BankSpec { name, .. } in &fleet.spec().banks {
+        command.args(["--bank", &format!("{name}={}", address(name))]);
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}");
+    println!("{}", said.trim_end());
 }

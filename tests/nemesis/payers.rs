@@ -19,7 +19,7 @@ use strife_proto::{
         payment_gateway_client::PaymentGatewayClient,
     },
 };
-use strife_runtime::{connect, tls::Expected};
+use strife_runtime::{Role, Security, TlsArgs, connect, tls::Expected};
 use tokio::task::JoinHandle;
 use tonic::{Code, Request, Status, transport::Channel};
 
@@ -60,8 +60,11 @@ pub(crate) struct Payers {
 
 impl World {
     pub(crate) async fn of(fleet: &Fleet) -> Self {
-        let (balancer, security) = (fleet.balancer(), fleet.security());
-        let channel = connect::channel(balancer, "gateway", Expected::LB, security).unwrap();
+        // The load generator may pay for everybody.
+        let tls = TlsArgs { certs: fleet.spec().certs(), plaintext: false };
+        let security = Security::load(&tls, Role::Loadgen, "1").unwrap();
+        let channel = connect::channel(fleet.balancer(), "gateway", Expected::LB, &security);
+        let channel = channel.unwrap();
         let mut accounts = Vec::new();
         for bank in &fleet.spec().banks {
             let users = fleet.spec().accounts().join("users.csv");

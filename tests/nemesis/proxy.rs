@@ -1,8 +1,10 @@
-//! Stands between gateways and the balancer, reads whole messages, and loses, delays (and so reorders) and
-//! doubles them. Unary calls only.
+//! Stands between gateways and banks on one side and the balancer on the other, reads whole messages, and
+//! loses, delays (and so reorders) and doubles them. Unary calls only. It has everybody's certificate: to
+//! those who call it is the balancer, to the balancer it is whoever called.
 
 use std::{
-    fmt,
+    collections::HashMap,
+    fmt, io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -18,6 +20,10 @@ use h2::{
 };
 use http::{HeaderMap, Request, Response};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use strife_runtime::{
+    Identity, Role, Security, TlsArgs,
+    tls::{Expected, Stream},
+};
 use tokio::net::{TcpListener, TcpStream};
 
 /// In thousandths of all messages.
@@ -45,7 +51,10 @@ pub(crate) struct Proxy {
 
 struct Shared {
     target: String,
-    upstream: tokio::sync::Mutex<Option<SendRequest<Bytes>>>,
+    tls: TlsArgs,
+    security: Security,
+    /// For each who calls.
+    upstreams: tokio::sync::Mutex<HashMap<Identity, SendRequest<Bytes>>>,
     random: Mutex<StdRng>,
     calm: AtomicBool,
     lost: AtomicU32,
@@ -71,13 +80,15 @@ impl fmt::Display for Proxy {
 }
 
 impl Proxy {
-    /// Passes on to `target` what comes in at its own address.
-    pub(crate) async fn start(target: &str, random: &mut StdRng) -> Self {
+    /// Passes on to `target` what comes in at its own address. `tls`: where all the certificates are.
+    pub(crate) async fn start(target: &str, tls: TlsArgs, random: &mut StdRng) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
             target: target.to_owned(),
-            upstream: tokio::sync::Mutex::new(None),
+            security: Security::load(&tls, Role::Lb, "1").unwrap(),
+            tls,
+            upstreams: tokio::sync::Mutex::default(),
             random: Mutex::new(StdRng::seed_from_u64(random.random())),
             calm: AtomicBool::new(false),
             lost: AtomicU32::new(0),
@@ -106,18 +117,21 @@ impl Proxy {
 
 impl Shared {
     async fn serve(self: Arc<Self>, socket: TcpStream) {
-        let Ok(mut connection) = handshake(socket).await else { return };
+        let Ok((stream, caller)) = self.security.accept(socket).await else { return };
+        let caller = caller.expect("everybody has a certificate");
+        let Ok(mut connection) = handshake(stream).await else { return };
         while let Some(Ok((request, respond))) = connection.accept().await {
-            let shared = self.clone();
+            let (shared, caller) = (self.clone(), caller.clone());
             tokio::spawn(async move {
                 // Whoever has gone needs no answer.
-                let _ = shared.handle(request, respond).await;
+                let _ = shared.handle(caller, request, respond).await;
             });
         }
     }
 
     async fn handle(
         self: Arc<Self>,
+        caller: Identity,
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
     ) -> Result<(), h2::Error> {
@@ -127,21 +141,21 @@ impl Shared {
         let answer = match self.fate() {
             Fate::RequestLost => None,
             Fate::AnswerLost => {
-                let _ = self.pass(message).await;
+                let _ = self.pass(&caller, message).await;
                 None
             }
-            Fate::Passed => Some(self.pass(message).await),
+            Fate::Passed => Some(self.pass(&caller, message).await),
             Fate::Delayed(delay) => {
                 tokio::time::sleep(delay).await;
-                Some(self.pass(message).await)
+                Some(self.pass(&caller, message).await)
             }
             Fate::Doubled(delay) => {
-                let (shared, twin) = (self.clone(), message.clone());
+                let (shared, doubled, twin) = (self.clone(), caller.clone(), message.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
-                    let _ = shared.pass(twin).await;
+                    let _ = shared.pass(&doubled, twin).await;
                 });
-                Some(self.pass(message).await)
+                Some(self.pass(&caller, message).await)
             }
         };
         match answer {
@@ -180,8 +194,12 @@ impl Shared {
         Fate::Passed
     }
 
-    async fn pass(&self, (head, body): (Request<()>, Bytes)) -> Result<Answer, h2::Error> {
-        let mut upstream = self.upstream().await?;
+    async fn pass(
+        &self,
+        caller: &Identity,
+        (head, body): (Request<()>, Bytes),
+    ) -> Result<Answer, h2::Error> {
+        let mut upstream = self.upstream(caller).await?;
         let (answer, mut stream) = upstream.send_request(head, false)?;
         stream.send_data(body, true)?;
         let (head, body) = answer.await?.into_parts();
@@ -189,23 +207,27 @@ impl Shared {
         Ok(Answer { head: Response::from_parts(head, ()), body, trailers })
     }
 
-    /// The connection to the target, or a new one.
-    async fn upstream(&self) -> Result<SendRequest<Bytes>, h2::Error> {
-        let mut slot = self.upstream.lock().await;
-        if let Some(open) = slot.clone()
+    /// The connection to the target as the caller, or a new one.
+    async fn upstream(&self, caller: &Identity) -> Result<SendRequest<Bytes>, h2::Error> {
+        let mut upstreams = self.upstreams.lock().await;
+        if let Some(open) = upstreams.get(caller).cloned()
             && let Ok(ready) = open.ready().await
         {
             return Ok(ready);
         }
-        *slot = None;
-        let socket = TcpStream::connect(&self.target).await.map_err(|_| Reason::REFUSED_STREAM)?;
-        let (open, connection) = h2::client::handshake(socket).await?;
+        let stream = self.connect(caller).await.map_err(|_| Reason::REFUSED_STREAM)?;
+        let (open, connection) = h2::client::handshake(stream).await?;
         tokio::spawn(async move {
             // Its callers see how it ends.
             let _ = connection.await;
         });
-        *slot = Some(open.clone());
+        upstreams.insert(caller.clone(), open.clone());
         open.ready().await
+    }
+
+    async fn connect(&self, caller: &Identity) -> io::Result<Stream> {
+        let as_caller = Security::load(&self.tls, caller.role, &caller.name).unwrap();
+        as_caller.connect(&self.target, &Expected::LB).await
     }
 }
 

@@ -106,6 +106,35 @@ impl<M: Machine> GroupCommit<M> {
 
     /// As [`GroupCommit::start`], with another end than the process's.
     pub fn start_with(database: Database, machine: M, limits: Limits, on_fatal: OnFatal) -> Self {
+        let (mut shared, writer) = Self::parts(database, machine, limits);
+        let thread = thread::spawn(move || {
+            if let Err(why) = writer.run() {
+                on_fatal(&why);
+            }
+        });
+        shared.thread = Mutex::new(Some(thread));
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// As [`GroupCommit::start_with`], in a task of the runtime that this is called in: for simulations,
+    /// which have one thread and a time of their own. A commit holds that thread up.
+    #[cfg(feature = "test-support")]
+    pub fn start_in_task(
+        database: Database,
+        machine: M,
+        limits: Limits,
+        on_fatal: OnFatal,
+    ) -> Self {
+        let (shared, writer) = Self::parts(database, machine, limits);
+        tokio::spawn(async move {
+            if let Err(why) = writer.run_in_task().await {
+                on_fatal(&why);
+            }
+        });
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn parts(database: Database, machine: M, limits: Limits) -> (Shared<M>, Writer<M>) {
         let (requests, queue) = mpsc::channel(limits.queue + 1);
         let (database, waiting) = (Arc::new(database), Arc::new(Waiting::new(limits.queue)));
         let commits = Arc::new(Latencies::default());
@@ -118,14 +147,7 @@ impl<M: Machine> GroupCommit<M> {
             commits: commits.clone(),
             runtime: Handle::try_current().ok(),
         };
-        let thread = thread::spawn(move || {
-            if let Err(why) = writer.run() {
-                on_fatal(&why);
-            }
-        });
-        let thread = Mutex::new(Some(thread));
-        let shared = Shared { requests, waiting, database, commits, thread };
-        Self { shared: Arc::new(shared) }
+        (Shared { requests, waiting, database, commits, thread: Mutex::new(None) }, writer)
     }
 
     /// Applies one command; answers once its effect is durable. A caller that stops waiting does

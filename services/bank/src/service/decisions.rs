@@ -34,6 +34,16 @@ impl DecisionClient {
         Self { gateway, security, clients: Mutex::default() }
     }
 
+    /// Reaches the coordinator of that name by `channel`.
+    #[cfg(feature = "test-support")]
+    pub fn by(self, coordinator: &str, channel: Channel) -> Self {
+        let client = DecisionServiceClient::new(channel);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.insert(coordinator.to_owned(), client);
+        drop(clients);
+        self
+    }
+
     fn client(&self, coordinator: &str) -> Result<DecisionServiceClient<Channel>, Failure> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(coordinator) {

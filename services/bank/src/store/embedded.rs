@@ -121,5 +121,7 @@ fn cannot_open(path: &Path, account: &OpenAccount, refusal: Refusal) -> BankErro
 
 #[cfg(test)]
 mod power;
+#[cfg(feature = "test-support")]
+mod simulated;
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,17 @@ impl BankClients {
         Ok(Self { clients, maker })
     }
 
+    /// Reaches each bank by its channel. Must run inside a tokio runtime.
+    #[cfg(feature = "test-support")]
+    pub fn by(channels: impl IntoIterator<Item = (String, Channel)>, coordinator: &str) -> Self {
+        let maker = Maker::default();
+        let client = |(bank, channel): (String, Channel)| {
+            let client = Client::by(&bank, channel, coordinator, maker.clone());
+            (bank, client)
+        };
+        Self { clients: channels.into_iter().map(client).collect(), maker: maker.clone() }
+    }
+
     fn client(&self, bank: &str) -> Result<&Client, CallError> {
         let client = self.clients.get(bank);
         // A bank that was taken out of the configuration may come back.
@@ -117,11 +128,15 @@ impl Client {
             ))
         })?;
         let channel = connect::channel(address, &format!("bank.{bank}"), expected, security)?;
+        Ok(Self::by(bank, channel, &routes.coordinator, maker))
+    }
+
+    fn by(bank: &str, channel: Channel, coordinator: &str, maker: Maker) -> Self {
         let participant = BankParticipantClient::new(channel.clone());
-        let coordinator = routes.coordinator.clone();
+        let coordinator = coordinator.to_owned();
         let batcher = Batcher::start(bank, participant.clone(), coordinator.clone(), maker.clone());
         let service = BankServiceClient::new(channel);
-        Ok(Self { bank: bank.to_owned(), participant, service, batcher, coordinator, maker })
+        Self { bank: bank.to_owned(), participant, service, batcher, coordinator, maker }
     }
 
     /// Has the bank do what `command` says, within `timeout`; the result has no failure in it.

@@ -25,6 +25,8 @@ mod machine;
 mod outbox;
 #[cfg(test)]
 mod power;
+#[cfg(feature = "test-support")]
+mod simulated;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -49,16 +49,32 @@ impl<M: Machine> Writer<M> {
     /// Until closed, or until the store fails: then the reason, with everyone unanswered.
     pub(super) fn run(mut self) -> Result<(), String> {
         while let Some(first) = self.queue.blocking_recv() {
-            let batch = self.drain(first);
-            if !batch.commands.is_empty() {
-                let outcomes = self.commit(batch.commands)?;
-                answer(batch.answers, outcomes, self.runtime.as_ref());
-            }
-            if batch.closing {
+            if self.serve(first)? {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// As [`Writer::run`], in a task.
+    #[cfg(feature = "test-support")]
+    pub(super) async fn run_in_task(mut self) -> Result<(), String> {
+        while let Some(first) = self.queue.recv().await {
+            if self.serve(first)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what waits; whether it was the last.
+    fn serve(&mut self, first: Request<M>) -> Result<bool, String> {
+        let batch = self.drain(first);
+        if !batch.commands.is_empty() {
+            let outcomes = self.commit(batch.commands)?;
+            answer(batch.answers, outcomes, self.runtime.as_ref());
+        }
+        Ok(batch.closing)
     }
 
     fn drain(&mut self, first: Request<M>) -> Batch<M> {
