@@ -32,9 +32,10 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
   strife admin events --gateway 127.0.0.1:8080 --followers
   strife admin events --gateway 127.0.0.1:8080 --forget log
 
-A line of JSON for each change of a payment's state, in order. With --out the file is resumed after its
-last whole line: stop and start this as you like, every event stands in it once. With --follower the
-gateway keeps what that name has not got yet, for as long as it takes; give every file a name of its own.")]
+A line of JSON for each change of a payment's state, in order. With --out the file is resumed
+after its last whole line: stop and start this as you like, every event stands in it once. With
+--follower the gateway keeps what that name has not got yet, for as long as it takes; give every
+file a name of its own.")]
 pub struct EventsArgs {
     /// The gateway, itself and not the balancer. Several on one database: whichever answers, by repeating it.
     #[arg(long = "gateway", required = true, value_name = "HOST:PORT")]

@@ -127,7 +127,7 @@ impl<B: Banks, S: Store> Reader<B, S> {
         tokio::select! {
             page = self.read() => {
                 let page = page?;
-                Ok((!page.events.is_empty()).then(|| (page, self)))
+                Ok((!page.events.is_empty()).then_some((page, self)))
             }
             () = leaving.requested() => Err(GatewayError::Leaving.into()),
         }
