@@ -1,8 +1,12 @@
 //! One payment in its task: what the state machine asks for is begun, what comes of it is fed back.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use strife_runtime::failpoint;
 use strife_store::StoreError;
 use tokio::{
@@ -42,6 +46,28 @@ pub(super) enum Origin {
 /// Something under way for a payment; ends in its next event.
 type Step<'j> = Pin<Box<dyn Future<Output = Result<Input, StoreError>> + Send + 'j>>;
 
+/// Most steps of a payment at once: its row, two votes and the time, or its decision after them.
+const STEPS: usize = 4;
+
+/// What the first step to end ends in; `None` if none is under way. They are few enough to look at each
+/// whenever any may have ended.
+async fn next(steps: &mut Vec<Step<'_>>) -> Option<Result<Input, StoreError>> {
+    if steps.is_empty() {
+        return None;
+    }
+    let (ended, input) = poll_fn(|context| {
+        for (place, step) in steps.iter_mut().enumerate() {
+            if let Poll::Ready(input) = step.as_mut().poll(context) {
+                return Poll::Ready((place, input));
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    drop(steps.swap_remove(ended));
+    Some(input)
+}
+
 impl<B: Banks, S: Store> Job<B, S> {
     /// Until the decision is durable and whoever waits is told; the banks are told in the background.
     pub(super) async fn run(
@@ -50,7 +76,7 @@ impl<B: Banks, S: Store> Job<B, S> {
         mut actions: Vec<Action>,
         mut waiting: Waiting,
     ) -> Result<(), StoreError> {
-        let mut steps: FuturesUnordered<Step<'_>> = FuturesUnordered::new();
+        let mut steps: Vec<Step<'_>> = Vec::with_capacity(STEPS);
         if self.record.order.route() == Route::TwoBanks {
             let deadline = Instant::now() + self.shared.settings.payment_timeout;
             steps.push(Box::pin(async move {
@@ -74,7 +100,7 @@ impl<B: Banks, S: Store> Job<B, S> {
             steps.extend(
                 actions.into_iter().map(|action| -> Step<'_> { Box::pin(self.step(action)) }),
             );
-            let Some(input) = steps.next().await else { return Ok(()) };
+            let Some(input) = next(&mut steps).await else { return Ok(()) };
             let input = input?;
             if let Input::Voted(leg, _) = &input {
                 waiting.answered(*leg);

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::future::join_all;
 use strife_runtime::failpoint;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error, info};
@@ -80,9 +80,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
     ) {
         let (shared, counted) = (self.clone(), self.tasks.start());
         tokio::spawn(async move {
-            let tell = |leg| shared.tell(&record, leg, End::Abort);
-            let mut told: FuturesUnordered<_> = legs.into_iter().map(tell).collect();
-            while told.next().await.is_some() {}
+            join_all(legs.into_iter().map(|leg| shared.tell(&record, leg, End::Abort))).await;
             drop((permit, counted));
         });
     }
@@ -106,10 +104,12 @@ impl<B: Banks, S: Store> Shared<B, S> {
             Action::Commit(leg) => Some(leg),
             _ => None,
         });
-        let mut told: FuturesUnordered<_> =
-            legs.map(|leg| self.tell(record, leg, End::Commit)).collect();
-        while let Some((leg, acknowledged)) = told.next().await {
+        let told = join_all(legs.map(async |leg| {
+            let told = self.tell(record, leg, End::Commit).await;
             failpoint::reach("gateway.told").await;
+            told
+        }));
+        for (leg, acknowledged) in told.await {
             let finished =
                 acknowledged && payment.on(Input::Acknowledged(leg)).contains(&Action::Close);
             if finished {
