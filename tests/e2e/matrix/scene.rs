@@ -5,7 +5,10 @@ use std::time::Duration;
 use strife_fleet::{BankSpec, FleetSpec, Totals};
 use strife_proto::{
     bank::v1::{TotalsRequest, bank_admin_client::BankAdminClient},
-    gateway::v1::{HistoryRequest, PaymentRequest, PaymentResponse, PaymentState},
+    gateway::v1::{
+        HistoryRequest, PaymentRequest, PaymentResponse, PaymentState, StatusRequest,
+        gateway_admin_client::GatewayAdminClient,
+    },
 };
 use strife_runtime::{connect, tls::Expected};
 use strife_store::postgres::testing::Server;
@@ -113,6 +116,19 @@ impl Scene {
         until(&format!("{bank} has {legs} legs in doubt"), async || {
             let totals = admin.get_totals(TotalsRequest {}).await;
             totals.is_ok_and(|totals| totals.get_ref().in_doubt == legs)
+        })
+        .await;
+    }
+
+    /// Waits until the gateway has made so many durable commits since it was started.
+    pub(super) async fn until_committed(&self, commits: u64) {
+        let address = self.booted.fleet.address("gateway").unwrap();
+        let security = self.booted.fleet.security();
+        let channel = connect::direct(address, Expected::GATEWAY, security).unwrap();
+        let mut admin = GatewayAdminClient::new(channel);
+        until(&format!("the gateway has made {commits} commits"), async || {
+            let status = admin.get_status(StatusRequest {}).await;
+            status.is_ok_and(|status| status.get_ref().commits == commits)
         })
         .await;
     }
