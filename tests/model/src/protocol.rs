@@ -26,6 +26,10 @@ pub struct Protocol {
     pub balance: i64,
     /// Whether banks are told which runs are gone. They need not be: it spares them holds.
     pub tells_of_fences: bool,
+    /// Whether clients ask a gateway while another is at their payment.
+    pub asks_at_once: bool,
+    /// Whether gateways that share a store may not know it yet, and prepare before the row is durable.
+    pub may_think_alone: bool,
     /// What is wrong, if anything.
     pub bug: Option<Bug>,
 }
@@ -80,7 +84,16 @@ impl Protocol {
     /// By the services' own rules. A gateway that crashes and stays away is one of which nothing more is
     /// heard; every state has that.
     pub fn new(gateways: usize, payments: PaymentNumber) -> Self {
-        Self { gateways, payments, starts: gateways, balance: 10, tells_of_fences: true, bug: None }
+        Self {
+            gateways,
+            payments,
+            starts: gateways,
+            balance: 10,
+            tells_of_fences: true,
+            asks_at_once: true,
+            may_think_alone: true,
+            bug: None,
+        }
     }
 
     /// Every gateway has started, and nothing has happened.
@@ -101,8 +114,9 @@ impl Protocol {
                 let transaction = world.at(name);
                 if transaction.job.is_some() {
                     events.push(Event::TimeOut(name));
-                } else if !transaction.is_begun && world.find(payment).is_none() {
-                    events.push(Event::Pay(name, false));
+                } else if self.may_begin(world, name) {
+                    let alone = !shared || self.may_think_alone;
+                    events.extend(alone.then_some(Event::Pay(name, false)));
                     events.extend(shared.then_some(Event::Pay(name, true)));
                 }
             }
@@ -119,6 +133,13 @@ impl Protocol {
                 events.extend(unaware.map(|leg| Event::FenceAt(run, leg)));
             }
         }
+    }
+
+    fn may_begin(&self, world: &World, name: Name) -> bool {
+        let mut others = world.names().filter(|other| other.payment == name.payment);
+        !world.at(name).is_begun
+            && world.find(name.payment).is_none()
+            && (self.asks_at_once || !others.any(|other| world.at(other).is_begun))
     }
 
     fn events_of(&self, world: &World, name: Name, events: &mut Vec<Event>) {

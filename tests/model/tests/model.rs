@@ -32,6 +32,13 @@ fn one_gateway_and_two_payments_that_the_payer_can_afford_one_of() {
     check(Protocol { starts: 2, tells_of_fences: false, ..Protocol::new(1, 2) });
 }
 
+/// Each payment at one gateway at a time, whose row is there before banks are asked.
+#[test]
+fn two_gateways_and_a_payment_at_each() {
+    let fewer = Protocol { asks_at_once: false, may_think_alone: false, ..Protocol::new(2, 2) };
+    check(Protocol { tells_of_fences: false, ..fewer });
+}
+
 /// More states than a day has milliseconds; for changes of the protocol itself, on a machine that has
 /// nothing else to do.
 #[test]

@@ -32,11 +32,11 @@ fn now<T, E: std::fmt::Display>(read: impl Future<Output = Result<T, E>>) -> T {
 /// Whether every host runs and has nothing left to do.
 pub fn is_settled(sites: &Sites) -> bool {
     let Some(payments) = sites.gateway.store() else { return false };
-    let banks = sites.banks.iter().map(|bank| bank.store());
+    let mut banks = sites.banks.iter().map(|bank| bank.store());
     let is_clear = |bank: Option<Ledger>| {
         bank.is_some_and(|bank| now(bank.in_doubt(u64::MAX, 1, |_| true)).is_empty())
     };
-    banks.map(is_clear).all(|clear| clear) && is_finished(&payments)
+    banks.all(is_clear) && is_finished(&payments)
 }
 
 fn is_finished(payments: &Payments) -> bool {
