@@ -24,6 +24,7 @@ fn payment() -> PaymentRequest {
         from: account("icici"),
         to: account("sbi"),
         amount: money(),
+        queue_for_s: 0,
     }
 }
 

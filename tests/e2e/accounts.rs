@@ -17,7 +17,7 @@ fn admin(booted: &Booted, arguments: &[&str]) -> Output {
     strife(&[&["admin"], arguments, &["--certs", &certs]].concat())
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8_lossy(&all).into_owned()
 }
@@ -82,7 +82,7 @@ async fn accounts_are_opened_limited_and_frozen_while_payments_go_on() {
 }
 
 /// Everything that is there, however new.
-fn reconcile(booted: &Booted) -> Output {
+pub(crate) fn reconcile(booted: &Booted) -> Output {
     let address = |member: &str| booted.fleet.address(member).unwrap();
     let (icici, sbi) = (format!("icici={}", address("icici")), format!("sbi={}", address("sbi")));
     let banks = ["--bank", &icici, "--bank", &sbi, "--settled-after", "0s"];

@@ -17,6 +17,7 @@ mod matrix;
 mod money;
 mod postgres;
 mod python;
+mod queue;
 mod registration;
 mod support;
 mod sweep;

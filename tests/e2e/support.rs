@@ -103,6 +103,7 @@ impl Booted {
             from: reference(from),
             to: reference(to),
             amount: Some(Money { minor_units: PAYMENT, currency: "INR".to_owned() }),
+            queue_for_s: 0,
         }
     }
 

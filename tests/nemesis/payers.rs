@@ -163,6 +163,7 @@ impl World {
             from: Some(reference(from)),
             to: Some(to),
             amount: Some(Money { minor_units, currency: "INR".to_owned() }),
+            queue_for_s: 0,
         }
     }
 

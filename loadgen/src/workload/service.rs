@@ -53,6 +53,7 @@ pub(super) fn process_payment(
         from: Some(account_ref(from)),
         to: Some(account_ref(to)),
         amount: Some(Money { minor_units, currency: from.account.currency.clone() }),
+        queue_for_s: 0,
     })
 }
 
@@ -72,6 +73,8 @@ pub(super) fn judge_payment(response: &[u8]) -> Verdict {
     match PaymentResponse::decode(response).map(|response| response.state()) {
         Ok(PaymentState::Committed) => Verdict::Accepted,
         Ok(PaymentState::Aborted) => Verdict::Refused,
-        Ok(PaymentState::Initiated | PaymentState::Unspecified) | Err(_) => Verdict::Malformed,
+        Ok(PaymentState::Initiated | PaymentState::Queued | PaymentState::Unspecified) | Err(_) => {
+            Verdict::Malformed
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The wall clock, read where something is stamped for people and nowhere else.
+//! The wall clock, for what is stamped for people, and for what is to end at a time of day. Nothing is
+//! ordered by it.
 
 use std::time::SystemTime;
 

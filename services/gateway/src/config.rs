@@ -6,7 +6,7 @@ use clap::Args;
 use strife_runtime::{Failure, TlsArgs, load::LoadArgs, parse};
 use strife_store::postgres::{Address, Connections, is_address};
 
-use crate::{coordinator::Settings, service::banks::BankRoutes};
+use crate::{coordinator::Settings, retry::Backoff, service::banks::BankRoutes};
 
 #[cfg(test)]
 mod tests;
@@ -93,6 +93,15 @@ pub struct GatewayArgs {
     /// none; about 20 bytes each. What a follower has yet to take is kept in any case.
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     pub outbox_max: u64,
+    /// Most payments in the queue, of those that ask to be kept there (queue_for_s) when a bank is away;
+    /// beyond that they are answered as if they had not.
+    #[arg(long, default_value_t = 100_000, value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=10_000_000))]
+    pub queue_max: usize,
+    /// Longest wait between two attempts at a payment in the queue. The first wait is 1s, and each is
+    /// twice the one before, less up to half of it at random.
+    #[arg(long, default_value = "60s", value_parser = parse::duration, value_name = "TIME")]
+    pub queue_backoff_max: Duration,
     /// Threads to serve on.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
@@ -121,6 +130,7 @@ impl GatewayArgs {
 
     /// The coordinator's times and bounds.
     pub(crate) fn settings(&self) -> Settings {
+        let defaults = Settings::default();
         Settings {
             payment_timeout: self.payment_timeout,
             payments_max: self.max_payments,
@@ -129,7 +139,9 @@ impl GatewayArgs {
                 .unwrap_or(self.max_payments.div_ceil(2)),
             lease: self.lease,
             outbox_max: self.outbox_max,
-            ..Settings::default()
+            queue_max: self.queue_max,
+            queue_backoff: Backoff { most: self.queue_backoff_max, ..defaults.queue_backoff },
+            ..defaults
         }
     }
 

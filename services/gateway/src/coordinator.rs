@@ -26,10 +26,7 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use strife_store::{Latencies, StoreError};
@@ -43,46 +40,42 @@ use crate::{
     banks::Banks,
     error::GatewayError,
     order::Order,
-    payment::{Action, Decision, Payment, State},
+    payment::{Action, Payment, State},
     retry,
     standing::{self, Decider, Standing},
     store::{Found, Record, RunState, Store},
     transaction::{Run, Sequence, TransactionId, store_prefix},
 };
-use active::{Active, Claimed, Running, Told};
+use active::{Active, Claimed, Running};
+use admission::Taken;
+use answer::told;
+pub use answer::{Answer, Receipt};
 pub use ids::{Blocks, Granted};
 use ids::{Ids, Supply};
 use job::{Job, Origin};
 use phase_two::PhaseTwo;
 use places::Places;
+use queue::Queue;
 pub use settings::Settings;
 use tasks::Tasks;
 
 mod active;
+mod admission;
 mod adoption;
+mod answer;
 mod ids;
 mod job;
 mod lease;
 mod phase_two;
 mod places;
 mod pruning;
+mod queue;
 mod same_bank;
 mod settings;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod two_phase;
-
-/// How a payment ended, as its client is told, always the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// The client's id.
-    pub payment_id: String,
-    /// The name at the banks.
-    pub transaction_id: TransactionId,
-    /// The end.
-    pub decision: Decision,
-}
 
 /// The gateway's coordinator.
 pub struct Coordinator<B: Banks, S: Store> {
@@ -100,6 +93,7 @@ struct Shared<B, S> {
     supply: Supply,
     places: Places,
     phase_two: PhaseTwo,
+    queue: Queue,
     tasks: Tasks,
     /// Whether other gateways may be given the same payments.
     others: AtomicBool,
@@ -113,8 +107,8 @@ struct Shared<B, S> {
 enum Admitted {
     /// It is under way here.
     Running(Running),
-    /// It was decided before.
-    Decided(Receipt),
+    /// It was decided before, or is in the queue.
+    Known(Answer),
     /// It is not decided, and not under way here.
     Elsewhere(Order),
     /// No transaction id is at hand.
@@ -140,6 +134,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             supply: Supply::new(),
             places: Places::default(),
             phase_two: PhaseTwo::new(settings.phase_two_max),
+            queue: Queue::new(settings.queue_max, settings.queue_attempts_max),
             tasks: Tasks::default(),
             others: AtomicBool::new(store.is_shared()),
             orphaned: Notify::new(),
@@ -156,6 +151,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             background.spawn(ids::supply(shared.clone(), source));
         }
         background.spawn(pruning::run(shared.clone()));
+        background.spawn(queue::run(shared.clone()));
         if shared.store.is_shared() {
             background.spawn(lease::run(shared.clone()));
         }
@@ -171,13 +167,13 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         mut order: Order,
         now_ms: i64,
         authorize: impl Fn(&Order) -> Result<Option<String>, GatewayError>,
-    ) -> Result<Receipt, GatewayError> {
+    ) -> Result<Answer, GatewayError> {
         let mut looks = 0;
         loop {
             order = match self.admit(order, now_ms, &authorize).await? {
-                Admitted::Decided(receipt) => return Ok(receipt),
+                Admitted::Known(answer) => return Ok(answer),
                 Admitted::Running(running) => match told(running).await? {
-                    Ok(receipt) => return Ok(receipt),
+                    Ok(answer) => return Ok(answer),
                     Err(order) => order,
                 },
                 Admitted::Elsewhere(order) => {
@@ -205,7 +201,10 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
                 Claimed::Here(claim) => break claim,
                 Claimed::Running(running) => {
                     running.record.order.check_same(&order)?;
-                    return Ok(Admitted::Running(running));
+                    return Ok(match running.record.is_queued() {
+                        true => Admitted::Known(Answer::Queued((*running.record).clone())),
+                        false => Admitted::Running(running),
+                    });
                 }
                 // Ends in an error, as nothing is ever sent.
                 Claimed::Elsewhere(mut ends) => drop(ends.changed().await),
@@ -214,30 +213,24 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         if let Some(record) = shared.store.find(&order.payment_id).await? {
             record.order.check_same(&order)?;
             return Ok(match record.state {
+                _ if record.is_queued() => Admitted::Known(Answer::Queued(record)),
                 State::Decided(decision) => {
-                    Admitted::Decided(receipt(&record.order, record.id, decision))
+                    let receipt = Receipt::of(&record.order, record.id, decision);
+                    Admitted::Known(Answer::Decided(receipt))
                 }
                 State::Initiated => Admitted::Elsewhere(order),
             });
         }
         let payee = authorize(&order)?;
-        let mut active = shared.active.lock();
-        let limit = shared.settings.payments_max;
-        if active.len() >= limit {
-            return Err(GatewayError::TooManyPayments { limit });
-        }
-        let limit = shared.settings.payments_per_bank_max;
-        if let Some(bank) = shared.places.full(&order, limit) {
-            return Err(GatewayError::BankBehind { bank: bank.to_owned(), limit });
-        }
-        let Some(sequence) = shared.next_sequence(&mut active) else {
-            return Ok(Admitted::Nameless(order));
+        let put_off = match shared.admit(order, payee, now_ms)? {
+            Taken::On(running) => return Ok(Admitted::Running(running)),
+            Taken::Nameless(order) => return Ok(Admitted::Nameless(order)),
+            Taken::PutOff(record) => Arc::new(record),
         };
-        let id = shared.run.transaction(sequence);
-        let state = State::Initiated;
-        let record = Arc::new(Record { id, order, payee, initiated_at_ms: now_ms, state });
-        let (payment, actions) = Payment::begin(record.order.route(), shared.others.load(Relaxed));
-        Ok(Admitted::Running(shared.spawn(&mut active, record, payment, actions, Origin::Asked)))
+        Ok(match shared.enqueue(&put_off).await? {
+            true => Admitted::Known(Answer::Queued(Arc::unwrap_or_clone(put_off))),
+            false => Admitted::Elsewhere(put_off.order.clone()),
+        })
     }
 
     /// What is known of a payment now, whosever it is.
@@ -268,6 +261,11 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         let row = record.as_ref().map(|record| (record.order.route(), &record.state));
         standing::of(row, decider)
             .ok_or_else(|| GatewayError::TransactionNotMade(transaction_id.to_owned()))
+    }
+
+    /// How many payments are in the queue.
+    pub async fn queued(&self) -> Result<u64, StoreError> {
+        self.shared.store.queued().await
     }
 
     /// A user's payments, newest first, from before `before`.
@@ -332,22 +330,6 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
     }
 }
 
-/// Waits for what is told of a payment: its receipt, or the order if the payment is another's.
-async fn told(mut running: Running) -> Result<Result<Receipt, Order>, GatewayError> {
-    let told = running.told.wait_for(Option::is_some).await;
-    let told = told.ok().and_then(|told| told.clone());
-    let Record { id, order, .. } = &*running.record;
-    match told {
-        Some(Told::Decided(decision)) => Ok(Ok(receipt(order, *id, decision))),
-        Some(Told::Elsewhere) => Ok(Err(order.clone())),
-        None => Err(GatewayError::Store(StoreError::Stopped)),
-    }
-}
-
-fn receipt(order: &Order, transaction_id: TransactionId, decision: Decision) -> Receipt {
-    Receipt { payment_id: order.payment_id.clone(), transaction_id, decision }
-}
-
 impl<B: Banks, S: Store> Shared<B, S> {
     fn spawn(
         self: &Arc<Self>,
@@ -362,7 +344,8 @@ impl<B: Banks, S: Store> Shared<B, S> {
         active.insert(running.clone());
         let transaction_id = record.id.to_string();
         let waiting = self.places.take(&record.order);
-        let job = Job { shared: self.clone(), record, transaction_id, tell, origin };
+        let (shared, place) = (self.clone(), OnceLock::new());
+        let job = Job { shared, record, transaction_id, tell, origin, place };
         let counted = self.tasks.start();
         tokio::spawn(async move {
             if let Err(why) = job.run(payment, actions, waiting).await {

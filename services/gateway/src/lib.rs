@@ -2,7 +2,7 @@
 //! (presumed abort), and never forgets what it promised.
 //!
 //! In reading order: [`order`] is what is asked for; [`payment`] the pure state machine of one
-//! payment; [`store`] what is durable, and the rules by which several gateways write it; [`standing`]
+//! payment; [`queue`] when one is tried again; [`store`] what is durable, and the rules by which several gateways write it; [`standing`]
 //! what a bank in doubt is told; [`coordinator`] what runs payments and writes them, and where its
 //! crash windows are; [`banks`] what it asks of banks; [`service`] the wire on both sides; `logger` what
 //! writes down elsewhere what happens to payments.
@@ -29,6 +29,7 @@ pub mod error;
 mod logger;
 pub mod order;
 pub mod payment;
+pub mod queue;
 pub mod retry;
 pub mod service;
 pub mod standing;

@@ -7,6 +7,8 @@ use std::fmt;
 use strife_runtime::identity::is_name;
 use thiserror::Error;
 
+use crate::queue::QUEUE_FOR_MAX_S;
+
 /// Longest payment id and account id, bytes.
 pub const ID_BYTES_MAX: usize = 64;
 
@@ -53,6 +55,9 @@ pub struct Order {
     pub to: Account,
     /// How much.
     pub amount: Money,
+    /// For how long it is kept and tried again if it fails for a reason that passes, seconds; 0: not at
+    /// all.
+    pub queue_for_s: u32,
 }
 
 /// How the money gets from one account to the other.
@@ -60,7 +65,7 @@ pub struct Order {
 pub enum Route {
     /// Both accounts at one bank: that bank moves the money in one step.
     OneBank,
-    /// Two banks: two-phase commit.
+    /// Two-phase commit, between two banks or between two accounts of one.
     TwoBanks,
 }
 
@@ -84,6 +89,9 @@ pub enum MalformedOrder {
     /// Not three upper-case letters.
     #[error("`{0}` is not a currency (three upper-case letters, as INR)")]
     Currency(String),
+    /// Longer than anything is kept.
+    #[error("queue_for_s must be at most {QUEUE_FOR_MAX_S} (seven days), not {0}")]
+    QueueFor(u32),
     /// Nothing would move.
     #[error("{0} cannot pay itself")]
     SameAccount(Account),
@@ -104,15 +112,25 @@ impl Order {
         if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(MalformedOrder::Currency(currency.clone()));
         }
+        if self.queue_for_s > QUEUE_FOR_MAX_S {
+            return Err(MalformedOrder::QueueFor(self.queue_for_s));
+        }
         if self.from == self.to {
             return Err(MalformedOrder::SameAccount(self.from.clone()));
         }
         Ok(())
     }
 
-    /// How the money will travel.
+    /// How the money will travel. What may be queued must be possible to abort, and what was asked of
+    /// a bank in one step is not: so it goes by two-phase commit within a bank, too.
     pub fn route(&self) -> Route {
-        if self.from.bank == self.to.bank { Route::OneBank } else { Route::TwoBanks }
+        let one_bank = self.from.bank == self.to.bank && !self.may_queue();
+        if one_bank { Route::OneBank } else { Route::TwoBanks }
+    }
+
+    /// Whether it is to be kept in the queue if it fails for a reason that passes.
+    pub fn may_queue(&self) -> bool {
+        self.queue_for_s > 0
     }
 }
 
@@ -141,6 +159,7 @@ mod tests {
             from: Account { bank: "icici".to_owned(), id: "A1".to_owned() },
             to: Account { bank: "sbi".to_owned(), id: "B1".to_owned() },
             amount: Money { minor_units: 100, currency: "INR".to_owned() },
+            queue_for_s: 0,
         }
     }
 
@@ -155,6 +174,7 @@ mod tests {
         check(|_| {}, Ok(()));
         check(|order| order.payment_id = "x".repeat(64), Ok(()));
         check(|order| order.amount.minor_units = i64::MAX, Ok(()));
+        check(|order| order.queue_for_s = 604_800, Ok(()));
     }
 
     #[test]
@@ -168,6 +188,7 @@ mod tests {
         check(|order| order.amount.minor_units = 0, Err(M::Amount(0)));
         check(|order| order.amount.minor_units = -1, Err(M::Amount(-1)));
         check(|order| order.amount.currency = "inr".to_owned(), Err(M::Currency("inr".to_owned())));
+        check(|order| order.queue_for_s = 604_801, Err(M::QueueFor(604_801)));
         check(|order| order.to = order.from.clone(), Err(M::SameAccount(order().from)));
     }
 
@@ -177,5 +198,7 @@ mod tests {
         assert_eq!(order.route(), Route::TwoBanks);
         order.to.bank = order.from.bank.clone();
         assert_eq!(order.route(), Route::OneBank);
+        order.queue_for_s = 1;
+        assert_eq!(order.route(), Route::TwoBanks, "it must be possible to abort");
     }
 }

@@ -49,6 +49,8 @@ pub enum AbortReason {
     LimitPerPayment,
     /// With what was paid that day, more than the payer's account may pay on a day.
     LimitPerDay,
+    /// It was in the queue for as long as was asked for, and could not be made.
+    Expired,
 }
 
 /// The end of a payment that was not made: why, for programs and for people.

@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::{
     banks::Banks,
     clock::now_ms,
-    coordinator::{Coordinator, Receipt},
+    coordinator::{Answer, Coordinator},
     error::GatewayError,
     order::{Account, Order},
     standing::Standing,
@@ -124,7 +124,7 @@ impl<B: Banks, S: Store> GatewayService<B, S> {
         caller: &Caller,
         mut order: Order,
         deadline: Option<Duration>,
-    ) -> Result<Receipt, GatewayError> {
+    ) -> Result<Answer, GatewayError> {
         let user = acts_for(caller, &order.user).map(str::to_owned);
         order.user = user.inspect_err(|why| log_denial(caller, why))?;
         let payment_id = order.payment_id.clone();
@@ -133,10 +133,10 @@ impl<B: Banks, S: Store> GatewayService<B, S> {
             Ok(self.users.owner_of(&order.to).map(str::to_owned))
         };
         let patience_max = self.coordinator.settings().payment_timeout.saturating_add(GRACE);
-        let receipt = self.coordinator.pay(order, now_ms(), authorize);
-        let receipt = tokio::time::timeout(patience(deadline, patience_max), receipt).await;
-        let receipt = receipt.map_err(|_| GatewayError::StillUnderWay(payment_id))?;
-        receipt.inspect_err(|why| log_denial(caller, why))
+        let answer = self.coordinator.pay(order, now_ms(), authorize);
+        let answer = tokio::time::timeout(patience(deadline, patience_max), answer).await;
+        let answer = answer.map_err(|_| GatewayError::StillUnderWay(payment_id))?;
+        answer.inspect_err(|why| log_denial(caller, why))
     }
 
     async fn balance(&self, account: Account, timeout: Duration) -> wire::AccountBalance {
@@ -157,11 +157,12 @@ impl<B: Banks, S: Store> PaymentGateway for GatewayService<B, S> {
         caller.note(|| convert::format_payment(&request));
         let order = convert::order_from_wire(request)?;
         order.check().map_err(GatewayError::from)?;
-        let receipt = self.pay(&caller, order, deadline).await;
-        if let Ok(receipt) = &receipt {
-            caller.outcome(|| receipt.decision.to_string());
-        }
-        Ok(Response::new(convert::receipt_to_wire(receipt?)))
+        let answer = self.pay(&caller, order, deadline).await?;
+        caller.outcome(|| match &answer {
+            Answer::Decided(receipt) => receipt.decision.to_string(),
+            Answer::Queued(_) => "QUEUED".to_owned(),
+        });
+        Ok(Response::new(convert::answer_to_wire(answer)))
     }
 
     async fn get_payment(

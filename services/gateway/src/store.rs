@@ -12,13 +12,14 @@ use strife_store::{Latencies, StoreError};
 
 use crate::{
     order::Route,
-    payment::Decision,
+    payment::{Abort, Decision},
+    queue::Queued,
     transaction::{Block, Run, RunNumber, Sequence},
 };
 pub use embedded::Embedded;
 pub use events::{Acknowledged, Event, EventKind, Outbox, Page, Position};
 pub use postgres::Postgres;
-pub use records::Record;
+pub use records::{Earlier, Record};
 pub use rules::{Begun, Decided, RunState, Taken};
 
 #[cfg(test)]
@@ -63,7 +64,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The highest block that any run ever had.
     fn last_block(&self) -> impl Future<Output = Result<Option<Block>, StoreError>> + Send;
 
-    /// Writes down a new payment, for the run that made it.
+    /// Writes down a new payment, for the run that made it; in the queue, if the record says that it has
+    /// a place there.
     fn begin(&self, record: Arc<Record>) -> impl Future<Output = Result<Begun, StoreError>> + Send;
 
     /// Writes down how a payment ends.
@@ -80,6 +82,35 @@ pub trait Store: Clone + Send + Sync + 'static {
         verdicts: Vec<Verdict>,
     ) -> impl Future<Output = Result<Vec<Decided>, StoreError>> + Send;
 
+    /// Writes down the next attempt at a queued payment, after the attempt `after`, for the run that made
+    /// it; whoever else saw that in the queue comes second. `at_ms` is when, for people.
+    fn retry(
+        &self,
+        record: Arc<Record>,
+        after: Sequence,
+        at_ms: i64,
+    ) -> impl Future<Output = Result<Begun, StoreError>> + Send;
+
+    /// Moves payments in the queue, or out of it, unless somebody else has.
+    fn move_queued(
+        &self,
+        by: RunNumber,
+        moves: Vec<Move>,
+    ) -> impl Future<Output = Result<Vec<Decided>, StoreError>> + Send;
+
+    /// Payments in the queue, those due first first: of run `own` if they are due by `now_ms`, of others
+    /// by `others_ms`.
+    fn due(
+        &self,
+        own: RunNumber,
+        now_ms: i64,
+        others_ms: i64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
+
+    /// How many payments are in the queue.
+    fn queued(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// Writes down that every bank has committed; `false` if the run is fenced.
     fn finish(
         &self,
@@ -87,7 +118,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         sequence: Sequence,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// The payment of this id.
+    /// The payment of this id; of several attempts the newest.
     fn find(
         &self,
         payment_id: &str,
@@ -113,7 +144,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 
-    /// A user's payments, made and received, newest first, from before `before`.
+    /// A user's payments, made and received, newest first, from before `before`. Each is there once, where
+    /// it was taken on, with its newest attempt.
     fn history(
         &self,
         user: &str,
@@ -124,7 +156,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// How long durable commits took since the start.
     fn commits(&self) -> &Latencies;
 
-    /// All payments by sequence, from after `after`.
+    /// All payments by sequence, from after `after`; one that was queued with each of its attempts.
     fn payments(
         &self,
         after: Option<Sequence>,
@@ -180,6 +212,40 @@ pub struct Verdict {
     pub decision: Decision,
     /// When, by the gateway's clock: milliseconds since the Unix epoch, for people.
     pub at_ms: i64,
+    /// Its place in the queue, if only this attempt ends.
+    pub queued: Option<Queued>,
+}
+
+/// A step of a payment in the queue that is no attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// Its newest attempt.
+    pub sequence: Sequence,
+    /// Where it was seen.
+    pub seen: Queued,
+    /// Where it goes.
+    pub to: Moved,
+    /// When, by the gateway's clock: milliseconds since the Unix epoch, for people.
+    pub at_ms: i64,
+}
+
+/// Where a queued payment goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// It is tried later.
+    Later(Queued),
+    /// It is over.
+    Ended(Abort),
+}
+
+impl Moved {
+    /// The place in the queue that is left.
+    pub fn place(&self) -> Option<Queued> {
+        match self {
+            Self::Later(place) => Some(*place),
+            Self::Ended(_) => None,
+        }
+    }
 }
 
 /// A payment, if there is one, and whether its maker may still write: from one snapshot.

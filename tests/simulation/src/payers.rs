@@ -116,6 +116,7 @@ fn payment(
         from: Some(account(from)),
         to: Some(account(to)),
         amount: Some(Money { minor_units, currency: "INR".to_owned() }),
+        queue_for_s: 0,
     }
 }
 

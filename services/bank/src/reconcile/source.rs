@@ -107,6 +107,9 @@ fn payment(entry: HistoryEntry) -> Option<Payment> {
         PaymentState::Initiated => Fate::Initiated,
         PaymentState::Committed => Fate::Committed,
         PaymentState::Aborted => Fate::Aborted,
+        // Its newest attempt is aborted, or under way.
+        PaymentState::Queued if entry.next_attempt_at_ms > 0 => Fate::Aborted,
+        PaymentState::Queued => Fate::Initiated,
         PaymentState::Unspecified => return None,
     };
     let place = |account: AccountRef| Place { bank: account.bank, account_id: account.account_id };

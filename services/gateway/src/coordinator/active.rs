@@ -12,13 +12,17 @@ use std::{
 use tokio::sync::watch;
 
 use super::ids::Ids;
-use crate::{payment::Decision, standing::Decider, store::Record, transaction::Sequence};
+use crate::{
+    payment::Decision, queue::Queued, standing::Decider, store::Record, transaction::Sequence,
+};
 
 /// What whoever waits for a payment is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
     /// The decision, which is durable.
     Decided(Decision),
+    /// This attempt's decision; the payment has a place in the queue. Both are durable.
+    Queued(Decision, Queued),
     /// The payment id is another gateway's payment's: look there.
     Elsewhere,
 }

@@ -1,7 +1,8 @@
 //! What gateways that are gone left undecided, be it this one's earlier runs or others'.
 //!
 //! Between two banks it is aborted already: everybody reads it so. Here that is written down, in pages,
-//! behind what is being served, and the banks are told. Within one bank, that bank is asked.
+//! behind what is being served, and the banks are told; what is to be queued gets its place there. Within
+//! one bank, that bank is asked.
 //!
 //! All banks are told of every run that is gone, until they know: what it has yet to prepare is refused, should
 //! its gateway wake up. Only then is the run forgotten.
@@ -122,8 +123,9 @@ async fn adopt<B: Banks, S: Store>(shared: &Arc<Shared<B, S>>) -> Result<(), Sto
             let (payment, actions) = Payment::recover(record.order.route(), &record.state);
             if let [Action::WriteDecision(decision)] = actions.as_slice() {
                 let (sequence, route) = (record.id.sequence, record.order.route());
+                let queued = shared.place_of_orphan(&record, decision);
                 let (decision, at_ms) = (decision.clone(), now_ms());
-                verdicts.push(Verdict { sequence, route, decision, at_ms });
+                verdicts.push(Verdict { sequence, route, decision, at_ms, queued });
                 decided.push((record, payment));
             } else if shared.ask(record, payment, actions) {
                 asked += 1;

@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
 };
 
@@ -21,7 +21,9 @@ use crate::{
     clock::now_ms,
     order::Route,
     payment::{Action, Decision, Input, Payment},
+    queue::Queued,
     store::{Begun, Decided, Record, Store, Verdict},
+    transaction::Sequence,
 };
 
 /// A payment in its task.
@@ -32,6 +34,8 @@ pub(super) struct Job<B: Banks, S: Store> {
     pub(super) transaction_id: String,
     pub(super) tell: watch::Sender<Option<Told>>,
     pub(super) origin: Origin,
+    /// The payment's place in the queue, once this attempt has ended with one.
+    pub(super) place: OnceLock<Queued>,
 }
 
 /// Where a payment in its task comes from.
@@ -41,6 +45,11 @@ pub(super) enum Origin {
     Asked,
     /// The store, of a gateway that is gone: what it attempted is not known.
     Recovered,
+    /// The queue.
+    Queued {
+        /// The attempt before.
+        after: Sequence,
+    },
 }
 
 /// Something under way for a payment; ends in its next event.
@@ -86,7 +95,10 @@ impl<B: Banks, S: Store> Job<B, S> {
         }
         loop {
             let told = match actions.first() {
-                Some(Action::Answer(decision)) => Some(Told::Decided(decision.clone())),
+                Some(Action::Answer(decision)) => Some(match self.place.get() {
+                    Some(place) => Told::Queued(decision.clone(), *place),
+                    None => Told::Decided(decision.clone()),
+                }),
                 Some(Action::Yield) => Some(Told::Elsewhere),
                 _ => None,
             };
@@ -114,8 +126,15 @@ impl<B: Banks, S: Store> Job<B, S> {
         match action {
             Action::WriteRow => {
                 failpoint::reach("gateway.begin.before").await;
-                let begin = || self.shared.store.begin(self.record.clone());
-                match self.shared.written(begin).await? {
+                let (store, record) = (&self.shared.store, &self.record);
+                let begun = match self.origin {
+                    Origin::Queued { after } => {
+                        let retry = || store.retry(record.clone(), after, now_ms());
+                        self.shared.written(retry).await?
+                    }
+                    _ => self.shared.written(|| store.begin(record.clone())).await?,
+                };
+                match begun {
                     Begun::Done => Ok(Input::RowDurable),
                     Begun::Exists => Ok(Input::RowExists),
                     Begun::Fenced => self.shared.stop_fenced().await,
@@ -137,13 +156,19 @@ impl<B: Banks, S: Store> Job<B, S> {
     async fn write(&self, decision: Decision) -> Result<Input, StoreError> {
         let Shared { store, run, .. } = &*self.shared;
         let (sequence, route) = (self.record.id.sequence, self.record.order.route());
-        let verdict = Verdict { sequence, route, decision, at_ms: now_ms() };
+        let queued = self.shared.place_after(&self.record, &decision);
+        let verdict = Verdict { sequence, route, decision, at_ms: now_ms(), queued };
         let decide = || store.decide(run.number, verdict.clone());
         failpoint::reach("gateway.decide.before").await;
         let decided = self.shared.written(decide).await?;
         failpoint::reach("gateway.decide.after").await;
         match decided {
-            Decided::Done => Ok(Input::DecisionDurable),
+            Decided::Done => {
+                if let Some(place) = queued {
+                    self.place.get_or_init(|| place);
+                }
+                Ok(Input::DecisionDurable)
+            }
             Decided::Fenced => self.shared.stop_fenced().await,
             Decided::Contradicted => {
                 // Nobody else decides for a run that may write.

@@ -5,12 +5,16 @@
 //! store stands still, for one or for all, nobody is silent. A suspicion that is wrong, because somebody was merely slow, costs that gateway its run and undecided payments
 //! an abort; never money, for what counts is the fence, and not the suspicion.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error, warn};
 
-use super::{Relaxed, Shared};
+use super::Shared;
 use crate::{
     banks::Banks,
     retry,

@@ -88,6 +88,7 @@ mod tests {
             from: account(from, "A1"),
             to: account(to, "A2"),
             amount: Money { minor_units: 1, currency: "INR".to_owned() },
+            queue_for_s: 0,
         }
     }
 

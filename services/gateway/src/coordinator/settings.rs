@@ -30,6 +30,14 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// Events that are kept if nobody follows them.
     pub outbox_max: u64,
+    /// Most payments in the queue.
+    pub queue_max: usize,
+    /// Between attempts at a queued payment.
+    pub queue_backoff: Backoff,
+    /// Most queued payments that are tried at once.
+    pub queue_attempts_max: usize,
+    /// How often it is looked for queued payments that are due.
+    pub queue_interval: Duration,
 }
 
 impl Default for Settings {
@@ -49,6 +57,10 @@ impl Default for Settings {
             phase_two_attempts: 5,
             sweep_interval: Duration::from_secs(1),
             outbox_max: 1_000_000,
+            queue_max: 100_000,
+            queue_backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
+            queue_attempts_max: 64,
+            queue_interval: Duration::from_millis(250),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     banks::{Balance, CallError, End},
     order::{Account, Money},
-    payment::{Abort, AbortReason, Leg, Vote},
+    payment::{Abort, AbortReason, Decision, Leg, Vote},
     retry::Backoff,
     store::{Embedded, conformance::record},
     transaction::RunNumber,
@@ -127,6 +127,10 @@ impl Banks for TestBanks {
     fn knows(&self, _: &str) -> bool {
         true
     }
+
+    fn is_away(&self, _: &str) -> bool {
+        false
+    }
 }
 
 type Gateway = Arc<Coordinator<TestBanks, Embedded>>;
@@ -158,12 +162,19 @@ fn order(payment_id: &str, to_bank: &str) -> Order {
 /// Asks in the background.
 fn ask(gateway: &Gateway, order: &Order) -> tokio::task::JoinHandle<Result<Receipt, GatewayError>> {
     let (gateway, order) = (gateway.clone(), order.clone());
-    tokio::spawn(async move { gateway.pay(order, 0, |_| Ok(None)).await })
+    tokio::spawn(async move { gateway.pay(order, 0, |_| Ok(None)).await.map(decided) })
 }
 
 async fn pay(gateway: &Gateway, order: &Order) -> Receipt {
     let paid = tokio::time::timeout(NEVER, gateway.pay(order.clone(), 0, |_| Ok(None))).await;
-    paid.expect("nothing is decided").unwrap()
+    decided(paid.expect("nothing is decided").unwrap())
+}
+
+fn decided(answer: Answer) -> Receipt {
+    match answer {
+        Answer::Decided(receipt) => receipt,
+        Answer::Queued(record) => panic!("queued: {record:?}"),
+    }
 }
 
 async fn until(what: impl AsyncFn() -> bool) {

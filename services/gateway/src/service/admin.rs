@@ -22,11 +22,13 @@ impl<B: Banks, S: Store> GatewayAdmin for GatewayService<B, S> {
         _request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         let commits = self.coordinator.commits();
+        let queued = self.coordinator.queued().await.map_err(GatewayError::from)?;
         Ok(Response::new(StatusResponse {
             commits: commits.count(),
             fsync_us_p50: commits.quantile_us(0.5),
             fsync_us_p99: commits.quantile_us(0.99),
             store: self.coordinator.store_name(),
+            queued,
         }))
     }
 

@@ -4,6 +4,7 @@
 //! in calls of its own (`single`); either way a command has one result.
 
 mod batcher;
+mod presence;
 mod single;
 
 use std::{
@@ -22,7 +23,7 @@ use strife_runtime::{Failure, Security, connect, identity::is_name, tls::Expecte
 use tokio::time::Instant;
 use tonic::{Code, Status, transport::Channel};
 
-use self::{batcher::Batcher, single::ask};
+use self::{batcher::Batcher, presence::Presence, single::ask};
 use super::convert::{abort_from_wire, money_from_wire, money_to_wire};
 use crate::{
     banks::{Balance, Banks, CallError, End},
@@ -64,6 +65,7 @@ struct Client {
     batcher: Batcher,
     coordinator: String,
     maker: Maker,
+    presence: Presence,
 }
 
 impl BankClients {
@@ -136,11 +138,25 @@ impl Client {
         let coordinator = coordinator.to_owned();
         let batcher = Batcher::start(bank, participant.clone(), coordinator.clone(), maker.clone());
         let service = BankServiceClient::new(channel);
-        Self { bank: bank.to_owned(), participant, service, batcher, coordinator, maker }
+        let (bank, presence) = (bank.to_owned(), Presence::new());
+        Self { bank, participant, service, batcher, coordinator, maker, presence }
     }
 
     /// Has the bank do what `command` says, within `timeout`; the result has no failure in it.
     async fn apply(
+        &self,
+        command: impl Fn() -> Kind,
+        timeout: Duration,
+    ) -> Result<CommandResult, CallError> {
+        let result = self.ask_for(command, timeout).await;
+        match &result {
+            Err(CallError::NoAnswer(_)) => self.presence.silent(),
+            Ok(_) | Err(CallError::Rejected(_) | CallError::Invalid(_)) => self.presence.answered(),
+        }
+        result
+    }
+
+    async fn ask_for(
         &self,
         command: impl Fn() -> Kind,
         timeout: Duration,
@@ -259,6 +275,10 @@ impl Banks for BankClients {
 
     fn knows(&self, bank: &str) -> bool {
         self.clients.contains_key(bank)
+    }
+
+    fn is_away(&self, bank: &str) -> bool {
+        self.clients.get(bank).is_some_and(|client| client.presence.is_away())
     }
 }
 

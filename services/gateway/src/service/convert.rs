@@ -8,10 +8,11 @@ use strife_proto::{
 
 use crate::{
     banks::Balance,
-    coordinator::Receipt,
+    coordinator::{Answer, Receipt},
     error::GatewayError,
     order::{Account, Money, Order},
     payment::{Abort, AbortReason, Decision, State},
+    queue,
     store::{Event, EventKind, Record},
 };
 
@@ -27,6 +28,7 @@ pub(super) fn order_from_wire(request: wire::PaymentRequest) -> Result<Order, Ga
         from: account(request.from, "from")?,
         to: account(request.to, "to")?,
         amount: money_from_wire(amount),
+        queue_for_s: request.queue_for_s,
     })
 }
 
@@ -46,7 +48,14 @@ pub(super) fn format_payment(request: &wire::PaymentRequest) -> String {
     format!("{id}: {amount} from {} to {}", account(&request.from), account(&request.to))
 }
 
-pub(super) fn receipt_to_wire(receipt: Receipt) -> wire::PaymentResponse {
+pub(super) fn answer_to_wire(answer: Answer) -> wire::PaymentResponse {
+    match answer {
+        Answer::Decided(receipt) => receipt_to_wire(receipt),
+        Answer::Queued(record) => record_to_wire(record),
+    }
+}
+
+fn receipt_to_wire(receipt: Receipt) -> wire::PaymentResponse {
     let (state, abort_reason, detail) = state_to_wire(State::Decided(receipt.decision));
     wire::PaymentResponse {
         payment_id: receipt.payment_id,
@@ -54,24 +63,55 @@ pub(super) fn receipt_to_wire(receipt: Receipt) -> wire::PaymentResponse {
         state: state.into(),
         abort_reason: abort_reason.into(),
         detail,
+        ..Default::default()
     }
 }
 
 /// What is known of a payment now.
 pub(super) fn record_to_wire(record: Record) -> wire::PaymentResponse {
+    let Waiting { attempts, next_attempt_at_ms, expires_at_ms } = Waiting::of(&record);
+    let is_queued = record.is_queued();
     let (state, abort_reason, detail) = state_to_wire(record.state);
+    let state = if is_queued { wire::PaymentState::Queued } else { state };
     wire::PaymentResponse {
         payment_id: record.order.payment_id,
         transaction_id: record.id.to_string(),
         state: state.into(),
         abort_reason: abort_reason.into(),
         detail,
+        attempts,
+        next_attempt_at_ms,
+        expires_at_ms,
+    }
+}
+
+/// What is told of a payment in the queue; of any other, zeros.
+#[derive(Default)]
+struct Waiting {
+    attempts: u32,
+    next_attempt_at_ms: i64,
+    expires_at_ms: i64,
+}
+
+impl Waiting {
+    fn of(record: &Record) -> Self {
+        if !record.is_queued() {
+            return Self::default();
+        }
+        let expires_at_ms = queue::expires_at_ms(&record.order, record.initiated_at_ms);
+        let attempts = record.attempts_before();
+        let (attempts, next_attempt_at_ms) =
+            record.queued.map_or((attempts, 0), |place| (place.attempts, place.due_ms));
+        Self { attempts, next_attempt_at_ms, expires_at_ms }
     }
 }
 
 pub(super) fn entry_to_wire(record: Record) -> wire::HistoryEntry {
+    let Waiting { attempts, next_attempt_at_ms, expires_at_ms } = Waiting::of(&record);
+    let is_queued = record.is_queued();
     let (state, abort_reason, _) = state_to_wire(record.state);
-    let Order { payment_id, user, from, to, amount } = record.order;
+    let state = if is_queued { wire::PaymentState::Queued } else { state };
+    let Order { payment_id, user, from, to, amount, .. } = record.order;
     wire::HistoryEntry {
         payment_id,
         transaction_id: record.id.to_string(),
@@ -82,6 +122,9 @@ pub(super) fn entry_to_wire(record: Record) -> wire::HistoryEntry {
         initiated_at_ms: record.initiated_at_ms,
         abort_reason: abort_reason.into(),
         payer: user,
+        attempts,
+        next_attempt_at_ms,
+        expires_at_ms,
     }
 }
 
@@ -98,7 +141,11 @@ pub(super) fn event_to_wire(event: Event) -> wire::Event {
         State::Decided(Decision::Aborted(abort)) => abort.detail.clone(),
         _ => String::new(),
     };
-    let payment = Some(entry_to_wire(record));
+    let mut payment = entry_to_wire(record);
+    if kind == wire::EventKind::Queued {
+        payment.set_state(wire::PaymentState::Queued);
+    }
+    let payment = Some(payment);
     wire::Event { position, kind: kind.into(), at_ms, payment, detail }
 }
 
@@ -164,6 +211,7 @@ fn state_to_wire(state: State) -> (wire::PaymentState, wire::AbortReason, String
                 AbortReason::Refused => wire::AbortReason::Refused,
                 AbortReason::LimitPerPayment => wire::AbortReason::LimitPerPayment,
                 AbortReason::LimitPerDay => wire::AbortReason::LimitPerDay,
+                AbortReason::Expired => wire::AbortReason::Expired,
             };
             (wire::PaymentState::Aborted, reason, detail)
         }

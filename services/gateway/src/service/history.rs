@@ -76,6 +76,7 @@ impl Wanted {
 
 fn state_of(record: &Record) -> wire::PaymentState {
     match record.state {
+        _ if record.is_queued() => wire::PaymentState::Queued,
         State::Initiated => wire::PaymentState::Initiated,
         State::Decided(Decision::Committed) => wire::PaymentState::Committed,
         State::Decided(Decision::Aborted(_)) => wire::PaymentState::Aborted,

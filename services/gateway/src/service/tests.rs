@@ -10,6 +10,7 @@ mod events;
 mod fake_bank;
 mod hanging;
 mod leaving;
+mod queueing;
 mod reading;
 mod restarting;
 mod resting;

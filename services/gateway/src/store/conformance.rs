@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub(crate) mod events;
+mod queue;
 
 /// A payment's record of `john`'s to `jane`.
 pub(crate) fn record(id: TransactionId, payment_id: &str, to_bank: &str) -> Arc<Record> {
@@ -28,15 +29,19 @@ pub(crate) fn record(id: TransactionId, payment_id: &str, to_bank: &str) -> Arc<
             from: account("icici"),
             to: account(to_bank),
             amount: Money { minor_units: 1, currency: "INR".to_owned() },
+            queue_for_s: 0,
         },
         payee: Some("jane".to_owned()),
         initiated_at_ms: 17,
         state: State::Initiated,
+        earlier: None,
+        queued: None,
     })
 }
 
 /// Every test, in turn.
 pub(crate) async fn check<S: Store>(mut fresh: impl AsyncFnMut() -> S) {
+    queue::check(&mut fresh).await;
     a_payment_is_found_however_it_is_looked_for(fresh().await).await;
     a_payment_id_is_for_one_payment(fresh().await).await;
     a_fenced_run_writes_nothing(fresh().await).await;
@@ -55,12 +60,9 @@ pub(crate) async fn check<S: Store>(mut fresh: impl AsyncFnMut() -> S) {
 }
 
 fn verdict(record: &Record, decision: Decision) -> Verdict {
-    Verdict {
-        sequence: record.id.sequence,
-        route: record.order.route(),
-        decision,
-        at_ms: record.initiated_at_ms + 1,
-    }
+    let (sequence, route) = (record.id.sequence, record.order.route());
+    let at_ms = record.initiated_at_ms + 1;
+    Verdict { sequence, route, decision, at_ms, queued: None }
 }
 
 fn aborted() -> Decision {

@@ -6,25 +6,25 @@
 
 use std::{ops::Bound, path::Path, sync::Arc};
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{ReadTransaction, ReadableTable};
 use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
 use tokio::sync::Notify;
 
 use super::{
-    Acknowledged, Begun, Decided, Found, Outbox, Page, Position, Record, RunEntry, RunState, Store,
-    Taken, Verdict, records, rules,
+    Acknowledged, Begun, Decided, Found, Move, Outbox, Page, Position, Record, RunEntry, RunState,
+    Store, Taken, Verdict,
 };
-use crate::{
-    payment::State,
-    transaction::{Block, Run, RunNumber, Sequence, TransactionId},
-};
+use crate::transaction::{Block, Run, RunNumber, Sequence};
 use machine::{Command, Outcome, Payments};
+use rows::{Rows, missing};
 use tables::Runs;
 
 mod machine;
 mod outbox;
 #[cfg(test)]
 mod power;
+mod queue;
+mod rows;
 #[cfg(feature = "test-support")]
 mod simulated;
 mod tables;
@@ -104,8 +104,9 @@ impl Embedded {
         })
     }
 
-    fn rows(&self, transaction: &ReadTransaction) -> Result<Rows, redb::Error> {
+    fn rows<'t>(&self, transaction: &'t ReadTransaction) -> Result<Rows<'t>, redb::Error> {
         Ok(Rows {
+            transaction,
             store: self.name,
             runs: Runs::read(transaction)?,
             payments: transaction.open_table(tables::PAYMENTS)?,
@@ -171,13 +172,50 @@ impl Store for Embedded {
     }
 
     async fn begin(&self, record: Arc<Record>) -> Result<Begun, StoreError> {
-        match self.commits.apply(Command::Begin(record)).await? {
-            Outcome::Begun(begun) => {
-                self.written.notify_waiters();
-                Ok(begun)
-            }
-            other => unreachable!("{other:?} answers another command"),
-        }
+        let begun = begun_of(self.commits.apply(Command::Begin(record)).await?);
+        self.written.notify_waiters();
+        Ok(begun)
+    }
+
+    async fn retry(
+        &self,
+        record: Arc<Record>,
+        after: Sequence,
+        at_ms: i64,
+    ) -> Result<Begun, StoreError> {
+        let retry = Command::Retry { record, after, at_ms };
+        let begun = begun_of(self.commits.apply(retry).await?);
+        self.written.notify_waiters();
+        Ok(begun)
+    }
+
+    async fn move_queued(
+        &self,
+        by: RunNumber,
+        moves: Vec<Move>,
+    ) -> Result<Vec<Decided>, StoreError> {
+        let commands = moves.into_iter().map(|step| Command::Move(by, step));
+        let outcomes = self.commits.apply_all(commands.collect()).await?;
+        self.written.notify_waiters();
+        Ok(outcomes.into_iter().map(decided_of).collect())
+    }
+
+    async fn due(
+        &self,
+        own: RunNumber,
+        now_ms: i64,
+        others_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.commits.read(|transaction| {
+            let rows = self.rows(transaction)?;
+            let due = queue::due(transaction, &rows.runs, own, now_ms, others_ms, limit)?;
+            due.into_iter().map(|sequence| rows.listed(sequence)).collect()
+        })
+    }
+
+    async fn queued(&self) -> Result<u64, StoreError> {
+        self.commits.read(queue::count)
     }
 
     async fn decide(&self, by: RunNumber, verdict: Verdict) -> Result<Decided, StoreError> {
@@ -205,8 +243,7 @@ impl Store for Embedded {
         self.commits.read(|transaction| {
             let found = transaction.open_table(tables::BY_PAYMENT_ID)?.get(payment_id)?;
             let Some(sequence) = found.map(|found| found.value()) else { return Ok(None) };
-            let record = self.rows(transaction)?.read(sequence)?;
-            Ok(Some(record.ok_or_else(|| missing(sequence))?))
+            self.rows(transaction)?.listed(sequence).map(Some)
         })
     }
 
@@ -244,11 +281,7 @@ impl Store for Embedded {
             let rows = self.rows(transaction)?;
             let after = after.map_or(Bound::Unbounded, Bound::Excluded);
             let range = rows.payments.range((after, Bound::Unbounded))?;
-            let records = range.take(limit).map(|entry| {
-                let sequence = entry?.0.value();
-                rows.read(sequence)?.ok_or_else(|| missing(sequence))
-            });
-            records.collect()
+            range.take(limit).map(|entry| rows.listed(entry?.0.value())).collect()
         })
     }
 
@@ -261,15 +294,15 @@ impl Store for Embedded {
         self.commits.read(|transaction| {
             let rows = self.rows(transaction)?;
             let history = transaction.open_table(tables::HISTORY)?;
-            let newest = before.map_or(Bound::Included((user, Sequence::MAX)), |before| {
-                Bound::Excluded((user, before))
-            });
+            let newest = match before {
+                None => Bound::Included((user, Sequence::MAX)),
+                Some(before) => {
+                    let taken_on = rows.standing(before)?.map(|record| record.first());
+                    Bound::Excluded((user, taken_on.unwrap_or(before)))
+                }
+            };
             let range = history.range((Bound::Included((user, 0)), newest))?;
-            let records = range.rev().take(limit).map(|entry| {
-                let sequence = entry?.0.value().1;
-                rows.read(sequence)?.ok_or_else(|| missing(sequence))
-            });
-            records.collect()
+            range.rev().take(limit).map(|entry| rows.newest(entry?.0.value().1)).collect()
         })
     }
 
@@ -328,36 +361,10 @@ impl Store for Embedded {
     }
 }
 
-/// The payments of one snapshot.
-struct Rows {
-    store: u32,
-    runs: Runs,
-    payments: ReadOnlyTable<Sequence, &'static [u8]>,
-    decisions: ReadOnlyTable<Sequence, (u8, &'static str)>,
-}
-
-impl Rows {
-    /// A payment as it stands.
-    fn standing(&self, sequence: Sequence) -> Result<Option<Record>, redb::Error> {
-        let Some(bytes) = self.payments.get(sequence)? else { return Ok(None) };
-        let id = TransactionId { store: self.store, sequence };
-        let mut record = records::decode(id, bytes.value())?;
-        if record.state == State::Initiated
-            && let Some(row) = self.decisions.get(sequence)?
-        {
-            record.state = decided(sequence, row.value())?;
-        }
-        Ok(Some(record))
-    }
-
-    /// A payment as it is read.
-    fn read(&self, sequence: Sequence) -> Result<Option<Record>, redb::Error> {
-        let Some(mut record) = self.standing(sequence)? else { return Ok(None) };
-        if record.state == State::Initiated {
-            let (_, maker) = self.runs.maker(sequence)?;
-            record.state = rules::meaning(record.state, record.order.route(), maker);
-        }
-        Ok(Some(record))
+fn begun_of(outcome: Outcome) -> Begun {
+    match outcome {
+        Outcome::Begun(begun) => begun,
+        other => unreachable!("{other:?} answers another command"),
     }
 }
 
@@ -366,15 +373,4 @@ fn decided_of(outcome: Outcome) -> Decided {
         Outcome::Decided(decided) => decided,
         other => unreachable!("{other:?} answers another command"),
     }
-}
-
-fn decided(sequence: Sequence, (code, detail): (u8, &str)) -> Result<State, redb::Error> {
-    let decision = records::decision(code, detail);
-    let why = || records::Damaged { sequence, why: format!("decision {code}") };
-    Ok(State::Decided(decision.ok_or_else(why)?))
-}
-
-/// A sequence leads nowhere.
-fn missing(sequence: Sequence) -> redb::Error {
-    redb::Error::Corrupted(format!("payment {sequence:016x} is listed but not there"))
 }

@@ -6,7 +6,7 @@
 //! removed.
 
 use super::Record;
-use crate::{payment::Decision, transaction::Sequence};
+use crate::{payment::Decision, queue::Queued, transaction::Sequence};
 
 #[cfg(test)]
 mod tests;
@@ -92,10 +92,11 @@ pub enum Acknowledged {
 }
 
 impl EventKind {
-    /// Of a decision.
-    pub fn of(decision: &Decision) -> Self {
+    /// Of a decision, and of the place in the queue that the payment then has, if it has one.
+    pub fn of(decision: &Decision, queued: Option<Queued>) -> Self {
         match decision {
             Decision::Committed => Self::Committed,
+            Decision::Aborted(_) if queued.is_some() => Self::Queued,
             Decision::Aborted(_) => Self::Aborted,
         }
     }

@@ -7,6 +7,7 @@
 //! back and runs again on what the other has written.
 
 mod batch;
+mod columns;
 mod makers;
 mod outbox;
 mod reading;
@@ -24,8 +25,8 @@ use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 
 use super::{
-    Acknowledged, Begun, Decided, Found, Outbox, Page, Position, Record, RunEntry, RunState, Store,
-    Taken, Verdict, rules,
+    Acknowledged, Begun, Decided, Found, Move, Outbox, Page, Position, Record, RunEntry, RunState,
+    Store, Taken, Verdict, rules,
 };
 use crate::transaction::{Block, Run, RunNumber, Sequence};
 use batch::{Command, Outcome, Payments};
@@ -148,10 +149,41 @@ impl Store for Postgres {
     }
 
     async fn begin(&self, record: Arc<Record>) -> Result<Begun, StoreError> {
-        match self.batches.apply(Command::Begin(record)).await? {
-            Outcome::Begun(begun) => Ok(begun),
-            other => unreachable!("{other:?} answers another command"),
-        }
+        Ok(begun_of(self.batches.apply(Command::Begin(record)).await?))
+    }
+
+    async fn retry(
+        &self,
+        record: Arc<Record>,
+        after: Sequence,
+        at_ms: i64,
+    ) -> Result<Begun, StoreError> {
+        let retry = Command::Retry { record, after, at_ms };
+        Ok(begun_of(self.batches.apply(retry).await?))
+    }
+
+    async fn move_queued(
+        &self,
+        by: RunNumber,
+        moves: Vec<Move>,
+    ) -> Result<Vec<Decided>, StoreError> {
+        let commands = moves.into_iter().map(|step| Command::Move(by, step));
+        let outcomes = self.batches.apply_all(commands.collect()).await?;
+        Ok(outcomes.into_iter().map(decided_of).collect())
+    }
+
+    async fn due(
+        &self,
+        own: RunNumber,
+        now_ms: i64,
+        others_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.reader().due(own, now_ms, others_ms, limit).await
+    }
+
+    async fn queued(&self) -> Result<u64, StoreError> {
+        self.reader().queued().await
     }
 
     async fn decide(&self, by: RunNumber, verdict: Verdict) -> Result<Decided, StoreError> {
@@ -255,6 +287,13 @@ impl Store for Postgres {
 
     async fn close(&self) {
         self.batches.close().await;
+    }
+}
+
+fn begun_of(outcome: Outcome) -> Begun {
+    match outcome {
+        Outcome::Begun(begun) => begun,
+        other => unreachable!("{other:?} answers another command"),
     }
 }
 

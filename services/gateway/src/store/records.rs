@@ -4,13 +4,15 @@
 
 use prost::Message;
 
+use super::{RunState, rules};
 use crate::{
     order::{Account, Money, Order},
     payment::{Abort, AbortReason, Decision, State},
+    queue::Queued,
     transaction::{Sequence, TransactionId},
 };
 
-/// All that is known of a payment.
+/// All that is known of a payment, or of one attempt at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its name at the banks.
@@ -23,6 +25,46 @@ pub struct Record {
     pub initiated_at_ms: i64,
     /// How far it got.
     pub state: State,
+    /// What was tried before, if this is an attempt out of the queue.
+    pub earlier: Option<Earlier>,
+    /// Its place in the queue, if it waits there: this attempt is over, the payment is not.
+    pub queued: Option<Queued>,
+}
+
+/// The attempts before one out of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    /// How often the payment was tried in vain, or put off.
+    pub attempts: u32,
+    /// Under which the payment was taken on.
+    pub first: Sequence,
+}
+
+impl Record {
+    /// Under which the payment was taken on.
+    pub fn first(&self) -> Sequence {
+        self.earlier.map_or(self.id.sequence, |earlier| earlier.first)
+    }
+
+    /// How often the payment was tried in vain, or put off, before this attempt.
+    pub fn attempts_before(&self) -> u32 {
+        self.earlier.map_or(0, |earlier| earlier.attempts)
+    }
+
+    /// Whether the payment was promised to be tried until it is made or expires, and is not over.
+    pub fn is_queued(&self) -> bool {
+        self.queued.is_some() || self.earlier.is_some() && self.state == State::Initiated
+    }
+
+    /// The record as it is read, of a run in this state.
+    pub(super) fn read(self, maker: RunState) -> Self {
+        if self.state != State::Initiated {
+            return self;
+        }
+        let route = self.order.route();
+        let queued = rules::presumed_place(&self.order, self.attempts_before(), maker);
+        Self { state: rules::meaning(self.state, route, maker), queued, ..self }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -53,6 +95,12 @@ struct Stored {
     abort_reason: u32,
     #[prost(string, tag = "13")]
     abort_detail: String,
+    #[prost(uint32, tag = "14")]
+    queue_for_s: u32,
+    #[prost(uint32, tag = "15")]
+    attempts_before: u32,
+    #[prost(uint64, optional, tag = "16")]
+    first: Option<u64>,
 }
 
 const INITIATED: u32 = 1;
@@ -63,7 +111,7 @@ const ABORTED: u32 = 3;
 const COMMIT: u8 = 0;
 
 /// The reasons and what stands for them. Numbers are never given a new meaning.
-const REASONS: [(AbortReason, u8); 10] = [
+const REASONS: [(AbortReason, u8); 11] = [
     (AbortReason::UnknownAccount, 1),
     (AbortReason::AccountFrozen, 2),
     (AbortReason::InsufficientFunds, 3),
@@ -72,13 +120,14 @@ const REASONS: [(AbortReason, u8); 10] = [
     (AbortReason::Timeout, 6),
     (AbortReason::Restart, 7),
     (AbortReason::Refused, 8),
+    (AbortReason::Expired, 9),
     (AbortReason::LimitPerPayment, 10),
     (AbortReason::LimitPerDay, 11),
 ];
 
 /// The bytes of a new payment, but for its id, which is its key.
 pub(super) fn encode(record: &Record) -> Vec<u8> {
-    let Order { payment_id, user, from, to, amount } = record.order.clone();
+    let Order { payment_id, user, from, to, amount, queue_for_s } = record.order.clone();
     let stored = Stored {
         payment_id,
         user,
@@ -93,6 +142,9 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         state: INITIATED,
         abort_reason: 0,
         abort_detail: String::new(),
+        queue_for_s,
+        attempts_before: record.attempts_before(),
+        first: record.earlier.map(|earlier| earlier.first),
     };
     stored.encode_to_vec()
 }
@@ -118,9 +170,12 @@ pub(super) fn decode(id: TransactionId, bytes: &[u8]) -> Result<Record, Damaged>
         from: Account { bank: stored.from_bank, id: stored.from_account },
         to: Account { bank: stored.to_bank, id: stored.to_account },
         amount: Money { minor_units: stored.minor_units, currency: stored.currency },
+        queue_for_s: stored.queue_for_s,
     };
-    let initiated_at_ms = stored.initiated_at_ms;
-    Ok(Record { id, order, payee: stored.payee, initiated_at_ms, state })
+    let (payee, initiated_at_ms) = (stored.payee, stored.initiated_at_ms);
+    let attempts = stored.attempts_before;
+    let earlier = stored.first.map(|first| Earlier { attempts, first });
+    Ok(Record { id, order, payee, initiated_at_ms, state, earlier, queued: None })
 }
 
 /// What stands for a decision: a number, and what people are told.

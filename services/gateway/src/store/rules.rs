@@ -5,8 +5,9 @@
 //! run is fenced once, for good, and whatever it writes comes before that or not at all.
 
 use crate::{
-    order::Route,
-    payment::{Abort, Decision, State},
+    order::{Order, Route},
+    payment::{Abort, AbortReason, Decision, State},
+    queue::Queued,
     transaction::{RunNumber, Sequence},
 };
 
@@ -112,11 +113,59 @@ pub fn decide(deciding: Deciding<'_>, decision: &Decision) -> Decided {
         return Decided::Fenced;
     }
     match (meaning(standing.clone(), route, maker.unwrap_or(by)), maker) {
-        (State::Decided(standing), _) if standing == *decision => Decided::Done,
+        (State::Decided(standing), _) if stands_for(&standing, decision) => Decided::Done,
         (State::Decided(_), _) => Decided::Contradicted,
         (State::Initiated, None | Some(RunState::Fenced)) => Decided::Done,
         (State::Initiated, Some(RunState::Live | RunState::NotMade)) => Decided::Contradicted,
     }
+}
+
+/// Whether a decision is written if `standing` is. What was queued may have expired since, which is an
+/// abort as well.
+fn stands_for(standing: &Decision, decision: &Decision) -> bool {
+    let expired =
+        matches!(standing, Decision::Aborted(abort) if abort.reason == AbortReason::Expired);
+    standing == decision || expired && matches!(decision, Decision::Aborted(_))
+}
+
+/// Whether a queued payment's next attempt may be written, of this sequence, after the attempt `after`;
+/// `waits` says whether that has its place in the queue, `same_id` which attempt is the payment's newest.
+/// Whoever comes second finds the place gone.
+pub fn retry(
+    by: RunState,
+    sequence: Sequence,
+    same_id: Option<Sequence>,
+    after: Sequence,
+    waits: bool,
+) -> Begun {
+    match same_id {
+        Some(found) if found == sequence => Begun::Done,
+        _ if by != RunState::Live => Begun::Fenced,
+        Some(found) if found == after && waits => Begun::Done,
+        _ => Begun::Exists,
+    }
+}
+
+/// Whether a payment may be moved in the queue, or out of it, by who saw it at `seen`; `standing` is its
+/// place, `to` where it goes.
+pub fn move_queued(
+    by: RunState,
+    standing: Option<Queued>,
+    seen: Queued,
+    to: Option<Queued>,
+) -> Decided {
+    match standing {
+        _ if by != RunState::Live => Decided::Fenced,
+        Some(place) if place == seen || to == Some(place) => Decided::Done,
+        _ => Decided::Contradicted,
+    }
+}
+
+/// The place in the queue of a payment that stands undecided: if its gateway is gone it is due as soon
+/// as somebody has written that down.
+pub fn presumed_place(order: &Order, attempts_before: u32, maker: RunState) -> Option<Queued> {
+    let gone = order.may_queue() && maker == RunState::Fenced;
+    gone.then(|| Queued { attempts: attempts_before.saturating_add(1), due_ms: 0 })
 }
 
 /// What a row means to whoever reads it. What stands undecided between two banks when its run is

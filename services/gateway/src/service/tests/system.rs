@@ -19,6 +19,7 @@ use tonic::{Status, transport::Channel};
 
 use super::fake_bank::{FakeBank, NEVER};
 use crate::{
+    banks::Banks,
     coordinator::{Coordinator, Settings},
     retry::Backoff,
     service::{
@@ -65,6 +66,10 @@ pub(super) fn quick() -> Settings {
         phase_two_attempts: 2,
         sweep_interval: Duration::from_millis(5),
         outbox_max: 1_000,
+        queue_max: 50,
+        queue_backoff: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(20) },
+        queue_attempts_max: 8,
+        queue_interval: Duration::from_millis(5),
     }
 }
 
@@ -210,6 +215,22 @@ impl System {
         tokio::time::timeout(NEVER, look).await.expect("the row is never written")
     }
 
+    /// Waits until the gateway takes this bank to be away.
+    pub(super) async fn until_away(&self, bank: &str) {
+        let banks = self.gateway().coordinator.banks();
+        let away = async {
+            while !banks.is_away(bank) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(NEVER, away).await.expect("the bank is there");
+    }
+
+    /// How many payments are in the queue.
+    pub(super) async fn queued(&self) -> u64 {
+        self.gateway().coordinator.queued().await.unwrap()
+    }
+
     /// Waits until nothing is left to be done.
     pub(super) async fn idle(&self) {
         let idle = self.gateway().coordinator.idle();
@@ -282,5 +303,6 @@ pub(super) fn payment(
         from: account(from),
         to: account(to),
         amount: Some(Money { minor_units: amount, currency: "INR".to_owned() }),
+        queue_for_s: 0,
     }
 }

@@ -57,7 +57,7 @@ pub(super) async fn agree<'r, S: Store>(store: &S, records: impl Iterator<Item =
     let records: Vec<_> = records.collect();
     let told = |record: &Record| match &record.state {
         State::Initiated => vec![EventKind::Initiated],
-        State::Decided(decision) => vec![EventKind::Initiated, EventKind::of(decision)],
+        State::Decided(decision) => vec![EventKind::Initiated, EventKind::of(decision, None)],
     };
     let expected: usize = records.iter().map(|record| told(record).len()).sum();
     let events = read(store, 0, 5, expected).await;

@@ -7,12 +7,15 @@ use strife_store::Machine;
 
 use super::{
     outbox,
+    queue::Queue,
+    rows::{decided, missing},
     tables::{self, RunRow},
 };
 use crate::{
-    payment::State,
+    payment::{Decision, State},
     store::{
-        Acknowledged, Begun, Decided, EventKind, Position, Record, RunState, Taken, Verdict,
+        Acknowledged, Begun, Decided, EventKind, Move, Moved, Position, Record, RunState, Taken,
+        Verdict,
         events::{Change, Packed},
         records, rules,
     },
@@ -38,6 +41,10 @@ pub(super) enum Command {
     Decide(RunNumber, Verdict),
     /// Every bank has committed, says a run.
     Finish(RunNumber, Sequence),
+    /// The next attempt at a queued payment, in the place of the one before it.
+    Retry { record: Arc<Record>, after: Sequence, at_ms: i64 },
+    /// A queued payment moves, says a run.
+    Move(RunNumber, Move),
     /// Somebody follows the outbox.
     Follow(String),
     /// A follower has everything up to there.
@@ -92,6 +99,7 @@ impl Machine for Payments {
             history: transaction.open_table(tables::HISTORY)?,
             undecided: transaction.open_table(tables::UNDECIDED)?,
             unfinished: transaction.open_table(tables::UNFINISHED)?,
+            queue: Queue::of(transaction),
             events: Packed::default(),
             transaction,
         };
@@ -113,6 +121,7 @@ struct Tables<'t> {
     history: Table<'t, (&'static str, Sequence), ()>,
     undecided: Table<'t, Sequence, ()>,
     unfinished: Table<'t, Sequence, ()>,
+    queue: Queue<'t>,
     /// Of this commit.
     events: Packed,
     transaction: &'t WriteTransaction,
@@ -129,6 +138,10 @@ impl Tables<'_> {
             Command::Begin(record) => Ok(Outcome::Begun(self.begin(&record)?)),
             Command::Decide(by, verdict) => Ok(Outcome::Decided(self.decide(by, &verdict)?)),
             Command::Finish(by, sequence) => Ok(Outcome::Was(self.finish(by, sequence)?)),
+            Command::Retry { record, after, at_ms } => {
+                Ok(Outcome::Begun(self.retry(&record, after, at_ms)?))
+            }
+            Command::Move(by, step) => Ok(Outcome::Decided(self.move_queued(by, &step)?)),
             Command::Follow(follower) => {
                 Ok(Outcome::Follows(outbox::follow(self.transaction, &follower)?))
             }
@@ -195,29 +208,76 @@ impl Tables<'_> {
     fn begin(&mut self, record: &Record) -> Result<Begun, redb::Error> {
         let sequence = record.id.sequence;
         let payment_id = record.order.payment_id.as_str();
-        let by = match tables::run_of(&self.blocks, sequence)? {
-            Some(number) => self.run_state(number)?,
-            None => RunState::NotMade,
-        };
+        let by = self.maker_state(sequence)?;
         let same_id = self.by_payment_id.get(payment_id)?.map(|found| found.value());
         let begun = rules::begin(by, sequence, same_id);
         if begun != Begun::Done || same_id.is_some() {
             return Ok(begun);
         }
-        self.payments.insert(sequence, records::encode(record).as_slice())?;
-        self.by_payment_id.insert(payment_id, sequence)?;
-        self.undecided.insert(sequence, ())?;
+        self.write(record, record.initiated_at_ms)?;
         self.history.insert((record.order.user.as_str(), sequence), ())?;
         if let Some(payee) = &record.payee {
             self.history.insert((payee.as_str(), sequence), ())?;
         }
-        let at_ms = record.initiated_at_ms;
-        self.events.push(Change { kind: EventKind::Initiated, sequence, at_ms });
         Ok(begun)
     }
 
+    /// A payment's row, of which there was none, and what leads to it but for its users' history.
+    fn write(&mut self, record: &Record, at_ms: i64) -> Result<(), redb::Error> {
+        let sequence = record.id.sequence;
+        self.payments.insert(sequence, records::encode(record).as_slice())?;
+        self.by_payment_id.insert(record.order.payment_id.as_str(), sequence)?;
+        self.events.push(Change { kind: EventKind::Initiated, sequence, at_ms });
+        match (&record.state, record.queued) {
+            (State::Decided(decision), Some(place)) => {
+                self.events.push(Change { kind: EventKind::Queued, sequence, at_ms });
+                self.decisions.insert(sequence, records::code(decision))?;
+                self.queue.put(sequence, place)
+            }
+            _ => Ok(drop(self.undecided.insert(sequence, ())?)),
+        }
+    }
+
+    /// The users' history leads to where the payment was taken on, and from there to this attempt.
+    fn retry(
+        &mut self,
+        record: &Record,
+        after: Sequence,
+        at_ms: i64,
+    ) -> Result<Begun, redb::Error> {
+        let sequence = record.id.sequence;
+        let by = self.maker_state(sequence)?;
+        let payment_id = record.order.payment_id.as_str();
+        let same_id = self.by_payment_id.get(payment_id)?.map(|found| found.value());
+        let waits = self.queue.get(after)?.is_some();
+        let begun = rules::retry(by, sequence, same_id, after, waits);
+        if begun == Begun::Done && same_id == Some(after) {
+            self.queue.remove(after)?;
+            self.write(record, at_ms)?;
+        }
+        Ok(begun)
+    }
+
+    fn move_queued(&mut self, by: RunNumber, step: &Move) -> Result<Decided, redb::Error> {
+        let Move { sequence, seen, ref to, at_ms } = *step;
+        let (by, standing) = (self.run_state(by)?, self.queue.get(sequence)?);
+        let moved = rules::move_queued(by, standing, seen, to.place());
+        if moved == Decided::Done {
+            match to {
+                Moved::Later(place) => self.queue.put(sequence, *place)?,
+                Moved::Ended(abort) => {
+                    self.queue.remove(sequence)?;
+                    let decision = Decision::Aborted(abort.clone());
+                    self.decisions.insert(sequence, records::code(&decision))?;
+                    self.events.push(Change { kind: EventKind::Expired, sequence, at_ms });
+                }
+            }
+        }
+        Ok(moved)
+    }
+
     fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, redb::Error> {
-        let Verdict { sequence, route, ref decision, at_ms } = *verdict;
+        let Verdict { sequence, route, ref decision, at_ms, queued } = *verdict;
         let (maker, standing) = (tables::run_of(&self.blocks, sequence)?, self.standing(sequence)?);
         let maker = match maker {
             Some(maker) if maker == by => None,
@@ -233,7 +293,11 @@ impl Tables<'_> {
             if rules::is_to_be_told(route, decision) {
                 self.unfinished.insert(sequence, ())?;
             }
-            self.events.push(Change { kind: EventKind::of(decision), sequence, at_ms });
+            let kind = EventKind::of(decision, queued);
+            self.events.push(Change { kind, sequence, at_ms });
+            if let Some(place) = queued {
+                self.queue.put(sequence, place)?;
+            }
         }
         Ok(decided)
     }
@@ -244,6 +308,14 @@ impl Tables<'_> {
             self.unfinished.remove(sequence)?;
         }
         Ok(live)
+    }
+
+    /// The state of the run that made the payment of this sequence.
+    fn maker_state(&self, sequence: Sequence) -> Result<RunState, redb::Error> {
+        match tables::run_of(&self.blocks, sequence)? {
+            Some(number) => self.run_state(number),
+            None => Ok(RunState::NotMade),
+        }
     }
 
     fn run_state(&self, number: RunNumber) -> Result<RunState, redb::Error> {
@@ -257,9 +329,9 @@ impl Tables<'_> {
             return Ok(State::Initiated);
         }
         if let Some(row) = self.decisions.get(sequence)? {
-            return super::decided(sequence, row.value());
+            return decided(sequence, row.value());
         }
-        let bytes = self.payments.get(sequence)?.ok_or_else(|| super::missing(sequence))?;
+        let bytes = self.payments.get(sequence)?.ok_or_else(|| missing(sequence))?;
         Ok(records::decode(TransactionId { store: 0, sequence }, bytes.value())?.state)
     }
 }

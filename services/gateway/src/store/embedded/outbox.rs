@@ -4,7 +4,7 @@
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::{
-    Rows, missing,
+    rows::{Rows, missing},
     tables::{FOLLOWERS, OUTBOX},
 };
 use crate::{
@@ -114,7 +114,7 @@ fn first_end(
 /// The events after `after`.
 pub(super) fn read(
     outbox: &ReadOnlyTable<Position, &'static [u8]>,
-    rows: &Rows,
+    rows: &Rows<'_>,
     after: Position,
     limit: usize,
 ) -> Result<Page, redb::Error> {
@@ -150,7 +150,7 @@ pub(super) fn describe(transaction: &ReadTransaction) -> Result<Outbox, redb::Er
     Ok(Outbox { events, followers })
 }
 
-fn event(rows: &Rows, position: Position, change: Change) -> Result<Event, redb::Error> {
+fn event(rows: &Rows<'_>, position: Position, change: Change) -> Result<Event, redb::Error> {
     let Change { kind, sequence, at_ms } = change;
     let mut record = rows.standing(sequence)?.ok_or_else(|| missing(sequence))?;
     if kind == EventKind::Initiated {

@@ -12,7 +12,7 @@ use strife_store::disk::ForgetfulDisk;
 use super::*;
 use crate::{
     order::Route,
-    payment::{Abort, AbortReason, Decision},
+    payment::{Abort, AbortReason, Decision, State},
     store::{EventKind, conformance::record},
 };
 
@@ -83,7 +83,8 @@ async fn live(
                     continue;
                 }
                 let (route, decision) = (Route::TwoBanks, decision(committed));
-                let verdict = Verdict { sequence, route, decision: decision.clone(), at_ms: 9 };
+                let verdict =
+                    Verdict { sequence, route, decision: decision.clone(), at_ms: 9, queued: None };
                 let decided = store.decide(run.number, verdict).await;
                 let asked = decided.map(|decided| assert_eq!(decided, Decided::Done));
                 (sequence, asked, State::Decided(decision))
@@ -183,7 +184,7 @@ async fn told_once(store: &Embedded, payments: &[Record]) -> Result<(), String> 
         if let State::Decided(decision) = &payment.state
             && orphans.iter().all(|orphan| orphan.id != payment.id)
         {
-            expected.push(EventKind::of(decision));
+            expected.push(EventKind::of(decision, None));
         }
         let found = told.remove(&payment.id.sequence).unwrap_or_default();
         if found != expected {

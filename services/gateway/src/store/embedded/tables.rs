@@ -41,10 +41,17 @@ pub(super) const OUTBOX: TableDefinition<Position, &[u8]> = TableDefinition::new
 /// Up to where each follower of the outbox has everything.
 pub(super) const FOLLOWERS: TableDefinition<&str, Position> = TableDefinition::new("followers");
 
+/// Payments in the queue by their newest attempt: how often they were tried, and when they are due,
+/// milliseconds since the Unix epoch.
+pub(super) const QUEUE: TableDefinition<Sequence, (u32, i64)> = TableDefinition::new("queue");
+/// The same, by when they are due.
+pub(super) const DUE: TableDefinition<(i64, Sequence), ()> = TableDefinition::new("due");
+
 /// Whose file it is.
 pub(super) const KIND: &str = "gateway";
 /// From each version to the next; the newest is one more than there are steps.
-pub(super) const UPGRADES: &[file::Upgrade] = &[add_runs_and_decisions, add_blocks, add_outbox];
+pub(super) const UPGRADES: &[file::Upgrade] =
+    &[add_runs_and_decisions, add_blocks, add_outbox, add_queue];
 
 /// Makes all tables, so that reads find them, and names the store.
 pub(super) fn create(transaction: &WriteTransaction, name: u32) -> Result<(), redb::Error> {
@@ -92,6 +99,12 @@ pub(super) fn run_of(
         Maker::Run(number) => Ok(Some(number)),
         Maker::Block(block) => Ok(blocks.get(block)?.map(|run| run.value())),
     }
+}
+
+fn add_queue(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(QUEUE)?;
+    transaction.open_table(DUE)?;
+    Ok(())
 }
 
 /// One of the numbers in [`ABOUT`].

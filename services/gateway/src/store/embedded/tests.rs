@@ -6,10 +6,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     order::Route,
-    payment::{Abort, AbortReason, Decision},
+    payment::{Abort, AbortReason, Decision, State},
     store::{
         EventKind,
         conformance::{self, record},
+        records,
     },
 };
 
@@ -104,7 +105,7 @@ async fn a_store_of_version_1_is_brought_up_to_date() {
             (Decision::Aborted(Abort::new(AbortReason::Refused, "else")), Decided::Contradicted),
         ] {
             let (sequence, route) = (record.id.sequence, Route::TwoBanks);
-            let verdict = Verdict { sequence, route, decision, at_ms: 9 };
+            let verdict = Verdict { sequence, route, decision, at_ms: 9, queued: None };
             assert_eq!(store.decide(run.number, verdict).await.unwrap(), decided);
         }
     }
@@ -144,7 +145,7 @@ async fn events_of_a_store_of_version_3_begin_with_what_happens_next() {
     let run = store.start("one").await.unwrap();
     let decision = Decision::Aborted(Abort::presumed());
     let (sequence, route) = (old.id.sequence, Route::TwoBanks);
-    let verdict = Verdict { sequence, route, decision: decision.clone(), at_ms: 9 };
+    let verdict = Verdict { sequence, route, decision: decision.clone(), at_ms: 9, queued: None };
     assert_eq!(store.decide(run.number, verdict).await.unwrap(), Decided::Done);
     let new = record(run.transaction(run.first_sequence()), "p2", "sbi");
     store.begin(new.clone()).await.unwrap();

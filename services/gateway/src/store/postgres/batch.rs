@@ -13,17 +13,18 @@ use strife_store::{
 use tokio_postgres::{Row, Statement, types::ToSql};
 
 use super::{
+    columns::{Column, begun_columns, decided_columns, ended_columns, placed_columns},
     makers::Makers,
     outbox,
-    reading::{run_number, sequence_of, state_of},
+    reading::{place_of, run_number, sequence_of, state_of},
     rules, schema,
 };
 use crate::{
-    payment::State,
+    payment::{Decision, State},
+    queue::Queued,
     store::{
-        Begun, Decided, EventKind, Record, RunState, Verdict,
+        Begun, Decided, EventKind, Move, Moved, Record, RunState, Verdict,
         events::{Change, Packed},
-        records,
     },
     transaction::{RunNumber, Sequence},
 };
@@ -35,11 +36,14 @@ pub(super) const RUNS: &str = "SELECT number, live, \
     set_config('idle_in_transaction_session_timeout', '2s', true) \
     FROM runs WHERE number = ANY($1) ORDER BY number FOR KEY SHARE";
 /// Payments that are to be decided, locked in their order.
-const STANDING: &str = "SELECT sequence, code, detail FROM payments WHERE sequence = ANY($1) \
-    ORDER BY sequence FOR NO KEY UPDATE";
+const STANDING: &str = "SELECT sequence, code, detail, attempts, due_at_ms FROM payments \
+    WHERE sequence = ANY($1) ORDER BY sequence FOR NO KEY UPDATE";
 /// A row that is not there may come to be meanwhile: then our own insert fails, and the batch is run
 /// again.
 const SAME_IDS: &str = "SELECT payment_id, sequence FROM payments WHERE payment_id = ANY($1)";
+/// An attempt that another follows.
+const LEAVE: &str = "UPDATE payments SET payment_id = NULL, payer = NULL, payee = NULL \
+    WHERE sequence = ANY($1)";
 const BEGIN: &str = "INSERT INTO payments \
     (sequence, run, payment_id, payer, payee, initiated_at_ms, body) SELECT * FROM \
     unnest($1::bigint[], $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::bytea[])";
@@ -48,6 +52,14 @@ const DECIDE: &str = "UPDATE payments SET code = new.code, detail = new.detail, 
     unfinished = new.unfinished \
     FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::boolean[]) \
     AS new (sequence, code, detail, unfinished) WHERE payments.sequence = new.sequence";
+/// A place in the queue, or none.
+const QUEUE: &str = "UPDATE payments SET attempts = new.attempts, due_at_ms = new.due_at_ms \
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS new (sequence, attempts, due_at_ms) \
+    WHERE payments.sequence = new.sequence";
+/// The end of a payment in the queue.
+const END: &str = "UPDATE payments SET code = new.code, detail = new.detail \
+    FROM unnest($1::bigint[], $2::smallint[], $3::bytea[]) AS new (sequence, code, detail) \
+    WHERE payments.sequence = new.sequence";
 const FINISH: &str =
     "UPDATE payments SET unfinished = false WHERE sequence = ANY($1) AND unfinished";
 
@@ -60,6 +72,10 @@ pub(super) enum Command {
     Decide(RunNumber, Verdict),
     /// Every bank has committed, says a run.
     Finish(RunNumber, Sequence),
+    /// The next attempt at a queued payment, in the place of the one before it.
+    Retry { record: Arc<Record>, after: Sequence, at_ms: i64 },
+    /// A queued payment moves, says a run.
+    Move(RunNumber, Move),
 }
 
 /// What became of a command.
@@ -85,7 +101,8 @@ impl Command {
         match self {
             Self::Begin(record) => Some(record.id.sequence),
             Self::Decide(_, verdict) => Some(verdict.sequence),
-            Self::Finish(..) => None,
+            Self::Retry { record, .. } => Some(record.id.sequence),
+            Self::Finish(..) | Self::Move(..) => None,
         }
     }
 }
@@ -110,14 +127,19 @@ struct Books<'m> {
     live: BTreeMap<RunNumber, bool>,
     same_ids: HashMap<Vec<u8>, Sequence>,
     standing: HashMap<Sequence, State>,
+    places: HashMap<Sequence, Queued>,
     changes: Changes,
 }
 
 /// What is to be written.
 #[derive(Default)]
 struct Changes {
+    /// Attempts that others follow.
+    left: BTreeSet<Sequence>,
     begun: BTreeMap<Vec<u8>, (RunNumber, Arc<Record>)>,
     decided: BTreeMap<Sequence, Verdict>,
+    ended: BTreeMap<Sequence, Decision>,
+    placed: BTreeMap<Sequence, Option<Queued>>,
     finished: BTreeSet<Sequence>,
     events: Packed,
 }
@@ -142,6 +164,15 @@ impl<'m> Books<'m> {
                     sequences.insert(schema::sequence(*sequence));
                 }
                 Command::Finish(by, _) => drop(runs.insert(*by)),
+                Command::Retry { record, after, .. } => {
+                    runs.extend(makers.run_of(record.id.sequence));
+                    ids.insert(record.order.payment_id.as_bytes().to_vec());
+                    sequences.insert(schema::sequence(*after));
+                }
+                Command::Move(by, Move { sequence, .. }) => {
+                    runs.insert(*by);
+                    sequences.insert(schema::sequence(*sequence));
+                }
             }
         }
         let runs: Vec<i32> = runs.into_iter().map(schema::run).collect();
@@ -169,6 +200,7 @@ impl<'m> Books<'m> {
             live: BTreeMap::new(),
             same_ids: HashMap::new(),
             standing: HashMap::new(),
+            places: HashMap::new(),
             changes: Changes::default(),
         };
         for row in runs {
@@ -176,7 +208,11 @@ impl<'m> Books<'m> {
         }
         for row in standing {
             let state = state_of(row.try_get(1)?, row.try_get(2)?)?;
-            books.standing.insert(sequence_of(row.try_get(0)?)?, state);
+            let sequence = sequence_of(row.try_get(0)?)?;
+            books.standing.insert(sequence, state);
+            if let Some(place) = place_of(row.try_get(3)?, row.try_get(4)?)? {
+                books.places.insert(sequence, place);
+            }
         }
         for row in same_ids {
             books.same_ids.insert(row.try_get(0)?, sequence_of(row.try_get(1)?)?);
@@ -195,26 +231,75 @@ impl<'m> Books<'m> {
                 }
                 Ok(Outcome::Finished(live))
             }
+            Command::Retry { record, after, at_ms } => {
+                Ok(Outcome::Begun(self.retry(record, *after, *at_ms)))
+            }
+            Command::Move(by, step) => Ok(Outcome::Decided(self.move_queued(*by, step))),
         }
     }
 
     fn begin_one(&mut self, record: &Arc<Record>) -> Begun {
         let (sequence, id) = (record.id.sequence, record.order.payment_id.as_bytes());
         let same_id = self.same_ids.get(id).copied();
-        let maker = self.makers.run_of(sequence);
-        let by = maker.map_or(RunState::NotMade, |maker| self.run_state(maker));
+        let (maker, by) = self.maker_of(sequence);
         let begun = rules::begin(by, sequence, same_id);
         if let (Begun::Done, None, Some(maker)) = (begun, same_id, maker) {
-            self.same_ids.insert(id.to_vec(), sequence);
-            self.changes.begun.insert(id.to_vec(), (maker, record.clone()));
-            let at_ms = record.initiated_at_ms;
-            self.changes.events.push(Change { kind: EventKind::Initiated, sequence, at_ms });
+            self.write(maker, record, record.initiated_at_ms);
         }
         begun
     }
 
+    fn write(&mut self, maker: RunNumber, record: &Arc<Record>, at_ms: i64) {
+        let (sequence, id) = (record.id.sequence, record.order.payment_id.as_bytes().to_vec());
+        self.same_ids.insert(id.clone(), sequence);
+        self.changes.events.push(Change { kind: EventKind::Initiated, sequence, at_ms });
+        if let (State::Decided(decision), Some(place)) = (&record.state, record.queued) {
+            let (route, decision) = (record.order.route(), decision.clone());
+            let verdict = Verdict { sequence, route, decision, at_ms, queued: Some(place) };
+            self.changes.events.push(Change { kind: EventKind::Queued, sequence, at_ms });
+            self.changes.decided.insert(sequence, verdict);
+            self.place(sequence, Some(place));
+        }
+        self.changes.begun.insert(id, (maker, record.clone()));
+    }
+
+    fn retry(&mut self, record: &Arc<Record>, after: Sequence, at_ms: i64) -> Begun {
+        let (sequence, id) = (record.id.sequence, record.order.payment_id.as_bytes());
+        let same_id = self.same_ids.get(id).copied();
+        let ((maker, by), waits) = (self.maker_of(sequence), self.places.contains_key(&after));
+        let begun = rules::retry(by, sequence, same_id, after, waits);
+        if let (Begun::Done, true, Some(maker)) = (begun, same_id == Some(after), maker) {
+            self.place(after, None);
+            self.changes.left.insert(after);
+            self.write(maker, record, at_ms);
+        }
+        begun
+    }
+
+    fn move_queued(&mut self, by: RunNumber, step: &Move) -> Decided {
+        let Move { sequence, seen, ref to, at_ms } = *step;
+        let standing = self.places.get(&sequence).copied();
+        let moved = rules::move_queued(self.run_state(by), standing, seen, to.place());
+        if moved == Decided::Done {
+            self.place(sequence, to.place());
+            if let Moved::Ended(abort) = to {
+                self.changes.ended.insert(sequence, Decision::Aborted(abort.clone()));
+                self.changes.events.push(Change { kind: EventKind::Expired, sequence, at_ms });
+            }
+        }
+        moved
+    }
+
+    fn place(&mut self, sequence: Sequence, place: Option<Queued>) {
+        match place {
+            Some(place) => drop(self.places.insert(sequence, place)),
+            None => drop(self.places.remove(&sequence)),
+        }
+        self.changes.placed.insert(sequence, place);
+    }
+
     fn decide(&mut self, by: RunNumber, verdict: &Verdict) -> Result<Decided, StoreError> {
-        let Verdict { sequence, route, ref decision, at_ms } = *verdict;
+        let Verdict { sequence, route, ref decision, at_ms, queued } = *verdict;
         let maker = match self.makers.run_of(sequence) {
             Some(maker) if maker == by => None,
             Some(maker) => Some(self.run_state(maker)),
@@ -228,9 +313,19 @@ impl<'m> Books<'m> {
         if decided == Decided::Done && *standing == State::Initiated {
             *standing = State::Decided(decision.clone());
             self.changes.decided.insert(sequence, verdict.clone());
-            self.changes.events.push(Change { kind: EventKind::of(decision), sequence, at_ms });
+            let kind = EventKind::of(decision, queued);
+            self.changes.events.push(Change { kind, sequence, at_ms });
+            if queued.is_some() {
+                self.place(sequence, queued);
+            }
         }
         Ok(decided)
+    }
+
+    /// The run that made the payment of this sequence, and its state.
+    fn maker_of(&self, sequence: Sequence) -> (Option<RunNumber>, RunState) {
+        let maker = self.makers.run_of(sequence);
+        (maker, maker.map_or(RunState::NotMade, |maker| self.run_state(maker)))
     }
 
     /// Whoever made a payment, or writes, was started: who has no row any more is fenced.
@@ -241,10 +336,14 @@ impl<'m> Books<'m> {
 
 impl Changes {
     async fn writes(self, client: &Client) -> Result<Vec<Write>, StoreError> {
+        let left: Vec<i64> = self.left.iter().copied().map(schema::sequence).collect();
         let finished: Vec<i64> = self.finished.iter().copied().map(schema::sequence).collect();
         let all = [
+            (left.len(), LEAVE, vec![Box::new(left) as Column]),
             (self.begun.len(), BEGIN, begun_columns(&self.begun)),
             (self.decided.len(), DECIDE, decided_columns(&self.decided)),
+            (self.ended.len(), END, ended_columns(&self.ended)),
+            (self.placed.len(), QUEUE, placed_columns(&self.placed)),
             (finished.len(), FINISH, vec![Box::new(finished) as Column]),
         ];
         let mut writes = Vec::new();
@@ -256,40 +355,6 @@ impl Changes {
         }
         Ok(writes)
     }
-}
-
-/// A statement's parameter: an array with an element for each row.
-type Column = Box<dyn ToSql + Sync + Send>;
-
-fn column<R, T>(rows: impl Iterator<Item = R>, value: impl Fn(R) -> T) -> Column
-where
-    T: ToSql + Sync + Send + 'static,
-{
-    Box::new(rows.map(value).collect::<Vec<T>>())
-}
-
-fn begun_columns(begun: &BTreeMap<Vec<u8>, (RunNumber, Arc<Record>)>) -> Vec<Column> {
-    let records = || begun.values().map(|(_, record)| record);
-    vec![
-        column(records(), |record| schema::sequence(record.id.sequence)),
-        column(begun.values(), |(run, _)| schema::run(*run)),
-        column(begun.keys(), Clone::clone),
-        column(records(), |record| record.order.user.clone()),
-        column(records(), |record| record.payee.clone()),
-        column(records(), |record| record.initiated_at_ms),
-        column(records(), |record| records::encode(record)),
-    ]
-}
-
-fn decided_columns(decided: &BTreeMap<Sequence, Verdict>) -> Vec<Column> {
-    let verdicts = || decided.values();
-    let code = |verdict: &Verdict| records::code(&verdict.decision).0;
-    vec![
-        column(verdicts(), |verdict| schema::sequence(verdict.sequence)),
-        column(verdicts(), |verdict| i16::from(code(verdict))),
-        column(verdicts(), |verdict| records::code(&verdict.decision).1.as_bytes().to_vec()),
-        column(verdicts(), |verdict| rules::is_to_be_told(verdict.route, &verdict.decision)),
-    ]
 }
 
 pub(super) async fn rows<T>(

@@ -39,7 +39,8 @@ const READ: &str = "SELECT a.removed, o.number, o.events FROM about a LEFT JOIN 
     WHERE written_by >= ($1::bigint >> 12)::text::xid8 \
     AND written_by < pg_snapshot_xmin(pg_current_snapshot()) \
     ORDER BY written_by LIMIT $2) o ON true ORDER BY o.written_by";
-const PAYMENTS: &str = "SELECT sequence, code, detail, body FROM payments WHERE sequence = ANY($1)";
+const PAYMENTS: &str = "SELECT sequence, code, detail, body, attempts, due_at_ms \
+    FROM payments WHERE sequence = ANY($1)";
 const FOLLOW: &str = "INSERT INTO followers (name, position) SELECT $1, removed FROM about \
     ON CONFLICT (name) DO UPDATE SET position = followers.position RETURNING position";
 const ACKNOWLEDGE: &str = "WITH acknowledged AS (\
@@ -90,6 +91,7 @@ impl Reader<'_> {
             if kind == EventKind::Initiated {
                 record.state = State::Initiated;
             }
+            record.queued = None;
             page.events.push(Event { position, kind, at_ms, record });
         }
         Ok(page)

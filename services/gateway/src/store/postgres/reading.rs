@@ -10,6 +10,7 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{rules, schema};
 use crate::{
     payment::State,
+    queue::Queued,
     store::{Found, Record, RunEntry, RunState, records},
     transaction::{Maker, RunNumber, Sequence, TransactionId, maker_of},
 };
@@ -17,25 +18,37 @@ use crate::{
 const NAME: &str = "SELECT name FROM about";
 const RUNS: &str = "SELECT number, gateway, beats, live FROM runs ORDER BY number";
 /// Also where there is no such payment, no such run, or no such block.
-const GET: &str = "SELECT a.last_run, r.live, p.sequence, p.code, p.detail, p.body, m.number \
+const GET: &str = "SELECT a.last_run, r.live, p.sequence, p.code, p.detail, p.body, \
+    p.attempts, p.due_at_ms, m.number \
     FROM about a CROSS JOIN (SELECT coalesce($2::integer, (SELECT run FROM blocks WHERE block = $3)) AS number) m \
     LEFT JOIN runs r ON r.number = m.number LEFT JOIN payments p ON p.sequence = $1";
-const FIND: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+const FIND: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body, \
+    p.attempts, p.due_at_ms FROM payments p \
     LEFT JOIN runs r ON r.number = p.run WHERE p.payment_id = $1";
-const ORPHANS: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+const ORPHANS: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body, \
+    p.attempts, p.due_at_ms FROM payments p \
     LEFT JOIN runs r ON r.number = p.run \
     WHERE p.code IS NULL AND r.live IS NOT TRUE AND p.sequence > $1 ORDER BY p.sequence LIMIT $2";
-const UNFINISHED: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+const UNFINISHED: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body, \
+    p.attempts, p.due_at_ms FROM payments p \
     LEFT JOIN runs r ON r.number = p.run \
     WHERE p.unfinished AND (p.run = $3 OR r.live IS NOT TRUE) AND p.sequence > $1 \
     ORDER BY p.sequence LIMIT $2";
-const PAYMENTS: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+const PAYMENTS: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body, \
+    p.attempts, p.due_at_ms FROM payments p \
     LEFT JOIN runs r ON r.number = p.run WHERE p.sequence > $1 ORDER BY p.sequence LIMIT $2";
+const DUE: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body, \
+    p.attempts, p.due_at_ms FROM payments p LEFT JOIN runs r ON r.number = p.run \
+    WHERE p.due_at_ms <= greatest($2::bigint, $3::bigint) \
+    AND p.due_at_ms <= CASE WHEN p.run = $1 THEN $2::bigint ELSE $3::bigint END \
+    ORDER BY p.due_at_ms, p.sequence LIMIT $4";
+const QUEUED: &str = "SELECT count(*) FROM payments WHERE due_at_ms IS NOT NULL";
 /// Sequences of gateways that run at the same time do not say what came first, so that their clocks
 /// have to. `$2` is where the page before ended.
 const HISTORY: &str = "WITH ended AS (SELECT initiated_at_ms, sequence FROM payments \
     WHERE sequence = $2 UNION SELECT 9223372036854775807, 0 WHERE $2 IS NULL) \
-    SELECT r.live, p.sequence, p.code, p.detail, p.body FROM payments p \
+    SELECT r.live, p.sequence, p.code, p.detail, p.body, \
+    p.attempts, p.due_at_ms FROM payments p \
     LEFT JOIN runs r ON r.number = p.run WHERE p.sequence IN (\
     (SELECT sequence FROM payments WHERE payer = $1 \
     AND (initiated_at_ms, sequence) < \
@@ -93,23 +106,37 @@ impl Reader<'_> {
         };
         let rows = self.query(GET, &[&schema::sequence(sequence), &run, &block]).await?;
         let row = rows.first().ok_or(StoreError::Row("the store's newest run"))?;
-        let (last, maker): (_, Option<i32>) = (run_number(row.try_get(0)?)?, row.try_get(6)?);
+        let (last, maker): (_, Option<i32>) = (run_number(row.try_get(0)?)?, row.try_get(8)?);
         let maker = match maker {
             Some(number) => rules::run_state(run_number(number)?, row.try_get(1)?, last),
             None => RunState::NotMade,
         };
         let there: Option<i64> = row.try_get(2)?;
         let record = there.map(|_| self.standing(row, 2)).transpose()?;
-        let record = record.map(|record| {
-            let state = rules::meaning(record.state, record.order.route(), maker);
-            Record { state, ..record }
-        });
-        Ok(Found { record, maker })
+        Ok(Found { record: record.map(|record| record.read(maker)), maker })
     }
 
     pub(super) async fn find(&self, payment_id: &str) -> Result<Option<Record>, StoreError> {
         let rows = self.query(FIND, &[&payment_id.as_bytes()]).await?;
         rows.first().map(|row| self.read(row)).transpose()
+    }
+
+    pub(super) async fn due(
+        &self,
+        own: RunNumber,
+        now_ms: i64,
+        others_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let (own, limit) = (schema::run(own), limit_of(limit));
+        let rows = self.query(DUE, &[&own, &now_ms, &others_ms, &limit]).await?;
+        rows.iter().map(|row| self.read(row)).collect()
+    }
+
+    pub(super) async fn queued(&self) -> Result<u64, StoreError> {
+        let rows = self.query(QUEUED, &[]).await?;
+        let count: i64 = rows.first().ok_or(StoreError::Row("a count"))?.try_get(0)?;
+        Ok(count.unsigned_abs())
     }
 
     pub(super) async fn orphans(
@@ -155,9 +182,7 @@ impl Reader<'_> {
     /// A payment as it is read. Whether its run, that there was, is live is in the first column.
     fn read(&self, row: &Row) -> Result<Record, StoreError> {
         let record = self.standing(row, 1)?;
-        let maker = rules::run_state(0, row.try_get(0)?, 0);
-        let state = rules::meaning(record.state, record.order.route(), maker);
-        Ok(Record { state, ..record })
+        Ok(record.read(rules::run_state(0, row.try_get(0)?, 0)))
     }
 
     /// A payment as it stands, in the columns from `first` on.
@@ -167,6 +192,7 @@ impl Reader<'_> {
         let body: &[u8] = row.try_get(first + 3)?;
         let mut record = records::decode(id, body).map_err(|_| StoreError::Row("a payment"))?;
         record.state = state_of(row.try_get(first + 1)?, row.try_get(first + 2)?)?;
+        record.queued = place_of(row.try_get(first + 4)?, row.try_get(first + 5)?)?;
         Ok(record)
     }
 }
@@ -179,6 +205,16 @@ pub(super) fn state_of(code: Option<i16>, detail: Option<&[u8]>) -> Result<State
         records::decision(u8::try_from(code).ok()?, detail)
     };
     known().map(State::Decided).ok_or(StoreError::Row("a decision"))
+}
+
+/// What the two columns of a place in the queue say.
+pub(super) fn place_of(
+    attempts: Option<i64>,
+    due_ms: Option<i64>,
+) -> Result<Option<Queued>, StoreError> {
+    let (Some(attempts), Some(due_ms)) = (attempts, due_ms) else { return Ok(None) };
+    let attempts = u32::try_from(attempts).map_err(|_| StoreError::Row("a place in the queue"))?;
+    Ok(Some(Queued { attempts, due_ms }))
 }
 
 pub(super) fn run_number(stored: i32) -> Result<RunNumber, StoreError> {

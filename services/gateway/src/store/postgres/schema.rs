@@ -7,10 +7,10 @@ use crate::transaction::{Block, RunNumber, Sequence};
 const NAME: &str = "strife_gateway";
 const KIND: &str = "gateway";
 
+const MIGRATIONS: &[Migration] = &[PAYMENTS, BLOCKS, OUTBOX, QUEUE];
+
 /// Whatever a client may choose freely is kept as bytes: a text takes no zero byte. Numbers of reasons
 /// and the form of `body` are those of the embedded store.
-const MIGRATIONS: &[Migration] = &[PAYMENTS, BLOCKS, OUTBOX];
-
 const PAYMENTS: Migration = Migration {
     name: "payments",
     sql: r#"
@@ -71,6 +71,20 @@ const OUTBOX: Migration = Migration {
 
         -- Where the last event stood that was removed.
         ALTER TABLE about ADD COLUMN removed bigint NOT NULL DEFAULT 0;
+    "#,
+};
+
+const QUEUE: Migration = Migration {
+    name: "queue",
+    sql: r#"
+        -- attempts, due_at_ms: the place in the queue of a payment that waits there. Of several attempts at
+        -- one payment the newest has its id and is in its users' histories; those before it have neither.
+        ALTER TABLE payments
+            ALTER COLUMN payment_id DROP NOT NULL,
+            ALTER COLUMN payer DROP NOT NULL,
+            ADD COLUMN attempts bigint,
+            ADD COLUMN due_at_ms bigint;
+        CREATE INDEX payments_due ON payments (due_at_ms, sequence) WHERE due_at_ms IS NOT NULL;
     "#,
 };
 

@@ -84,7 +84,7 @@ async fn a_fence_waits_for_the_batches_that_hold_the_run() {
     assert_eq!(found.record.unwrap().state, committed, "what came first stands");
     let route = payment.order.route();
     let (sequence, decision) = (payment.id.sequence, Decision::Committed);
-    let late = Verdict { sequence, route, decision, at_ms: 0 };
+    let late = Verdict { sequence, route, decision, at_ms: 0, queued: None };
     assert_eq!(one.decide(run.number, late).await.unwrap(), Decided::Fenced);
 }
 

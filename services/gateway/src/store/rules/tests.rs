@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    payment::AbortReason,
     standing::{self, Decider, Standing},
     transaction::{Block, Maker, Run, maker_of, sequences_of},
 };
+
+mod queue;
 
 /// A store of nothing but the rules.
 #[derive(Default)]

@@ -1,0 +1,56 @@
+//! What a client is told: how a payment ended, or that it is in the queue.
+
+use strife_store::StoreError;
+
+use super::active::{Running, Told};
+use crate::{
+    error::GatewayError,
+    order::Order,
+    payment::{Decision, State},
+    store::Record,
+    transaction::TransactionId,
+};
+
+/// What a client is told of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is over.
+    Decided(Receipt),
+    /// It is tried again until it is made or expires: its newest attempt.
+    Queued(Record),
+}
+
+/// How a payment ended, as its client is told, always the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The client's id.
+    pub payment_id: String,
+    /// The name at the banks.
+    pub transaction_id: TransactionId,
+    /// The end.
+    pub decision: Decision,
+}
+
+impl Receipt {
+    pub(super) fn of(order: &Order, transaction_id: TransactionId, decision: Decision) -> Self {
+        Self { payment_id: order.payment_id.clone(), transaction_id, decision }
+    }
+}
+
+/// Waits for what is told of a payment; the order, if the payment is another's.
+pub(super) async fn told(mut running: Running) -> Result<Result<Answer, Order>, GatewayError> {
+    let told = running.told.wait_for(Option::is_some).await;
+    let told = told.ok().and_then(|told| told.clone());
+    let record = &*running.record;
+    match told {
+        Some(Told::Decided(decision)) => {
+            Ok(Ok(Answer::Decided(Receipt::of(&record.order, record.id, decision))))
+        }
+        Some(Told::Queued(decision, place)) => {
+            let (state, queued) = (State::Decided(decision), Some(place));
+            Ok(Ok(Answer::Queued(Record { state, queued, ..record.clone() })))
+        }
+        Some(Told::Elsewhere) => Ok(Err(record.order.clone())),
+        None => Err(GatewayError::Store(StoreError::Stopped)),
+    }
+}

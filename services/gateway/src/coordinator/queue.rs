@@ -1,0 +1,240 @@
+//! Payments that wait for what passes: taken into the queue instead of being aborted, and tried again
+//! until they are made or expire.
+//!
+//! The queue is the store's, so it outlives every gateway, and whichever comes first works it. An attempt
+//! is a payment like any other but for its row, which takes the place that the attempt before it has in
+//! the queue: of several gateways that try, one finds it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use strife_store::StoreError;
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{debug, error, info};
+
+use super::{Shared, active::Claimed, job::Origin, places::Places};
+use crate::{
+    banks::Banks,
+    clock::now_ms,
+    order::Order,
+    payment::{Abort, AbortReason, Decision, Payment, State},
+    queue::{self, Queued},
+    retry,
+    store::{Begun, Decided, Earlier, Move, Moved, Record, Store},
+};
+
+/// Payments of the queue that are looked at together.
+const PAGE: usize = 512;
+
+/// What a gateway does of the queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// How many were in it lately, and what this gateway has added since.
+    length: AtomicU64,
+    length_max: u64,
+    attempts: Arc<Semaphore>,
+    attempts_max: usize,
+    /// Attempts at each bank.
+    places: Places,
+}
+
+/// What there is to do for a payment that is due.
+enum Step {
+    Move(Moved),
+    Attempt,
+    /// Its banks have as many attempts as they may.
+    Leave,
+}
+
+impl Queue {
+    /// At most `length_max` payments, `attempts_max` of them tried at once, half of these at one bank.
+    pub(super) fn new(length_max: usize, attempts_max: usize) -> Self {
+        Self {
+            length: AtomicU64::new(0),
+            length_max: length_max as u64,
+            attempts: Arc::new(Semaphore::new(attempts_max)),
+            attempts_max,
+            places: Places::default(),
+        }
+    }
+
+    /// How many are being tried: their places are empty.
+    fn under_way(&self) -> u64 {
+        self.attempts_max.saturating_sub(self.attempts.available_permits()) as u64
+    }
+
+    /// Whether one of its banks has as many attempts as it may.
+    fn is_full(&self, order: &Order) -> bool {
+        self.places.full(order, self.attempts_max.div_ceil(2)).is_some()
+    }
+
+    /// Counts one more payment, if there is room.
+    fn admit(&self) -> bool {
+        let more = |length| (length < self.length_max).then_some(length + 1);
+        self.length.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+}
+
+impl<B: Banks, S: Store> Shared<B, S> {
+    /// The place in the queue of a payment of which this attempt ends so, if it is to have one. Once it
+    /// had one it always has.
+    pub(super) fn place_after(&self, record: &Record, decision: &Decision) -> Option<Queued> {
+        let queued = queue::is_wanted(&record.order, decision)
+            && (record.earlier.is_some() || self.queue.admit());
+        queued.then(|| self.next_place(record, record.attempts_before()))
+    }
+
+    /// The same of a payment whose gateway is gone: it may have been promised already, so there is room.
+    pub(super) fn place_of_orphan(&self, record: &Record, decision: &Decision) -> Option<Queued> {
+        let queued = queue::is_wanted(&record.order, decision);
+        queued.then(|| self.next_place(record, record.attempts_before()))
+    }
+
+    /// The place of a payment that was tried or put off once more than `attempts` times.
+    fn next_place(&self, record: &Record, attempts: u32) -> Queued {
+        let expires_at_ms = queue::expires_at_ms(&record.order, record.initiated_at_ms);
+        let (attempts, backoff) = (attempts.saturating_add(1), &self.settings.queue_backoff);
+        queue::place(attempts, now_ms(), expires_at_ms, backoff, rand::random())
+    }
+
+    /// Why a new payment that may be queued is not tried at once, if it is not.
+    pub(super) fn away(&self, order: &Order) -> Option<String> {
+        if !order.may_queue() {
+            return None;
+        }
+        let mut banks = [&order.from.bank, &order.to.bank].into_iter();
+        let away = banks.find(|bank| self.banks.is_away(bank))?;
+        Some(format!("bank {away} is away"))
+    }
+
+    /// Makes an attempt that was never begun one that waits in the queue, if there is room.
+    pub(super) fn put_off(&self, record: Record, why: String) -> Result<Record, Record> {
+        if !record.order.may_queue() || !self.queue.admit() {
+            return Err(record);
+        }
+        let aborted = Decision::Aborted(Abort::new(AbortReason::Timeout, why));
+        let queued = Some(self.next_place(&record, record.attempts_before()));
+        Ok(Record { state: State::Decided(aborted), queued, ..record })
+    }
+
+    /// Writes down a payment that is put off; whether it is the one of its id.
+    pub(super) async fn enqueue(&self, record: &Arc<Record>) -> Result<bool, StoreError> {
+        match self.written(|| self.store.begin(record.clone())).await? {
+            Begun::Done => Ok(true),
+            Begun::Exists => Ok(false),
+            Begun::Fenced => self.stop_fenced().await,
+        }
+    }
+
+    fn step(&self, record: &Record, place: Queued, now_ms: i64) -> Step {
+        let order = &record.order;
+        if now_ms >= queue::expires_at_ms(order, record.initiated_at_ms) {
+            let last = match &record.state {
+                State::Decided(decision) => decision.clone(),
+                State::Initiated => Decision::Aborted(Abort::presumed()),
+            };
+            Step::Move(Moved::Ended(queue::expired(order, &last)))
+        } else if self.away(order).is_some() {
+            Step::Move(Moved::Later(self.next_place(record, place.attempts)))
+        } else if self.queue.is_full(order) {
+            Step::Leave
+        } else {
+            Step::Attempt
+        }
+    }
+
+    /// Tries a payment again, unless that is under way here; waits for a turn.
+    async fn attempt(self: &Arc<Self>, last: Record, place: Queued) {
+        let permit = self.queue.attempts.clone().acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let Claimed::Here(_claim) = self.active.claim(&last.order.payment_id) else { return };
+        let (after, turn) = (last.id.sequence, self.queue.places.take(&last.order));
+        let earlier = Some(Earlier { attempts: place.attempts, first: last.first() });
+        let mut active = self.active.lock();
+        let Some(sequence) = self.next_sequence(&mut active) else { return };
+        let id = self.run.transaction(sequence);
+        let state = State::Initiated;
+        let record = Arc::new(Record { id, state, earlier, queued: None, ..last });
+        let (payment, actions) = Payment::begin(record.order.route(), true);
+        let origin = Origin::Queued { after };
+        let mut running = self.spawn(&mut active, record, payment, actions, origin);
+        tokio::spawn(async move {
+            // Also over when the store failed.
+            let _ = running.told.wait_for(Option::is_some).await;
+            drop((permit, turn));
+        });
+    }
+}
+
+/// Works the queue, for ever.
+pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
+    let mut ticks = interval(shared.settings.queue_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match work(&shared).await {
+            Ok(()) => {}
+            Err(why) if retry::is_passing(&why) => debug!(%why, "the queue has to wait"),
+            Err(why) => error!(%why, "queued payments cannot be tried"),
+        }
+    }
+}
+
+/// Everything that is due, in pages, as long as something can be done.
+async fn work<B: Banks, S: Store>(shared: &Arc<Shared<B, S>>) -> Result<(), StoreError> {
+    let Shared { store, queue, run, settings, .. } = &**shared;
+    // Before the others are counted, so that none that comes back meanwhile is overlooked.
+    let tried = queue.under_way();
+    let length = store.queued().await?;
+    queue.length.store(length + tried, Relaxed);
+    // A gateway that is there works what it took on itself.
+    let grace_ms = if store.is_shared() { settings.lease.as_millis() as i64 } else { 0 };
+    let mut more = length > 0;
+    while more {
+        let now_ms = now_ms();
+        let page = store.due(run.number, now_ms, now_ms.saturating_sub(grace_ms), PAGE).await?;
+        let (is_full, mut tried, mut moves) = (page.len() == PAGE, 0, Vec::new());
+        for record in page {
+            let Some(seen) = record.queued else { continue };
+            match shared.step(&record, seen, now_ms) {
+                Step::Move(to) => {
+                    let sequence = record.id.sequence;
+                    moves.push(Move { sequence, seen, to, at_ms: now_ms });
+                }
+                Step::Attempt => {
+                    shared.attempt(record, seen).await;
+                    tried += 1;
+                }
+                Step::Leave => {}
+            }
+        }
+        more = is_full && tried + moves.len() > 0;
+        shared.move_queued(moves).await?;
+    }
+    Ok(())
+}
+
+impl<B: Banks, S: Store> Shared<B, S> {
+    async fn move_queued(&self, moves: Vec<Move>) -> Result<(), StoreError> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let ends: Vec<bool> = moves.iter().map(|step| step.to.place().is_none()).collect();
+        let moved = self.store.move_queued(self.run.number, moves).await?;
+        if moved.contains(&Decided::Fenced) {
+            self.stop_fenced().await
+        }
+        let ended =
+            ends.iter().zip(moved).filter(|(ends, moved)| **ends && *moved == Decided::Done);
+        let expired = ended.count();
+        if expired > 0 {
+            info!(expired, "payments could not be made for as long as they were to be queued");
+        }
+        Ok(())
+    }
+}
