@@ -54,6 +54,7 @@ impl Seed {
                 from: account(payers[payer]),
                 to: account(payees[payee]),
                 amount: Money { minor_units: UNITS, currency: CURRENCY.to_owned() },
+                queue_for_s: 0,
             }
         };
         Self { orders: (0..payments).map(order).collect() }
@@ -77,6 +78,7 @@ impl Seed {
                 route: Route::TwoBanks,
                 decision: Decision::Committed,
                 at_ms: 0,
+                queued: None,
             };
             let verdicts = chunk.iter().step_by(2).map(verdict).collect();
             let decided = store.decide_all(run.number, verdicts).await.unwrap();
@@ -97,6 +99,8 @@ impl Seed {
             payee: None,
             initiated_at_ms: 0,
             state: State::Initiated,
+            earlier: None,
+            queued: None,
         })
     }
 
