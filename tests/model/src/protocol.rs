@@ -26,8 +26,6 @@ pub struct Protocol {
     pub balance: i64,
     /// Whether banks are told which runs are gone. They need not be: it spares them holds.
     pub tells_of_fences: bool,
-    /// Whether clients ask a gateway while another is at their payment.
-    pub asks_at_once: bool,
     /// Whether gateways that share a store may not know it yet, and prepare before the row is durable.
     pub may_think_alone: bool,
     /// What is wrong, if anything.
@@ -90,7 +88,6 @@ impl Protocol {
             starts: gateways,
             balance: 10,
             tells_of_fences: true,
-            asks_at_once: true,
             may_think_alone: true,
             bug: None,
         }
@@ -114,7 +111,7 @@ impl Protocol {
                 let transaction = world.at(name);
                 if transaction.job.is_some() {
                     events.push(Event::TimeOut(name));
-                } else if self.may_begin(world, name) {
+                } else if !transaction.is_begun && world.find(payment).is_none() {
                     let alone = !shared || self.may_think_alone;
                     events.extend(alone.then_some(Event::Pay(name, false)));
                     events.extend(shared.then_some(Event::Pay(name, true)));
@@ -133,13 +130,6 @@ impl Protocol {
                 events.extend(unaware.map(|leg| Event::FenceAt(run, leg)));
             }
         }
-    }
-
-    fn may_begin(&self, world: &World, name: Name) -> bool {
-        let mut others = world.names().filter(|other| other.payment == name.payment);
-        !world.at(name).is_begun
-            && world.find(name.payment).is_none()
-            && (self.asks_at_once || !others.any(|other| world.at(other).is_begun))
     }
 
     fn events_of(&self, world: &World, name: Name, events: &mut Vec<Event>) {
