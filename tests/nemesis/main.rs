@@ -88,7 +88,11 @@ async fn check(thirds: u64, change: impl FnOnce(&mut FleetSpec)) {
     reconcile(&fleet);
     let committed = |paid: &&Paid| paid.state == PaymentState::Committed;
     let committed = paid.iter().filter(committed).count();
-    println!("{} payments, {committed} committed; {befallen}; {proxy}", paid.len());
+    let queued = paid.iter().filter(|paid| paid.was_queued).count();
+    println!(
+        "{} payments, {committed} committed, {queued} after a while in the queue; {befallen}; {proxy}",
+        paid.len()
+    );
     assert!(committed > 0, "nothing was paid at all");
     if fleet.spec().gateways > 1 {
         assert!(befallen.takeovers(&fleet) > 0, "no gateway took over from another");

@@ -31,6 +31,9 @@ const ACCOUNTS_PER_BANK: usize = 6;
 /// How long a payer waits for one answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Of so many payments the payer is content with a place in the queue, for longer than any run takes.
+const QUEUEABLE: f64 = 0.3;
+const QUEUE_FOR_S: u32 = 3_600;
 /// More than anybody has.
 const TOO_MUCH: i64 = i64::MAX / 4;
 
@@ -42,6 +45,7 @@ type Name = (String, String);
 pub(crate) struct Paid {
     request: PaymentRequest,
     pub(crate) state: PaymentState,
+    pub(crate) was_queued: bool,
 }
 
 /// Who pays, and what everybody had at first.
@@ -125,7 +129,22 @@ impl World {
         assert_eq!(self.balances().await, expected, "what was acknowledged, once each");
     }
 
-    /// Asks until there is an outcome; an error is one that asking again does not change.
+    /// Asks until there is an outcome, be it after a while in the queue.
+    async fn pay_at_last(&self, payment: &PaymentRequest) -> PaymentState {
+        let paid = async {
+            loop {
+                match self.pay(payment).await {
+                    Ok(PaymentState::Queued) => tokio::time::sleep(RETRY_PAUSE).await,
+                    paid => return paid,
+                }
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, paid).await;
+        let paid = waited.unwrap_or_else(|_| panic!("{} stays queued", payment.payment_id));
+        paid.unwrap_or_else(|code| panic!("{payment:?}: {code}"))
+    }
+
+    /// Asks until there is an answer; an error is one that asking again does not change.
     async fn pay(&self, payment: &PaymentRequest) -> Result<PaymentState, Code> {
         let mut gateway = self.gateway.clone();
         let asked = async {
@@ -163,19 +182,22 @@ impl World {
             from: Some(reference(from)),
             to: Some(to),
             amount: Some(Money { minor_units, currency: "INR".to_owned() }),
-            queue_for_s: 0,
+            queue_for_s: if random.random_bool(QUEUEABLE) { QUEUE_FOR_S } else { 0 },
         }
     }
 
     async fn pay_until(self, payer: usize, mut random: StdRng, done: Arc<AtomicBool>) -> Vec<Paid> {
-        let mut paid = Vec::new();
+        let (mut paid, mut queued) = (Vec::new(), Vec::new());
         while !done.load(Relaxed) {
-            let request = self.payment(format!("{payer}-{}", paid.len()), &mut random);
+            let number = paid.len() + queued.len();
+            let request = self.payment(format!("{payer}-{number}"), &mut random);
             let twice = random.random_bool(0.1);
             let state = if twice {
                 let (one, other) = tokio::join!(self.pay(&request), self.pay(&request));
-                assert_eq!(one, other, "asked twice at once");
-                one
+                // It may have left the queue in between.
+                let is_queued = [&one, &other].contains(&&Ok(PaymentState::Queued));
+                assert!(one == other || is_queued, "asked twice at once: {one:?}, {other:?}");
+                if is_queued { Ok(PaymentState::Queued) } else { one }
             } else {
                 self.pay(&request).await
             };
@@ -185,7 +207,14 @@ impl World {
                 other.amount.as_mut().unwrap().minor_units += 1;
                 assert_eq!(self.pay(&other).await, Err(Code::AlreadyExists), "another body");
             }
-            paid.push(Paid { request, state });
+            match state {
+                PaymentState::Queued => queued.push(request),
+                state => paid.push(Paid { request, state, was_queued: false }),
+            }
+        }
+        for request in queued {
+            let state = self.pay_at_last(&request).await;
+            paid.push(Paid { request, state, was_queued: true });
         }
         paid
     }
