@@ -124,6 +124,7 @@ async fn pay(gateway: &Gateway, number: u64) {
         from: account(BANKS[0], number),
         to: account(BANKS[1], number / 7),
         amount: Some(Money { minor_units: 1, currency: "INR".to_owned() }),
+        queue_for_s: 0,
     };
     let answer = gateway.process_payment(Request::new(request)).await;
     let answer = answer.expect("both banks answer").into_inner();

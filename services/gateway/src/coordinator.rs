@@ -202,7 +202,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
                 Claimed::Running(running) => {
                     running.record.order.check_same(&order)?;
                     return Ok(match running.record.is_queued() {
-                        true => Admitted::Known(Answer::Queued((*running.record).clone())),
+                        true => Admitted::Known(Answer::Queued(running.record)),
                         false => Admitted::Running(running),
                     });
                 }
@@ -213,7 +213,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         if let Some(record) = shared.store.find(&order.payment_id).await? {
             record.order.check_same(&order)?;
             return Ok(match record.state {
-                _ if record.is_queued() => Admitted::Known(Answer::Queued(record)),
+                _ if record.is_queued() => Admitted::Known(Answer::Queued(Arc::new(record))),
                 State::Decided(decision) => {
                     let receipt = Receipt::of(&record.order, record.id, decision);
                     Admitted::Known(Answer::Decided(receipt))
@@ -225,10 +225,10 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         let put_off = match shared.admit(order, payee, now_ms)? {
             Taken::On(running) => return Ok(Admitted::Running(running)),
             Taken::Nameless(order) => return Ok(Admitted::Nameless(order)),
-            Taken::PutOff(record) => Arc::new(record),
+            Taken::PutOff(record) => record,
         };
         Ok(match shared.enqueue(&put_off).await? {
-            true => Admitted::Known(Answer::Queued(Arc::unwrap_or_clone(put_off))),
+            true => Admitted::Known(Answer::Queued(put_off)),
             false => Admitted::Elsewhere(put_off.order.clone()),
         })
     }

@@ -21,7 +21,7 @@ pub(super) enum Taken {
     /// It is under way.
     On(Running),
     /// It is to be written into the queue.
-    PutOff(Record),
+    PutOff(Arc<Record>),
     /// No transaction id is at hand.
     Nameless(Order),
 }
@@ -48,11 +48,8 @@ impl<B: Banks, S: Store> Shared<B, S> {
         let (initiated_at_ms, state) = (now_ms, State::Initiated);
         let mut record =
             Record { id, order, payee, initiated_at_ms, state, earlier: None, queued: None };
-        if let Some(why) = put_off {
-            record = match self.put_off(record, why) {
-                Ok(record) => return Ok(Taken::PutOff(record)),
-                Err(record) => record,
-            };
+        if put_off.is_some_and(|why| self.put_off(&mut record, why)) {
+            return Ok(Taken::PutOff(Arc::new(record)));
         }
         if let Some(full) = full {
             return Err(full);

@@ -1,5 +1,7 @@
 //! What a client is told: how a payment ended, or that it is in the queue.
 
+use std::sync::Arc;
+
 use strife_store::StoreError;
 
 use super::active::{Running, Told};
@@ -17,7 +19,7 @@ pub enum Answer {
     /// It is over.
     Decided(Receipt),
     /// It is tried again until it is made or expires: its newest attempt.
-    Queued(Record),
+    Queued(Arc<Record>),
 }
 
 /// How a payment ended, as its client is told, always the same.
@@ -48,7 +50,7 @@ pub(super) async fn told(mut running: Running) -> Result<Result<Answer, Order>, 
         }
         Some(Told::Queued(decision, place)) => {
             let (state, queued) = (State::Decided(decision), Some(place));
-            Ok(Ok(Answer::Queued(Record { state, queued, ..record.clone() })))
+            Ok(Ok(Answer::Queued(Arc::new(Record { state, queued, ..record.clone() }))))
         }
         Some(Told::Elsewhere) => Ok(Err(record.order.clone())),
         None => Err(GatewayError::Store(StoreError::Stopped)),

@@ -112,14 +112,15 @@ impl<B: Banks, S: Store> Shared<B, S> {
         Some(format!("bank {away} is away"))
     }
 
-    /// Makes an attempt that was never begun one that waits in the queue, if there is room.
-    pub(super) fn put_off(&self, record: Record, why: String) -> Result<Record, Record> {
+    /// Makes an attempt that was not begun one that waits in the queue, if there is room; whether there
+    /// was.
+    pub(super) fn put_off(&self, record: &mut Record, why: String) -> bool {
         if !record.order.may_queue() || !self.queue.admit() {
-            return Err(record);
+            return false;
         }
-        let aborted = Decision::Aborted(Abort::new(AbortReason::Timeout, why));
-        let queued = Some(self.next_place(&record, record.attempts_before()));
-        Ok(Record { state: State::Decided(aborted), queued, ..record })
+        record.state = State::Decided(Decision::Aborted(Abort::new(AbortReason::Timeout, why)));
+        record.queued = Some(self.next_place(record, record.attempts_before()));
+        true
     }
 
     /// Writes down a payment that is put off; whether it is the one of its id.

@@ -1,5 +1,7 @@
 //! Between the wire's messages and the gateway's own types.
 
+use std::sync::Arc;
+
 use strife_proto::{
     bank::v1::{Refusal, RefusalReason},
     common::v1 as common,
@@ -51,7 +53,7 @@ pub(super) fn format_payment(request: &wire::PaymentRequest) -> String {
 pub(super) fn answer_to_wire(answer: Answer) -> wire::PaymentResponse {
     match answer {
         Answer::Decided(receipt) => receipt_to_wire(receipt),
-        Answer::Queued(record) => record_to_wire(record),
+        Answer::Queued(record) => record_to_wire(Arc::unwrap_or_clone(record)),
     }
 }
 

@@ -234,7 +234,10 @@ impl Tables<'_> {
                 self.decisions.insert(sequence, records::code(decision))?;
                 self.queue.put(sequence, place)
             }
-            _ => Ok(drop(self.undecided.insert(sequence, ())?)),
+            _ => {
+                self.undecided.insert(sequence, ())?;
+                Ok(())
+            }
         }
     }
 
