@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use strife_runtime::Failure;
 
-/// Look into and change what runs: balancers, accounts, books, events
+/// Look into and change what runs: balancers, accounts, books, events, legs in doubt
 #[derive(Args)]
 #[command(after_help = "Examples:
   strife admin status --plaintext
@@ -26,6 +26,7 @@ enum AdminCommand {
     Account(strife_bank::AccountArgs),
     Reconcile(strife_bank::ReconcileArgs),
     Events(strife_gateway::EventsArgs),
+    Force(strife_bank::ForceArgs),
 }
 
 pub(crate) fn run(args: AdminArgs) -> Result<(), Failure> {
@@ -34,5 +35,6 @@ pub(crate) fn run(args: AdminArgs) -> Result<(), Failure> {
         AdminCommand::Account(args) => strife_bank::run_account(args),
         AdminCommand::Reconcile(args) => strife_bank::run_reconcile(args),
         AdminCommand::Events(args) => strife_gateway::run_events(args),
+        AdminCommand::Force(args) => strife_bank::run_force(args),
     }
 }

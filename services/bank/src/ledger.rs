@@ -9,12 +9,14 @@
 //! and the settlement account (the other half is at another bank), or, when an account is opened,
 //! between it and the opening account. So all balances of a bank sum to zero, always.
 
+mod forced;
 mod limits;
 mod memory;
 mod state;
 mod transfer;
 mod two_phase;
 
+pub use forced::{End, Force, Forced, Met};
 pub use memory::MemoryState;
 pub use state::{
     Account, AccountState, Entry, Internal, LedgerState, LegBody, LegKey, LegRecord, LegState,
@@ -39,6 +41,8 @@ pub enum Command {
     Abort(LegKey),
     /// Refuses what a run of a gateway has yet to prepare.
     Fence(GatewayRun),
+    /// Ends a prepared leg without a decision, by an operator's word.
+    Force(Force),
     /// Freezes an account, or lets it take part again.
     SetAccountState(SetAccountState),
     /// Says how much an account may pay.
@@ -185,10 +189,13 @@ pub enum Refusal {
     /// The gateway that asks was taken over from.
     #[error("another gateway has taken over from the one that asks")]
     Fenced = 15,
+    /// A decision on a leg that an operator has ended the other way.
+    #[error("an operator has ended the leg the other way")]
+    Forced = 16,
 }
 
 impl Refusal {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::UnknownAccount,
         Self::AccountFrozen,
         Self::InsufficientFunds,
@@ -204,6 +211,7 @@ impl Refusal {
         Self::LimitPerPayment,
         Self::LimitPerDay,
         Self::Fenced,
+        Self::Forced,
     ];
 
     /// The refusal's number in the contract and in the store.
@@ -230,6 +238,7 @@ pub fn apply<S: LedgerState>(state: &mut S, command: &Command) -> Result<Verdict
         Command::Commit(key) => two_phase::commit(state, key),
         Command::Abort(key) => two_phase::abort(state, key),
         Command::Fence(run) => two_phase::fence(state, *run),
+        Command::Force(force) => forced::force(state, force),
         Command::SetAccountState(set) => limits::set_state(state, set),
         Command::SetLimits(set) => limits::set(state, set),
     }

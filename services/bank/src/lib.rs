@@ -4,7 +4,7 @@
 //! process owns the file, any number of stateless servers use it through that process. [`service`]
 //! is where the wire begins and ends. [`resolver`] asks coordinators what became of payments that
 //! were left in doubt; [`gate`] makes a server behave like one with few slots and a service time,
-//! for experiments, and [`fault`] is what can be made to ail it. [`accounts`] reads and generates account files, [`operator`] is what operators do to accounts, [`reconcile`]
+//! for experiments, and [`fault`] is what can be made to ail it. [`accounts`] reads and generates account files, [`operator`] is what operators do to accounts, [`mod@force`] to legs, [`reconcile`]
 //! holds books against payments, and [`command`] is what the
 //! command line calls.
 
@@ -13,6 +13,7 @@ mod clock;
 pub mod command;
 pub mod error;
 pub mod fault;
+pub mod force;
 pub mod gate;
 pub mod ledger;
 pub mod money;
@@ -25,5 +26,6 @@ pub mod store;
 pub use accounts::{AccountsArgs, run_accounts};
 pub use command::{BankArgs, run};
 pub use error::BankError;
+pub use force::{ForceArgs, run_force};
 pub use operator::{AccountArgs, run_account};
 pub use reconcile::{ReconcileArgs, run_reconcile};

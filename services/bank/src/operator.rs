@@ -14,7 +14,7 @@ use tonic::{Code, Response, Status, transport::Channel};
 /// The name in the operator's certificate.
 pub(crate) const NAME: &str = "1";
 /// A server of a bank, whichever.
-const BANK: Expected = Expected::Roles(&[Role::Bank]);
+pub(crate) const BANK: Expected = Expected::Roles(&[Role::Bank]);
 
 /// Open, freeze and limit a bank's accounts while it runs
 #[derive(Debug, Clone, Args)]

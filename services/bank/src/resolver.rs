@@ -4,7 +4,8 @@
 //! bank never decides by its own clock: it asks, again and again with backoff and jitter, and keeps
 //! the hold until there is an answer. Every process whose store is the bank's own asks: the owner of
 //! a file, or each server on a database. Several that ask about one leg are told the same and do the
-//! same, which a ledger does once.
+//! same, which a ledger does once. Legs that an operator ended are asked about as well, until it is known
+//! whether he did what was decided.
 
 use std::{collections::HashMap, future::Future, time::Duration};
 
@@ -16,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     BankError, clock,
-    ledger::{Command, LegKey},
+    ledger::{Command, LegKey, Refusal},
     store::{KnownLeg, WholeStore},
 };
 
@@ -28,6 +29,8 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(2);
 /// Legs asked about in one pass, and at a time.
 const LEGS_PER_PASS: usize = 4_096;
 const QUESTIONS_IN_FLIGHT: usize = 64;
+/// Passes of which one looks for legs that operators ended, too.
+const PASSES_PER_LOOK_AT_FORCED: u64 = 8;
 /// First and longest pause before a leg is asked about again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// How often people are told of legs that are in doubt for long.
@@ -65,6 +68,7 @@ pub struct Resolver<S, C> {
     alarm_age: Duration,
     is_alone: bool,
     attempts: HashMap<LegKey, Attempt>,
+    passes: u64,
     alarmed_at: Option<Instant>,
 }
 
@@ -89,7 +93,16 @@ impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
     /// `max_age`: how long a leg may be in doubt before its coordinator is asked.
     pub fn new(store: S, coordinators: C, max_age: Duration) -> Self {
         let (alarm_age, attempts) = (DEFAULT_ALARM_AGE, HashMap::new());
-        Self { store, coordinators, max_age, alarm_age, is_alone: true, attempts, alarmed_at: None }
+        Self {
+            store,
+            coordinators,
+            max_age,
+            alarm_age,
+            is_alone: true,
+            attempts,
+            passes: 0,
+            alarmed_at: None,
+        }
     }
 
     /// `age`: how long a leg may be in doubt before it is a matter for people.
@@ -132,8 +145,13 @@ impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
     pub async fn pass(&mut self, until_ms: u64, now_ms: u64) -> Result<Pass, BankError> {
         let attempts = &self.attempts;
         let is_due = |key: &LegKey| attempts.get(key).is_none_or(|a| a.next_ms <= now_ms);
-        let legs = self.store.in_doubt(until_ms, LEGS_PER_PASS, is_due).await?;
+        let mut legs = self.store.in_doubt(until_ms, LEGS_PER_PASS, is_due).await?;
         self.alarm(&legs, now_ms);
+        if self.passes.is_multiple_of(PASSES_PER_LOOK_AT_FORCED) {
+            let forced = self.store.forced(LEGS_PER_PASS).await?;
+            legs.extend(forced.into_iter().filter(|leg| is_due(&leg.key)));
+        }
+        self.passes += 1;
         let (store, coordinators) = (&self.store, &self.coordinators);
         let resolved: Vec<_> = stream::iter(legs)
             .map(|leg| resolve(store, coordinators, leg))
@@ -196,7 +214,7 @@ async fn resolve(
     coordinators: &impl Coordinators,
     leg: KnownLeg,
 ) -> (LegKey, Option<Decision>) {
-    let KnownLeg { key, leg } = leg;
+    let KnownLeg { key, leg, .. } = leg;
     let coordinator = leg.body.map(|body| body.coordinator).unwrap_or_default();
     let decision = match coordinators.decision(&coordinator, &key.transaction_id).await {
         Ok(decision) => decision,
@@ -212,6 +230,10 @@ async fn resolve(
     };
     match store.apply(command).await {
         Ok(Ok(_)) => (key, Some(decision)),
+        Ok(Err(Refusal::Forced)) => {
+            error!(leg = %key, ?decision, "an operator has ended this leg the other way");
+            (key, Some(decision))
+        }
         Ok(Err(refusal)) => {
             error!(leg = %key, ?decision, %refusal, "a decision contradicts the ledger");
             (key, None)

@@ -21,7 +21,7 @@ pub use postgres::Postgres;
 
 use crate::{
     BankError,
-    ledger::{Account, Command, Internal, LegKey, LegRecord, SpendingLimits, Verdict},
+    ledger::{Account, Command, Forced, Internal, LegKey, LegRecord, SpendingLimits, Verdict},
     money::Currency,
 };
 
@@ -60,6 +60,11 @@ pub trait WholeStore: Store {
         wanted: impl Fn(&LegKey) -> bool + Send + Sync,
     ) -> impl Future<Output = Result<Vec<KnownLeg>, BankError>> + Send;
 
+    /// At most `limit` legs that operators ended and whose decision is not known, in the order of their
+    /// keys' bytes.
+    fn forced(&self, limit: usize)
+    -> impl Future<Output = Result<Vec<KnownLeg>, BankError>> + Send;
+
     /// A customer's account and what it may pay, as last committed.
     fn details(
         &self,
@@ -88,6 +93,8 @@ pub struct KnownLeg {
     pub key: LegKey,
     /// What was promised, to whom, who decides, and what became of it.
     pub leg: LegRecord,
+    /// Set if an operator ended it.
+    pub forced: Option<Forced>,
 }
 
 /// An account and what it may pay.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Account, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
+    Account, Forced, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
     SpendingLimits, TransferRecord,
 };
 
@@ -17,6 +17,7 @@ pub struct MemoryState {
     limits: HashMap<String, SpendingLimits>,
     positions: BTreeMap<Internal, i128>,
     legs: HashMap<LegKey, LegRecord>,
+    forced: HashMap<LegKey, Forced>,
     fences: HashSet<GatewayRun>,
     transfers: HashMap<String, TransferRecord>,
     postings: u64,
@@ -41,6 +42,11 @@ impl MemoryState {
     /// Every leg, whatever became of it.
     pub fn legs(&self) -> &HashMap<LegKey, LegRecord> {
         &self.legs
+    }
+
+    /// What operators did to legs.
+    pub fn all_forced(&self) -> &HashMap<LegKey, Forced> {
+        &self.forced
     }
 
     /// Legs whose decision is not known.
@@ -93,6 +99,15 @@ impl LedgerState for MemoryState {
 
     fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), Infallible> {
         self.legs.insert(key.clone(), leg);
+        Ok(())
+    }
+
+    fn forced(&mut self, key: &LegKey) -> Result<Option<Forced>, Infallible> {
+        Ok(self.forced.get(key).cloned())
+    }
+
+    fn put_forced(&mut self, key: &LegKey, forced: Forced) -> Result<(), Infallible> {
+        self.forced.insert(key.clone(), forced);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{GatewayRun, Leg, Verdict};
+use super::{Forced, GatewayRun, Leg, Verdict};
 use crate::money::{Amount, Currency};
 
 /// Whether an account takes part.
@@ -216,6 +216,10 @@ pub trait LedgerState {
     fn leg(&mut self, key: &LegKey) -> Result<Option<LegRecord>, Self::Error>;
     /// Writes a leg.
     fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), Self::Error>;
+    /// What is kept of a leg that an operator ended.
+    fn forced(&mut self, key: &LegKey) -> Result<Option<Forced>, Self::Error>;
+    /// Writes what is kept of a leg, that is there, which an operator ended.
+    fn put_forced(&mut self, key: &LegKey, forced: Forced) -> Result<(), Self::Error>;
     /// Whether a run of a gateway is fenced.
     fn is_fenced(&mut self, run: GatewayRun) -> Result<bool, Self::Error>;
     /// Fences a run of a gateway, if it is not.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod forced;
 mod laws;
 mod limits;
 
@@ -313,8 +314,12 @@ pub(crate) fn any_command_of_all() -> impl Strategy<Value = Command> {
         let account_id = account.to_owned();
         Command::SetAccountState(SetAccountState { account_id, state })
     });
+    let leg = prop_oneof![Just(Leg::Debit), Just(Leg::Credit)];
+    let end = prop_oneof![Just(End::Commit), Just(End::Abort)];
+    let forces =
+        (0..6_u8, leg, end).prop_map(|(id, leg, end)| forced::force(&format!("t{id}"), leg, end));
     let others = (any_command(), day).prop_map(|(command, day)| on_day(command, day));
-    prop_oneof![2 => limits, 1 => states, 12 => others]
+    prop_oneof![2 => limits, 1 => states, 1 => forces, 12 => others]
 }
 
 fn on_day(command: Command, day: u64) -> Command {

@@ -9,8 +9,8 @@
 //! tombstone for the same reason. Whatever a fenced run of a gateway has not prepared yet gets a NO.
 
 use super::{
-    Account, GatewayRun, Internal, LedgerState, Leg, LegKey, LegRecord, LegState, Prepare, Receipt,
-    Refusal, SpendingLimits, Verdict, check_usable, limits, post_internally,
+    Account, End, GatewayRun, Internal, LedgerState, Leg, LegKey, LegRecord, LegState, Prepare,
+    Receipt, Refusal, SpendingLimits, Verdict, check_usable, forced, limits, post_internally,
 };
 
 pub(super) fn prepare<S: LedgerState>(
@@ -110,8 +110,8 @@ pub(super) fn fence<S: LedgerState>(state: &mut S, run: GatewayRun) -> Result<Ve
 pub(super) fn commit<S: LedgerState>(state: &mut S, key: &LegKey) -> Result<Verdict, S::Error> {
     let Some(leg) = state.leg(key)? else { return Ok(Err(Refusal::NotPrepared)) };
     match leg.state {
-        LegState::Committed => Ok(Ok(Receipt::Done)),
-        LegState::Aborted => Ok(Err(Refusal::Aborted)),
+        LegState::Committed => forced::decided(state, key, End::Commit, Ok(Receipt::Done)),
+        LegState::Aborted => forced::decided(state, key, End::Commit, Err(Refusal::Aborted)),
         LegState::Refused(_) => Ok(Err(Refusal::NotPrepared)),
         LegState::Prepared => {
             end(state, key, leg, LegState::Committed)?;
@@ -127,8 +127,9 @@ pub(super) fn abort<S: LedgerState>(state: &mut S, key: &LegKey) -> Result<Verdi
         return Ok(Ok(Receipt::Done));
     };
     match leg.state {
-        LegState::Aborted | LegState::Refused(_) => Ok(Ok(Receipt::Done)),
-        LegState::Committed => Ok(Err(Refusal::Committed)),
+        LegState::Refused(_) => Ok(Ok(Receipt::Done)),
+        LegState::Aborted => forced::decided(state, key, End::Abort, Ok(Receipt::Done)),
+        LegState::Committed => forced::decided(state, key, End::Abort, Err(Refusal::Committed)),
         LegState::Prepared => {
             end(state, key, leg, LegState::Aborted)?;
             Ok(Ok(Receipt::Done))
@@ -137,7 +138,7 @@ pub(super) fn abort<S: LedgerState>(state: &mut S, key: &LegKey) -> Result<Verdi
 }
 
 /// Ends a prepared leg: what was promised is given or taken back.
-fn end<S: LedgerState>(
+pub(super) fn end<S: LedgerState>(
     state: &mut S,
     key: &LegKey,
     leg: LegRecord,

@@ -56,6 +56,21 @@ pub enum LegFate {
     Over,
 }
 
+/// What an operator did to a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forced {
+    /// Whether he posted it; else he gave it up.
+    pub committed: bool,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Whether the bank was told another decision since.
+    pub contradicted: bool,
+}
+
 /// A leg as a bank has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BankLeg {
@@ -69,6 +84,8 @@ pub struct BankLeg {
     pub body: Option<(String, Amount)>,
     /// When it was prepared, milliseconds since the Unix epoch; 0 if it never was.
     pub at_ms: u64,
+    /// Set if an operator ended it.
+    pub forced: Option<Forced>,
 }
 
 /// Something that must not be.
@@ -86,6 +103,19 @@ pub enum Finding {
         leg: Leg,
         /// `None`: the bank knows no such leg.
         found: Option<LegFate>,
+    },
+    /// A leg that an operator ended, and not as was decided.
+    Forced {
+        /// Which.
+        transaction_id: String,
+        /// `None`: the gateway knows no such payment.
+        payment: Option<Fate>,
+        /// At which bank.
+        bank: String,
+        /// Which side.
+        leg: Leg,
+        /// What he did.
+        forced: Forced,
     },
     /// A leg at a bank that has no such part in the payment.
     Misplaced {
@@ -149,8 +179,20 @@ pub fn check(
             findings.push(Finding::Misplaced { transaction_id, bank, leg });
             continue;
         }
-        if !go_together(fate, found.fate) {
-            findings.push(of_leg(bank, leg, Some(found.fate)));
+        match &found.forced {
+            Some(forced) if forced.contradicted || !go_together(fate, found.fate) => {
+                findings.push(Finding::Forced {
+                    transaction_id: transaction_id.to_owned(),
+                    payment: fate,
+                    bank: bank.clone(),
+                    leg,
+                    forced: forced.clone(),
+                });
+            }
+            None if !go_together(fate, found.fate) => {
+                findings.push(of_leg(bank, leg, Some(found.fate)));
+            }
+            _ => {}
         }
         if let (Some(payment), Some(place), Some((account_id, amount))) =
             (payment, place, &found.body)
@@ -276,12 +318,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leg { transaction_id, payment, bank, leg, found } => {
-                let payment = match payment {
-                    Some(Fate::Initiated) => "the payment is not decided",
-                    Some(Fate::Committed) => "the payment is COMMITTED",
-                    Some(Fate::Aborted) => "the payment is ABORTED",
-                    None => "the gateway knows no such payment",
-                };
+                let payment = said(*payment);
                 let found = match found {
                     Some(LegFate::Prepared) => "is still held",
                     Some(LegFate::Committed) => "is COMMITTED",
@@ -289,6 +326,16 @@ impl fmt::Display for Finding {
                     None => "is missing",
                 };
                 write!(f, "{transaction_id}: {payment}, but its {} at {bank} {found}", name(*leg))
+            }
+            Self::Forced { transaction_id, payment, bank, leg, forced } => {
+                let (payment, leg) = (said(*payment), name(*leg));
+                let Forced { committed, by, reason, at_ms, .. } = forced;
+                let end = if *committed { "COMMITTED" } else { "ABORTED" };
+                write!(
+                    f,
+                    "{transaction_id}: {payment}, but its {leg} at {bank} was forced to be {end} by {by} at \
+                     {at_ms} ms since 1970 ({reason})"
+                )
             }
             Self::Misplaced { transaction_id, bank, leg } => {
                 let leg = name(*leg);
@@ -304,6 +351,15 @@ impl fmt::Display for Finding {
                 found.0, found.1, expected.0, expected.1
             ),
         }
+    }
+}
+
+fn said(payment: Option<Fate>) -> &'static str {
+    match payment {
+        Some(Fate::Initiated) => "the payment is not decided",
+        Some(Fate::Committed) => "the payment is COMMITTED",
+        Some(Fate::Aborted) => "the payment is ABORTED",
+        None => "the gateway knows no such payment",
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use strife_proto::{
     bank::v1::{
-        Leg as WireLeg, LegEntry, LegState, ListLegsRequest, TotalsRequest,
+        ForcedLeg, Leg as WireLeg, LegEntry, LegState, ListLegsRequest, TotalsRequest,
         bank_admin_client::BankAdminClient,
     },
     common::v1::Money,
@@ -16,7 +16,7 @@ use strife_proto::{
 use strife_runtime::{Failure, Security, connect, tls::Expected};
 use tonic::{Code, Status, Streaming, transport::Channel};
 
-use super::rules::{BankLeg, Counted, Fate, LegFate, Payment, Place, Said};
+use super::rules::{BankLeg, Counted, Fate, Forced, LegFate, Payment, Place, Said};
 use crate::{
     ledger::Leg,
     money::{Amount, Currency},
@@ -255,7 +255,20 @@ fn leg(bank: &str, entry: LegEntry) -> Option<BankLeg> {
         None => None,
         Some(money) => Some((entry.account_id, amount(money)?)),
     };
-    Some(BankLeg { bank: bank.to_owned(), leg, fate, body, at_ms: entry.prepared_at_ms })
+    let (bank, at_ms) = (bank.to_owned(), entry.prepared_at_ms);
+    let forced = entry.forced.map(forced);
+    Some(BankLeg { bank, leg, fate, body, at_ms, forced })
+}
+
+fn forced(forced: ForcedLeg) -> Forced {
+    let (state, decision) = (forced.state(), forced.decision());
+    Forced {
+        committed: state == LegState::Committed,
+        contradicted: decision != LegState::Unspecified && decision != state,
+        by: forced.by,
+        reason: forced.reason,
+        at_ms: forced.at_ms,
+    }
 }
 
 fn amount(money: Money) -> Option<Amount> {

@@ -6,26 +6,27 @@ use std::{collections::BTreeMap, pin::Pin};
 use futures_util::{Stream, TryStreamExt, stream};
 use strife_proto::{
     bank::v1::{
-        AccountDetails as WireDetails, AccountRequest, AccountState as WireState, LegEntry,
-        LegState as WireLegState, ListLegsRequest, OpenAccountRequest, SetAccountStateRequest,
-        SetLimitsRequest, TotalsRequest, TotalsResponse, bank_admin_server::BankAdmin,
+        AccountDetails as WireDetails, AccountRequest, AccountState as WireState, ForceLegRequest,
+        ForceLegResponse, ForcedLeg, LegEntry, LegState as WireLegState, ListLegsRequest,
+        OpenAccountRequest, SetAccountStateRequest, SetLimitsRequest, TotalsRequest,
+        TotalsResponse, bank_admin_server::BankAdmin,
     },
     common::v1::Money,
 };
 use strife_runtime::Caller;
 use tonic::{Request, Response, Status};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
-    convert::{amount, check_id, leg_to_wire, money, status},
+    convert::{amount, check_id, leg, leg_key, leg_to_wire, money, status},
     wire_state,
 };
 use crate::{
     accounts::is_account_id,
     clock,
     ledger::{
-        AccountState, Command, LegState, OpenAccount, Refusal, SetAccountState, SetLimits,
-        SpendingLimits,
+        AccountState, Command, End, Force, Forced, LegState, Met, OpenAccount, Refusal,
+        SetAccountState, SetLimits, SpendingLimits,
     },
     money::Currency,
     store::{KnownLeg, WholeStore},
@@ -192,6 +193,46 @@ impl<S: WholeStore> BankAdmin for Admin<S> {
         });
         Ok(Response::new(Box::pin(pages.try_flatten())))
     }
+
+    async fn force_leg(
+        &self,
+        request: Request<ForceLegRequest>,
+    ) -> Result<Response<ForceLegResponse>, Status> {
+        let caller = Caller::of(&request);
+        let wanted = request.get_ref().state();
+        let ForceLegRequest { transaction_id, leg: side, reason, .. } = request.into_inner();
+        let key = leg_key(leg(side)?, transaction_id)?;
+        let end = match wanted {
+            WireLegState::Committed => End::Commit,
+            WireLegState::Aborted => End::Abort,
+            _ => return Err(Status::invalid_argument("state must be COMMITTED or ABORTED")),
+        };
+        check_reason(&reason)?;
+        let by = caller.identity.as_ref().map_or(caller.address, ToString::to_string);
+        warn!(leg = %key, ?end, by, reason, "an operator ends a leg without its decision");
+        let at_ms = clock::now_ms();
+        let force = Command::Force(Force { key: key.clone(), end, by, reason, at_ms });
+        match self.store.apply(force).await.map_err(status)? {
+            Ok(_) => Ok(Response::new(ForceLegResponse { bank: self.bank.clone() })),
+            Err(Refusal::NotPrepared) => {
+                Err(Status::not_found(format!("bank {} holds nothing for {key}", self.bank)))
+            }
+            Err(refusal) => Err(Status::failed_precondition(format!(
+                "{key} at bank {} cannot be forced: {refusal}",
+                self.bank
+            ))),
+        }
+    }
+}
+
+/// Longest reason, in bytes.
+const REASON_BYTES_MAX: usize = 500;
+
+fn check_reason(reason: &str) -> Result<(), Status> {
+    if (1..=REASON_BYTES_MAX).contains(&reason.trim().len()) && !reason.contains('\0') {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!("reason must have 1 to {REASON_BYTES_MAX} bytes")))
 }
 
 /// What account files may hold, too: none of the bank's own accounts has such a name.
@@ -203,7 +244,7 @@ fn check_new_id(account_id: &str) -> Result<(), Status> {
 }
 
 fn entry(known: KnownLeg) -> LegEntry {
-    let KnownLeg { key, leg } = known;
+    let KnownLeg { key, leg, forced } = known;
     let state = match leg.state {
         LegState::Prepared => WireLegState::Prepared,
         LegState::Committed => WireLegState::Committed,
@@ -222,7 +263,22 @@ fn entry(known: KnownLeg) -> LegEntry {
         amount,
         coordinator,
         prepared_at_ms: leg.prepared_at_ms,
+        forced: forced.map(forced_to_wire),
     }
+}
+
+fn forced_to_wire(forced: Forced) -> ForcedLeg {
+    let Forced { end, by, reason, at_ms, decision } = forced;
+    let (state, other) = match end {
+        End::Commit => (WireLegState::Committed, WireLegState::Aborted),
+        End::Abort => (WireLegState::Aborted, WireLegState::Committed),
+    };
+    let decision = match decision {
+        Met::Unknown => WireLegState::Unspecified,
+        Met::Agreed => state,
+        Met::Contradicted => other,
+    };
+    ForcedLeg { state: state.into(), by, reason, at_ms, decision: decision.into() }
 }
 
 fn sums(sums: BTreeMap<Currency, i128>) -> Result<Vec<Money>, Status> {

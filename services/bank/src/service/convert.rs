@@ -98,9 +98,10 @@ pub(super) fn leg_key(leg: Leg, transaction_id: String) -> Result<LegKey, Status
 pub(super) fn command_to_wire(command: Command) -> Option<wire::Command> {
     use wire::command::Command as Kind;
     let kind = match command {
-        Command::OpenAccount(_) | Command::SetAccountState(_) | Command::SetLimits(_) => {
-            return None;
-        }
+        Command::OpenAccount(_)
+        | Command::SetAccountState(_)
+        | Command::SetLimits(_)
+        | Command::Force(_) => return None,
         Command::Transfer(transfer) => {
             let Transfer { transaction_id, from, to, amount, .. } = transfer;
             Kind::Transfer(wire::TransactionRequest {
@@ -160,7 +161,7 @@ pub(super) fn leg_to_wire(leg: Leg) -> wire::Leg {
     }
 }
 
-fn leg(leg: i32) -> Result<Leg, Status> {
+pub(super) fn leg(leg: i32) -> Result<Leg, Status> {
     match wire::Leg::try_from(leg) {
         Ok(wire::Leg::Debit) => Ok(Leg::Debit),
         Ok(wire::Leg::Credit) => Ok(Leg::Credit),
@@ -186,6 +187,7 @@ pub(super) fn refusal(refusal: Refusal) -> wire::Refusal {
         Refusal::LimitPerPayment => Reason::LimitPerPayment,
         Refusal::LimitPerDay => Reason::LimitPerDay,
         Refusal::Fenced => Reason::Fenced,
+        Refusal::Forced => Reason::Forced,
     };
     wire::Refusal { reason: reason.into(), detail: refusal.to_string() }
 }
@@ -252,7 +254,7 @@ mod tests {
     fn verdicts_read_back_as_written() {
         let available = Amount { minor_units: 7, currency: "INR".parse().unwrap() };
         let receipts = [Ok(Receipt::Done), Ok(Receipt::Transferred { available })];
-        let refusals = (1..=15).map(|code| Err(Refusal::from_code(code).unwrap()));
+        let refusals = (1..=16).map(|code| Err(Refusal::from_code(code).unwrap()));
         for verdict in receipts.into_iter().chain(refusals) {
             assert_eq!(super::verdict(verdict_to_wire(verdict)), Some(verdict));
         }

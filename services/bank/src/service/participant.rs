@@ -46,7 +46,10 @@ impl<S: Store> Bank<S> {
         caller.note(|| LegKey { transaction_id: transaction_id.clone(), leg }.to_string());
         let key = convert::leg_key(leg, transaction_id)?;
         match self.apply(finish(key)).await? {
-            Ok(_) => Ok(Response::new(FinishResponse {})),
+            Ok(_) => Ok(Response::new(FinishResponse::default())),
+            Err(refusal @ Refusal::Forced) => {
+                Ok(Response::new(FinishResponse { refusal: Some(convert::refusal(refusal)) }))
+            }
             Err(refusal) => Err(Status::failed_precondition(refusal.to_string())),
         }
     }

@@ -10,10 +10,10 @@ use strife_store::Machine;
 
 use super::rows;
 use super::tables::{
-    self, ACCOUNTS, FENCES, FINISHED, JOURNAL, LIMITS, POSITIONS, PREPARED, TRANSFERS,
+    self, ACCOUNTS, FENCES, FINISHED, FORCED, JOURNAL, LIMITS, POSITIONS, PREPARED, TRANSFERS,
 };
 use crate::ledger::{
-    self, Account, Command, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState,
+    self, Account, Command, Forced, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState,
     Posting, SpendingLimits, TransferRecord, Verdict,
 };
 
@@ -46,6 +46,7 @@ pub(super) struct Books<'txn> {
     positions: Table<'txn, &'static str, i128>,
     prepared: Table<'txn, &'static str, rows::LegRow<'static>>,
     finished: Table<'txn, &'static str, rows::LegRow<'static>>,
+    forced: Table<'txn, &'static str, rows::ForcedRow<'static>>,
     fences: Table<'txn, (u32, u32), ()>,
     transfers: Table<'txn, &'static str, rows::TransferRow<'static>>,
     journal: Table<'txn, u64, tables::PostingRow<'static>>,
@@ -72,6 +73,7 @@ impl<'txn> Books<'txn> {
             positions: transaction.open_table(POSITIONS)?,
             prepared: transaction.open_table(PREPARED)?,
             finished: transaction.open_table(FINISHED)?,
+            forced: transaction.open_table(FORCED)?,
             fences: transaction.open_table(FENCES)?,
             transfers: transaction.open_table(TRANSFERS)?,
             journal,
@@ -158,6 +160,16 @@ impl LedgerState for Books<'_> {
             self.prepared.remove(key.as_str())?;
             self.finished.insert(key.as_str(), rows::leg_row(&leg))?;
         }
+        Ok(())
+    }
+
+    fn forced(&mut self, key: &LegKey) -> Result<Option<Forced>, redb::Error> {
+        let row = self.forced.get(key.to_string().as_str())?;
+        Ok(row.map(|row| rows::forced(row.value())).transpose()?)
+    }
+
+    fn put_forced(&mut self, key: &LegKey, forced: Forced) -> Result<(), redb::Error> {
+        self.forced.insert(key.to_string().as_str(), rows::forced_row(&forced))?;
         Ok(())
     }
 

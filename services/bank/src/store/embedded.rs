@@ -92,6 +92,10 @@ impl WholeStore for Embedded {
             .read(|transaction| reading::in_doubt(transaction, until_ms, limit, wanted))?)
     }
 
+    async fn forced(&self, limit: usize) -> Result<Vec<KnownLeg>, BankError> {
+        Ok(self.books.read(|transaction| reading::forced(transaction, limit))?)
+    }
+
     async fn details(&self, account_id: &str) -> Result<Option<AccountDetails>, BankError> {
         Ok(self.books.read(|transaction| reading::details(transaction, account_id))?)
     }

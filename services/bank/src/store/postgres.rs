@@ -171,6 +171,12 @@ impl WholeStore for Postgres {
         Ok(self.batches.database().ended(client, read)?)
     }
 
+    async fn forced(&self, limit: usize) -> Result<Vec<KnownLeg>, BankError> {
+        let client = self.client().await?;
+        let read = timeout(READ_TIMEOUT, reading::forced(&client, limit)).await;
+        Ok(self.batches.database().ended(client, read)?)
+    }
+
     async fn details(&self, account_id: &str) -> Result<Option<AccountDetails>, BankError> {
         let client = self.client().await?;
         let read = timeout(READ_TIMEOUT, reading::details(&client, account_id)).await;

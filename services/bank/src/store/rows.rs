@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{
-        Account, AccountState, LegBody, LegRecord, LegState, Receipt, Refusal, SpendingLimits,
-        TransferRecord, Verdict,
+        Account, AccountState, End, Forced, LegBody, LegRecord, LegState, Met, Receipt, Refusal,
+        SpendingLimits, TransferRecord, Verdict,
     },
     money::{Amount, Currency},
 };
@@ -18,10 +18,15 @@ pub(super) type TransferRow<'a> = (&'a str, &'a str, i64, [u8; 3], u8, i64);
 /// Per payment and per day (none: any amount), day, used.
 pub(super) type LimitsRow = (Option<i64>, Option<i64>, u32, i64);
 
+/// How, by whom, why, when (ms), what was decided.
+pub(super) type ForcedRow<'a> = (u8, &'a str, &'a str, u64, u8);
+
 /// What this program cannot have written; names the thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unknown(pub(super) &'static str);
 
+/// Of a forced leg whose decision is not known.
+pub(super) const UNKNOWN: u8 = 0;
 /// Added to a refusal's number where a leg's state is written.
 const REFUSED: u8 = 100;
 
@@ -91,6 +96,36 @@ pub(super) fn leg(row: LegRow<'_>) -> Result<LegRecord, Unknown> {
         coordinator: coordinator.to_owned(),
     });
     Ok(LegRecord { body, state, prepared_at_ms })
+}
+
+pub(super) fn forced_row(forced: &Forced) -> ForcedRow<'_> {
+    let Forced { end, by, reason, at_ms, decision } = forced;
+    let end = match end {
+        End::Commit => 1,
+        End::Abort => 2,
+    };
+    let decision = match decision {
+        Met::Unknown => UNKNOWN,
+        Met::Agreed => 1,
+        Met::Contradicted => 2,
+    };
+    (end, by, reason, *at_ms, decision)
+}
+
+pub(super) fn forced(row: ForcedRow<'_>) -> Result<Forced, Unknown> {
+    let (end, by, reason, at_ms, decision) = row;
+    let end = match end {
+        1 => End::Commit,
+        2 => End::Abort,
+        _ => return Err(Unknown("how a leg was forced")),
+    };
+    let decision = match decision {
+        UNKNOWN => Met::Unknown,
+        1 => Met::Agreed,
+        2 => Met::Contradicted,
+        _ => return Err(Unknown("what was decided of a forced leg")),
+    };
+    Ok(Forced { end, by: by.to_owned(), reason: reason.to_owned(), at_ms, decision })
 }
 
 pub(super) fn transfer_row(transfer: &TransferRecord) -> TransferRow<'_> {

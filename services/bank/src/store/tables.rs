@@ -3,7 +3,7 @@
 use redb::{TableDefinition, WriteTransaction};
 use strife_store::file;
 
-use super::rows::{AccountRow, LegRow, LimitsRow, TransferRow, Unknown};
+use super::rows::{AccountRow, ForcedRow, LegRow, LimitsRow, TransferRow, Unknown};
 
 /// Transaction, amount, to, its balance after, from, its balance after.
 pub(super) type PostingRow<'a> = (&'a str, i64, &'a str, i128, &'a str, i128);
@@ -18,6 +18,8 @@ pub(super) const POSITIONS: TableDefinition<'_, &str, i128> = TableDefinition::n
 pub(super) const PREPARED: TableDefinition<'_, &str, LegRow<'_>> = TableDefinition::new("prepared");
 /// Legs that are over, by key.
 pub(super) const FINISHED: TableDefinition<'_, &str, LegRow<'_>> = TableDefinition::new("finished");
+/// What operators did to legs, by key.
+pub(super) const FORCED: TableDefinition<'_, &str, ForcedRow<'_>> = TableDefinition::new("forced");
 /// Runs of gateways that prepare nothing any more: their stores' names and their numbers.
 pub(super) const FENCES: TableDefinition<'_, (u32, u32), ()> = TableDefinition::new("fences");
 /// Transfers by transaction id.
@@ -28,7 +30,7 @@ pub(super) const JOURNAL: TableDefinition<'_, u64, PostingRow<'_>> =
     TableDefinition::new("journal");
 
 /// From each version of the file to the next; the newest is one more than there are steps.
-pub(super) const UPGRADES: &[file::Upgrade] = &[add_limits, add_fences];
+pub(super) const UPGRADES: &[file::Upgrade] = &[add_limits, add_fences, add_forced];
 
 fn add_limits(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(LIMITS)?;
@@ -37,6 +39,11 @@ fn add_limits(transaction: &WriteTransaction) -> Result<(), redb::Error> {
 
 fn add_fences(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(FENCES)?;
+    Ok(())
+}
+
+fn add_forced(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(FORCED)?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use strife_proto::bank::v1::{
 use strife_runtime::{Failure, Security, connect, identity::is_name, tls::Expected};
 use tokio::time::Instant;
 use tonic::{Code, Status, transport::Channel};
+use tracing::error;
 
 use self::{batcher::Batcher, presence::Presence, single::ask};
 use super::convert::{abort_from_wire, money_from_wire, money_to_wire};
@@ -208,14 +209,27 @@ impl Banks for BankClients {
         timeout: Duration,
     ) -> Result<(), CallError> {
         let client = self.client(bank)?;
-        let leg = leg_to_wire(leg).into();
-        let finish = || FinishLeg { leg, transaction_id: transaction_id.to_owned() };
+        let finish = || FinishLeg {
+            leg: leg_to_wire(leg).into(),
+            transaction_id: transaction_id.to_owned(),
+        };
         let command = || match end {
             End::Commit => Kind::Commit(finish()),
             End::Abort => Kind::Abort(finish()),
         };
         match client.apply(command, timeout).await?.refusal {
             None => Ok(()),
+            // Nothing more can come of it, so that it counts as told.
+            Some(refusal) if refusal.reason() == RefusalReason::Forced => {
+                error!(
+                    transaction_id,
+                    bank,
+                    ?leg,
+                    decided = ?end,
+                    "an operator of the bank has ended this leg the other way; see `strife admin reconcile`"
+                );
+                Ok(())
+            }
             Some(refusal) => Err(CallError::Rejected(format!("bank {bank}: {}", refusal.detail))),
         }
     }

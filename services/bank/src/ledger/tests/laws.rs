@@ -51,6 +51,13 @@ proptest! {
             let Ok(verdict) = apply(&mut state, command);
             check_laws(&state);
             match (command, verdict) {
+                (Command::Force(force), Ok(_)) => {
+                    let leg = observed.entry(force.key.clone()).or_default();
+                    prop_assert!(leg.voted_yes, "forced without a YES");
+                    leg.committed |= force.end == End::Commit;
+                    leg.aborted |= force.end == End::Abort;
+                    prop_assert!(!leg.committed || !leg.aborted, "forced against what was done");
+                }
                 (Command::Fence(run), _) => drop(fenced.insert(*run)),
                 (Command::Prepare(prepare), Ok(_)) => {
                     let leg = observed.entry(prepare.key.clone()).or_default();

@@ -27,7 +27,7 @@ fn leg(side: Leg, fate: LegFate) -> BankLeg {
         Leg::Credit => ("sbi", "B"),
     };
     let body = Some((account_id.to_owned(), amount(7)));
-    BankLeg { bank: bank.to_owned(), leg: side, fate, body, at_ms: 6 }
+    BankLeg { bank: bank.to_owned(), leg: side, fate, body, at_ms: 6, forced: None }
 }
 
 fn said(findings: &[Finding]) -> Vec<String> {
@@ -54,6 +54,37 @@ fn sound() -> impl Strategy<Value = (Option<Payment>, Vec<BankLeg>)> {
         none.clone().prop_map(move |fates| (Some(payment(Fate::Aborted)), over(fates))),
         none.prop_map(move |fates| (None, over(fates))),
     ]
+}
+
+#[test]
+fn a_forced_leg_is_named_if_it_is_not_as_was_decided() {
+    let forced = |committed, contradicted| {
+        let fate = if committed { LegFate::Committed } else { LegFate::Over };
+        let (by, reason) = ("admin/1".to_owned(), "lost".to_owned());
+        let forced = Some(Forced { committed, by, reason, at_ms: 9, contradicted });
+        BankLeg { forced, ..leg(Leg::Debit, fate) }
+    };
+    let credit = |fate| leg(Leg::Credit, fate);
+    let check = |payment: Option<Payment>, legs: &[BankLeg], expected: &[&str]| {
+        let found = super::check("t", payment.as_ref(), legs, &banks());
+        assert_eq!(said(&found), expected);
+    };
+    let (committed, over) = (LegFate::Committed, LegFate::Over);
+    check(Some(payment(Fate::Committed)), &[forced(true, false), credit(committed)], &[]);
+    check(Some(payment(Fate::Aborted)), &[forced(false, false), credit(over)], &[]);
+    let text = |payment, end| {
+        format!(
+            "t: {payment}, but its debit at icici was forced to be {end} by admin/1 at 9 ms since 1970 \
+             (lost)"
+        )
+    };
+    let against = text("the payment is COMMITTED", "ABORTED");
+    for contradicted in [false, true] {
+        let legs = [forced(false, contradicted), credit(committed)];
+        check(Some(payment(Fate::Committed)), &legs, &[&against]);
+    }
+    let unknown = text("the gateway knows no such payment", "COMMITTED");
+    check(None, &[forced(true, false)], &[&unknown]);
 }
 
 proptest! {

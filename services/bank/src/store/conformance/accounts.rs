@@ -4,8 +4,8 @@ use super::{Leg, Receipt, Refusal, Verdict, available, key, rupees, transfer, ve
 use crate::{
     clock,
     ledger::{
-        AccountState, Command, LegBody, LegState, MemoryState, OpenAccount, Prepare,
-        SetAccountState, SetLimits, Transfer,
+        AccountState, Command, End, Force, Forced, LegBody, LegState, MemoryState, Met,
+        OpenAccount, Prepare, SetAccountState, SetLimits, Transfer,
     },
     store::{KnownLeg, Store, WholeStore},
 };
@@ -16,6 +16,7 @@ pub(super) async fn check(store: &impl Store, whole: &impl WholeStore) {
     check_states(store, whole).await;
     check_limits(store, whole).await;
     check_legs(store, whole).await;
+    check_forced(store, whole).await;
 }
 
 fn set_limits(per_payment: Option<i64>, per_day: Option<i64>) -> Command {
@@ -98,11 +99,49 @@ async fn check_legs(store: &impl Store, whole: &impl WholeStore) {
     }
 }
 
+/// What operators do goes by the whole store, what gateways decide by any way.
+async fn check_forced(store: &impl Store, whole: &impl WholeStore) {
+    let force = |id: &str, end| {
+        let (by, reason) = ("admin/1".to_owned(), "naïve 'reason'".to_owned());
+        Command::Force(Force { key: key(id, Leg::Debit), end, by, reason, at_ms: 77 })
+    };
+    let of = async |id: &str| {
+        let legs = whole.legs("", usize::MAX).await.unwrap();
+        let leg = legs.into_iter().find(|leg| leg.key == key(id, Leg::Debit)).unwrap();
+        leg.forced.unwrap()
+    };
+    let open = async || whole.forced(9).await.unwrap();
+    assert_eq!(open().await, []);
+    assert_eq!(verdict(whole, force("forced-0", End::Abort)).await, Err(Refusal::NotPrepared));
+    for (id, end) in [("forced-1", End::Commit), ("forced-2", End::Abort)] {
+        assert_eq!(verdict(store, hold(id, 1)).await, DONE);
+        assert_eq!(verdict(whole, force(id, end)).await, DONE);
+        assert_eq!(verdict(whole, force(id, end)).await, DONE, "again");
+    }
+    assert_eq!(verdict(whole, force("forced-1", End::Abort)).await, Err(Refusal::Committed));
+    let found = open().await;
+    assert_eq!(found.len(), 2);
+    let (by, reason) = ("admin/1".to_owned(), "naïve 'reason'".to_owned());
+    let expected = Forced { end: End::Commit, by, reason, at_ms: 77, decision: Met::Unknown };
+    assert_eq!(found[0].forced.as_ref(), Some(&expected));
+    assert_eq!(found[0].leg.state, LegState::Committed);
+    assert_eq!(whole.forced(1).await.unwrap(), found[..1]);
+    let commit = |id| Command::Commit(key(id, Leg::Debit));
+    for _ in 0..2 {
+        assert_eq!(verdict(store, commit("forced-1")).await, DONE);
+        assert_eq!(verdict(store, commit("forced-2")).await, Err(Refusal::Forced));
+    }
+    assert_eq!(of("forced-1").await, Forced { decision: Met::Agreed, ..expected });
+    assert_eq!(of("forced-2").await.decision, Met::Contradicted);
+    assert_eq!(open().await, []);
+}
+
 /// All of a model's legs, as [`WholeStore::legs`] has them.
 pub(crate) fn legs_of(model: &MemoryState) -> Vec<KnownLeg> {
     let known = |(key, leg): (&crate::ledger::LegKey, &crate::ledger::LegRecord)| KnownLeg {
         key: key.clone(),
         leg: leg.clone(),
+        forced: model.all_forced().get(key).cloned(),
     };
     let mut legs: Vec<_> = model.legs().iter().map(known).collect();
     legs.sort_by_key(|leg| leg.key.to_string());

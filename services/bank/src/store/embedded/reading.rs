@@ -2,14 +2,14 @@
 
 use std::ops::Bound;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::{
-    ledger::{Internal, LegKey},
+    ledger::{Forced, Internal, LegKey, Met},
     store::{
         AccountDetails, KnownLeg, Totals,
         rows::{self, Unknown},
-        tables::{ACCOUNTS, FINISHED, LIMITS, POSITIONS, PREPARED},
+        tables::{ACCOUNTS, FINISHED, FORCED, LIMITS, POSITIONS, PREPARED},
     },
 };
 
@@ -47,7 +47,7 @@ pub(super) fn in_doubt(
     let mut found = Vec::new();
     for entry in transaction.open_table(PREPARED)?.iter()? {
         let (key, row) = entry?;
-        let leg = known_leg(key.value(), row.value())?;
+        let leg = known_leg(key.value(), row.value(), None)?;
         if leg.leg.prepared_at_ms > until_ms || !wanted(&leg.key) {
             continue;
         }
@@ -67,6 +67,8 @@ pub(super) fn legs(
 ) -> Result<Vec<KnownLeg>, redb::Error> {
     let (prepared, finished) =
         (transaction.open_table(PREPARED)?, transaction.open_table(FINISHED)?);
+    let forced = transaction.open_table(FORCED)?;
+    let any_forced = !forced.is_empty()?;
     let range = (Bound::Excluded(after), Bound::Unbounded);
     let mut in_doubt = prepared.range::<&str>(range)?;
     let mut over = finished.range::<&str>(range)?;
@@ -84,13 +86,45 @@ pub(super) fn legs(
             false => std::mem::replace(&mut other, over.next().transpose()?),
         };
         if let Some((key, row)) = entry {
-            found.push(known_leg(key.value(), row.value())?);
+            let forced = if any_forced { forced_leg(&forced, key.value())? } else { None };
+            found.push(known_leg(key.value(), row.value(), forced)?);
         }
     }
     Ok(found)
 }
 
-fn known_leg(key: &str, row: rows::LegRow<'_>) -> Result<KnownLeg, redb::Error> {
+/// Few: operators make them.
+pub(super) fn forced(
+    transaction: &ReadTransaction,
+    limit: usize,
+) -> Result<Vec<KnownLeg>, redb::Error> {
+    let (forced, finished) = (transaction.open_table(FORCED)?, transaction.open_table(FINISHED)?);
+    let mut found = Vec::new();
+    for entry in forced.iter()? {
+        let (key, row) = entry?;
+        let forced = rows::forced(row.value())?;
+        if forced.decision == Met::Unknown
+            && found.len() < limit
+            && let Some(leg) = finished.get(key.value())?
+        {
+            found.push(known_leg(key.value(), leg.value(), Some(forced))?);
+        }
+    }
+    Ok(found)
+}
+
+fn forced_leg(
+    table: &ReadOnlyTable<&'static str, rows::ForcedRow<'static>>,
+    key: &str,
+) -> Result<Option<Forced>, redb::Error> {
+    Ok(table.get(key)?.map(|row| rows::forced(row.value())).transpose()?)
+}
+
+fn known_leg(
+    key: &str,
+    row: rows::LegRow<'_>,
+    forced: Option<Forced>,
+) -> Result<KnownLeg, redb::Error> {
     let key = LegKey::parse(key).ok_or(Unknown("a leg's key"))?;
-    Ok(KnownLeg { key, leg: rows::leg(row)? })
+    Ok(KnownLeg { key, leg: rows::leg(row)?, forced })
 }

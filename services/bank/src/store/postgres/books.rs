@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     ledger::{
-        Account, GatewayRun, Internal, LedgerState, LegKey, LegRecord, Posting, SpendingLimits,
-        TransferRecord,
+        Account, Forced, GatewayRun, Internal, LedgerState, LegKey, LegRecord, Posting,
+        SpendingLimits, TransferRecord,
     },
     store::AccountDetails,
 };
@@ -19,6 +19,9 @@ pub(super) struct Books {
     pub(super) accounts: Rows<AccountDetails>,
     pub(super) legs: Rows<LegRecord>,
     pub(super) transfers: Rows<TransferRecord>,
+    /// Of the legs that the batch named, those that operators ended, and which of them it changed.
+    pub(super) forced: BTreeMap<String, Forced>,
+    pub(super) newly_forced: BTreeSet<String>,
     /// Of the runs that the batch named, those that are fenced.
     pub(super) fenced: BTreeSet<GatewayRun>,
     /// Runs that are to be fenced.
@@ -159,6 +162,16 @@ impl LedgerState for Books {
 
     fn put_leg(&mut self, key: &LegKey, leg: LegRecord) -> Result<(), Infallible> {
         self.legs.put(key.to_string(), leg);
+        Ok(())
+    }
+
+    fn forced(&mut self, key: &LegKey) -> Result<Option<Forced>, Infallible> {
+        Ok(self.forced.get(&key.to_string()).cloned())
+    }
+
+    fn put_forced(&mut self, key: &LegKey, forced: Forced) -> Result<(), Infallible> {
+        self.newly_forced.insert(key.to_string());
+        self.forced.insert(key.to_string(), forced);
         Ok(())
     }
 

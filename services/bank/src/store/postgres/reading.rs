@@ -12,8 +12,8 @@ use tokio_postgres::{IsolationLevel, Row, Statement};
 use super::books::{Books, Rows};
 use crate::{
     ledger::{
-        Account, Command, GatewayRun, Internal, LegKey, LegRecord, Prepare, SetAccountState,
-        SetLimits, TransferRecord,
+        Account, Command, Force, Forced, GatewayRun, Internal, LegKey, LegRecord, Prepare,
+        SetAccountState, SetLimits, TransferRecord,
     },
     money::Currency,
     store::{
@@ -25,7 +25,7 @@ use crate::{
 /// Legs that are there, locked. One that is not cannot be: should another process write it
 /// meanwhile, our own insert will fail, and the batch is run again.
 const LEGS: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
-    prepared_at_ms FROM legs WHERE key = ANY($1) ORDER BY key FOR UPDATE";
+    prepared_at_ms, forced_end, forced_by, forced_reason, forced_at_ms, forced_decision FROM legs WHERE key = ANY($1) ORDER BY key FOR UPDATE";
 /// Transfers never change.
 const TRANSFERS: &str = "SELECT transaction_id, from_account, to_account, minor_units, currency, \
     refusal, available FROM transfers WHERE transaction_id = ANY($1)";
@@ -45,11 +45,14 @@ const CUSTOMERS: &str = "SELECT currency, count(*), sum(available::numeric + hel
 const POSITIONS: &str = "SELECT name, sum(balance)::text FROM positions GROUP BY name";
 const HOW_MANY_IN_DOUBT: &str = "SELECT count(*) FROM legs WHERE state = 0";
 const IN_DOUBT: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
-    prepared_at_ms FROM legs \
+    prepared_at_ms, forced_end, forced_by, forced_reason, forced_at_ms, forced_decision FROM legs \
     WHERE state = 0 AND (prepared_at_ms, key) > ($1, $2) AND prepared_at_ms <= $3 \
     ORDER BY prepared_at_ms, key LIMIT $4";
+const FORCED: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
+    prepared_at_ms, forced_end, forced_by, forced_reason, forced_at_ms, forced_decision FROM legs \
+    WHERE forced_decision = 0 ORDER BY key LIMIT $1";
 const LEGS_AFTER: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
-    prepared_at_ms FROM legs WHERE key > $1 ORDER BY key LIMIT $2";
+    prepared_at_ms, forced_end, forced_by, forced_reason, forced_at_ms, forced_decision FROM legs WHERE key > $1 ORDER BY key LIMIT $2";
 /// Legs in doubt that are read at a time.
 const PAGE: i64 = 4_096;
 
@@ -84,7 +87,7 @@ impl Named {
                 | Command::SetLimits(SetLimits { account_id, .. }) => {
                     named.accounts.insert(account_id.clone());
                 }
-                Command::Commit(key) | Command::Abort(key) => {
+                Command::Commit(key) | Command::Abort(key) | Command::Force(Force { key, .. }) => {
                     named.legs.insert(key.to_string());
                 }
             }
@@ -128,7 +131,9 @@ pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreE
         books.accounts.found(row.try_get(0)?, details_in(&row)?);
     }
     for row in legs {
-        books.legs.found(row.try_get(0)?, leg_in(&row)?);
+        let key: String = row.try_get(0)?;
+        books.forced.extend(forced_in(&row)?.map(|forced| (key.clone(), forced)));
+        books.legs.found(key, leg_in(&row)?);
     }
     for row in transfers {
         books.transfers.found(row.try_get(0)?, transfer_in(&row)?);
@@ -254,6 +259,14 @@ pub(super) async fn legs(
     rows.iter().map(known_leg_in).collect()
 }
 
+/// At most `limit` legs that operators ended and whose decision is not known.
+pub(super) async fn forced(client: &Client, limit: usize) -> Result<Vec<KnownLeg>, StoreError> {
+    let statement = client.prepare_cached(FORCED).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = client.query(&statement, &[&limit]).await?;
+    rows.iter().map(known_leg_in).collect()
+}
+
 /// Milliseconds as the database keeps them.
 pub(super) fn whole(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
@@ -261,7 +274,7 @@ pub(super) fn whole(ms: u64) -> i64 {
 
 fn known_leg_in(row: &Row) -> Result<KnownLeg, StoreError> {
     let key = LegKey::parse(row.try_get(0)?).ok_or(Unknown("a leg's key"))?;
-    Ok(KnownLeg { key, leg: leg_in(row)? })
+    Ok(KnownLeg { key, leg: leg_in(row)?, forced: forced_in(row)? })
 }
 
 fn details_in(row: &Row) -> Result<AccountDetails, StoreError> {
@@ -290,6 +303,14 @@ fn leg_in(row: &Row) -> Result<LegRecord, StoreError> {
     let minor_units = row.try_get(3)?;
     let prepared_at_ms = prepared_at_ms.unsigned_abs();
     Ok(rows::leg((state, account_id, minor_units, currency, coordinator, prepared_at_ms))?)
+}
+
+fn forced_in(row: &Row) -> Result<Option<Forced>, StoreError> {
+    let Some(end): Option<i16> = row.try_get(7)? else { return Ok(None) };
+    let (at_ms, decision): (i64, i16) = (row.try_get(10)?, row.try_get(11)?);
+    let (by, reason) = (row.try_get(8)?, row.try_get(9)?);
+    let row = (number(end)?, by, reason, at_ms.unsigned_abs(), number(decision)?);
+    Ok(Some(rows::forced(row)?))
 }
 
 fn transfer_in(row: &Row) -> Result<TransferRecord, StoreError> {

@@ -11,7 +11,21 @@ const MAX_BANK_BYTES: usize = 63 - PREFIX.len();
 
 /// Keys are compared byte by byte, whatever the database's language: the order of locks must be the
 /// same for all. Numbers of states and refusals are those of the embedded store.
-const MIGRATIONS: &[Migration] = &[LEDGER, LIMITS, FENCES];
+const MIGRATIONS: &[Migration] = &[LEDGER, LIMITS, FENCES, FORCED];
+
+const FORCED: Migration = Migration {
+    name: "forced",
+    sql: r#"
+        -- What an operator did to a leg; all null: nothing. forced_decision 0: not known yet.
+        ALTER TABLE legs
+            ADD COLUMN forced_end smallint,
+            ADD COLUMN forced_by text,
+            ADD COLUMN forced_reason text,
+            ADD COLUMN forced_at_ms bigint,
+            ADD COLUMN forced_decision smallint;
+        CREATE INDEX legs_forced ON legs (key) WHERE forced_decision = 0;
+    "#,
+};
 
 const FENCES: Migration = Migration {
     name: "fences",

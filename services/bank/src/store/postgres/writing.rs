@@ -11,7 +11,7 @@ use super::{
     reading::whole,
 };
 use crate::{
-    ledger::{GatewayRun, Internal, LegRecord, TransferRecord},
+    ledger::{Forced, GatewayRun, Internal, LegRecord, TransferRecord},
     store::{AccountDetails, rows},
 };
 
@@ -37,6 +37,13 @@ const INSERT_LEGS: &str = "INSERT INTO legs \
 const INSERT_TRANSFERS: &str = "INSERT INTO transfers \
     (transaction_id, from_account, to_account, minor_units, currency, refusal, available) SELECT * FROM \
     unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::smallint[], $7::bigint[])";
+/// After the leg's own row is what it is to be.
+const FORCE: &str = "UPDATE legs SET forced_end = new.forced_end, forced_by = new.forced_by, \
+    forced_reason = new.forced_reason, forced_at_ms = new.forced_at_ms, \
+    forced_decision = new.forced_decision \
+    FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::smallint[]) \
+    AS new (key, forced_end, forced_by, forced_reason, forced_at_ms, forced_decision) \
+    WHERE legs.key = new.key";
 const FENCE: &str = "INSERT INTO fences (store, run) SELECT * FROM \
     unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING";
 const APPEND: &str = "INSERT INTO journal \
@@ -57,7 +64,11 @@ pub(super) async fn writes(
     books: Books,
     shard: i16,
 ) -> Result<Vec<Write>, StoreError> {
-    let Books { accounts, legs, transfers, moved, postings, fences, .. } = books;
+    let Books {
+        accounts, legs, transfers, moved, postings, fences, mut forced, newly_forced, ..
+    } = books;
+    forced.retain(|key, _| newly_forced.contains(key));
+    let forced: Vec<_> = forced.into_iter().collect();
     let fences: Vec<_> = fences.into_iter().collect();
     let (accounts, legs) = (accounts.changed(), legs.changed());
     let transfers = transfers.changed().inserted;
@@ -68,6 +79,7 @@ pub(super) async fn writes(
         (accounts.inserted.len(), INSERT_ACCOUNTS, account_columns(&accounts.inserted)),
         (legs.inserted.len(), INSERT_LEGS, leg_columns(&legs.inserted)),
         (transfers.len(), INSERT_TRANSFERS, transfer_columns(&transfers)),
+        (forced.len(), FORCE, forced_columns(&forced)),
         (fences.len(), FENCE, fence_columns(&fences)),
         (postings.len(), APPEND, posting_columns(&postings)),
         (moved.len(), MOVE, move_columns(&moved, shard)),
@@ -140,6 +152,18 @@ fn transfer_columns(transfers: &[(String, TransferRecord)]) -> Columns {
         column(&rows, |(_, row)| letters(row.3)),
         column(&rows, |(_, row)| i16::from(row.4)),
         column(&rows, |(_, row)| row.5),
+    ]
+}
+
+fn forced_columns(forced: &[(String, Forced)]) -> Columns {
+    let rows: Vec<_> = forced.iter().map(|(key, forced)| (key, rows::forced_row(forced))).collect();
+    vec![
+        column(&rows, |(key, _)| (*key).clone()),
+        column(&rows, |(_, row)| i16::from(row.0)),
+        column(&rows, |(_, row)| row.1.to_owned()),
+        column(&rows, |(_, row)| row.2.to_owned()),
+        column(&rows, |(_, row)| whole(row.3)),
+        column(&rows, |(_, row)| i16::from(row.4)),
     ]
 }
 

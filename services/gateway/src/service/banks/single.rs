@@ -23,8 +23,8 @@ impl Client {
                 let refusal = self.prepare(prepare, timeout).await?;
                 Ok(CommandResult { refusal, ..nothing })
             }
-            Kind::Commit(leg) => self.finish(leg, End::Commit, timeout).await.map(|()| nothing),
-            Kind::Abort(leg) => self.finish(leg, End::Abort, timeout).await.map(|()| nothing),
+            Kind::Commit(leg) => self.finish(leg, End::Commit, timeout).await,
+            Kind::Abort(leg) => self.finish(leg, End::Abort, timeout).await,
             Kind::Fence(run) => {
                 let (bank, mut participant) = (&self.bank, self.participant.clone());
                 ask(bank, timeout, run, |r| participant.fence(r)).await.map(|_| nothing)
@@ -62,7 +62,7 @@ impl Client {
         finish: FinishLeg,
         end: End,
         timeout: Duration,
-    ) -> Result<(), CallError> {
+    ) -> Result<CommandResult, CallError> {
         let (bank, mut participant) = (&self.bank, self.participant.clone());
         let leg = finish.leg();
         let request = FinishRequest { transaction_id: finish.transaction_id };
@@ -76,7 +76,7 @@ impl Client {
             }
             (End::Abort, _) => ask(bank, timeout, request, |r| participant.abort_debit(r)).await,
         }
-        .map(drop)
+        .map(|answer| CommandResult { refusal: answer.refusal, ..CommandResult::default() })
     }
 }
 

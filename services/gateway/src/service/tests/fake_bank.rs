@@ -203,7 +203,7 @@ impl FakeBank {
     fn abort(&self, leg: Leg, request: FinishRequest) -> Response<FinishResponse> {
         self.state.lock().unwrap().abort(leg, request.transaction_id);
         self.changed.send_modify(|changes| *changes += 1);
-        Response::new(FinishResponse {})
+        Response::new(FinishResponse::default())
     }
 }
 
@@ -253,7 +253,7 @@ impl State {
             None | Some(LegState::Aborted) => {
                 return Err(Status::failed_precondition("not prepared"));
             }
-            Some(LegState::Committed) => return Ok(FinishResponse {}),
+            Some(LegState::Committed) => return Ok(FinishResponse::default()),
             Some(LegState::Prepared) => {}
         }
         match leg {
@@ -264,7 +264,7 @@ impl State {
             }
         }
         self.legs.insert((id, leg), LegState::Committed);
-        Ok(FinishResponse {})
+        Ok(FinishResponse::default())
     }
 
     fn abort(&mut self, leg: Leg, id: String) {
