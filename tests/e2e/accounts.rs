@@ -12,7 +12,7 @@ type LegRow = (u8, &'static str, i64, [u8; 3], &'static str, u64);
 const FINISHED: TableDefinition<'_, &str, LegRow> = TableDefinition::new("finished");
 
 /// Runs `strife admin` as this fleet's operator.
-fn admin(booted: &Booted, arguments: &[&str]) -> Output {
+pub(crate) fn admin(booted: &Booted, arguments: &[&str]) -> Output {
     let certs = booted.fleet.spec().certs().display().to_string();
     strife(&[&["admin"], arguments, &["--certs", &certs]].concat())
 }

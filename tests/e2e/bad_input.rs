@@ -116,18 +116,43 @@ fn malformed_accounts_are_refused_with_file_and_line_and_leave_no_store() {
 }
 
 #[tokio::test]
-async fn a_corrupt_store_is_refused_and_left_as_it_is() {
-    let mut booted = boot(|spec| spec.gateway = false).await;
-    booted.fleet.kill("icici").await.unwrap();
-    let store = booted.fleet.spec().dir.join("data/icici/ledger.redb");
-    let whole = fs::read(&store).unwrap();
-    for broken in [whole[..whole.len() / 3].to_vec(), vec![0x42; 8192], Vec::new()] {
-        fs::write(&store, &broken).unwrap();
-        let data = text(store.parent().unwrap());
-        let arguments =
-            ["bank", "--bank-name", "icici", "--port", "0", "--plaintext", "--data", &data];
-        refused(&arguments, 1, &["ledger.redb"]);
-        assert_eq!(fs::read(&store).unwrap(), broken, "the evidence is kept");
+async fn a_store_that_is_cut_short_corrupt_or_foreign_is_refused_and_left_as_it_is() {
+    let mut booted = boot(|spec| spec.txids = 1).await;
+    let users = text(&booted.fleet.spec().accounts().join("users.csv"));
+    let bank = ["bank", "--bank-name", "icici"];
+    let gateway =
+        ["gateway", "--users", &users, "--bank", "icici=127.0.0.1:1", "--bank", "sbi=127.0.0.1:1"];
+    let txid = ["txid", "--server", "1"];
+    let stores: [(&str, &str, &[&str]); 3] = [
+        ("icici", "ledger.redb", &bank),
+        ("gateway", "gateway.redb", &gateway),
+        ("txid-1", "txid.redb", &txid),
+    ];
+    let data = booted.fleet.spec().dir.join("data");
+    for (member, _, _) in stores {
+        booted.fleet.kill(member).await.unwrap();
+    }
+    let whole = stores.map(|(member, name, _)| fs::read(data.join(member).join(name)).unwrap());
+    for (number, (member, name, command)) in stores.into_iter().enumerate() {
+        let (whole, others) = (&whole[number], &whole[(number + 1) % whole.len()]);
+        let store = data.join(member).join(name);
+        let cases: [(&[u8], &str); 4] = [
+            (&whole[..whole.len() / 3], "put a backup in its place"),
+            (&[0x42; 8192], "put a backup in its place"),
+            (&[], "put a backup in its place"),
+            (others, "give each a directory of its own"),
+        ];
+        for (broken, way_out) in cases {
+            fs::write(&store, broken).unwrap();
+            let directory = text(store.parent().unwrap());
+            let flags = ["--port", "0", "--plaintext", "--data", &directory];
+            for _ in 0..2 {
+                refused(&[command, &flags].concat(), 1, &[name, way_out]);
+            }
+            // A sound one is checked, and told as closed, before it can be asked whose it is.
+            let is_kept = broken == *others || fs::read(&store).unwrap() == broken;
+            assert!(is_kept, "{name} is evidence, and was changed");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod bad_input;
+mod bad_payments;
 mod balancing;
 mod bench;
 mod dashboard;

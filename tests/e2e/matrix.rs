@@ -9,18 +9,20 @@
 //! | coordinator after COMMIT is durable, before the reply | committed; the retry gets that answer | [`coordinator`] |
 //! | coordinator after commit reached one bank only | the other commits | [`coordinator`] |
 //! | coordinator down for long | holds kept, alarm raised | [`coordinator`] |
-//! | coordinator of an old run wakes | fenced | [`coordinator`] |
+//! | coordinator of an old run wakes | fenced, by the store and at the banks | [`coordinator`] |
 //! | bank before or after PREPARED is durable | a NO, so aborted; in doubt, so asks | [`bank`] |
 //! | bank after a commit is applied, before the answer | the commit again is nothing | [`bank`] |
 //! | abort before prepare; prepare again with another amount | refused, and said so | [`bank`] |
 //! | a prepare again at another server | the same vote | [`bank`] |
 //! | the disk is full or fails at a commit | the process stops, nothing acknowledged | [`disk`] |
+//! | an operator ends a leg in doubt | kept with who and why; a decision against it is reported | [`operator`] |
 //! | torn tail | ignored if and only if never acknowledged | the stores' own tests, on a disk that tears |
 //! | one payment id fifty times at once | one transfer, identical answers | [`crate::money`], [`crate::gateways`] |
 
 mod bank;
 mod coordinator;
 mod disk;
+mod operator;
 mod scene;
 
 /// Tests of a row on every store: `async fn row(on: Store)` each.

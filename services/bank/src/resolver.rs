@@ -146,12 +146,14 @@ impl<S: WholeStore, C: Coordinators> Resolver<S, C> {
         let attempts = &self.attempts;
         let is_due = |key: &LegKey| attempts.get(key).is_none_or(|a| a.next_ms <= now_ms);
         let mut legs = self.store.in_doubt(until_ms, LEGS_PER_PASS, is_due).await?;
-        self.alarm(&legs, now_ms);
-        if self.passes.is_multiple_of(PASSES_PER_LOOK_AT_FORCED) {
-            let forced = self.store.forced(LEGS_PER_PASS).await?;
-            legs.extend(forced.into_iter().filter(|leg| is_due(&leg.key)));
-        }
+        let mut forced = match self.passes % PASSES_PER_LOOK_AT_FORCED {
+            0 => self.store.forced(LEGS_PER_PASS).await?,
+            _ => Vec::new(),
+        };
+        forced.retain(|leg| is_due(&leg.key));
         self.passes += 1;
+        self.alarm(&legs, now_ms);
+        legs.extend(forced);
         let (store, coordinators) = (&self.store, &self.coordinators);
         let resolved: Vec<_> = stream::iter(legs)
             .map(|leg| resolve(store, coordinators, leg))

@@ -29,6 +29,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
+use strife_runtime::failpoint;
 use strife_store::{Latencies, StoreError};
 use tokio::{
     sync::{Notify, watch},
@@ -358,6 +359,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
 
     /// The store refuses this gateway's writes: nobody is told anything any more.
     async fn stop_fenced<T>(&self) -> T {
+        failpoint::reach("gateway.fenced").await;
         self.fenced.send_replace(true);
         std::future::pending().await
     }

@@ -1,15 +1,19 @@
 //! Rows in which the coordinator fails.
 
+use std::time::Duration;
+
 use strife_proto::gateway::v1::{
-    AbortReason, PaymentState, payment_gateway_client::PaymentGatewayClient,
+    AbortReason, HistoryRequest, PaymentState, payment_gateway_client::PaymentGatewayClient,
 };
 use strife_runtime::{Role, connect, tls::Expected};
+use tokio::time::timeout;
+use tonic::transport::Channel;
 
 use super::{
     on_every_store,
-    scene::{Scene, Store},
+    scene::{Scene, Store, until},
 };
-use crate::support::may_ask_again;
+use crate::support::{PATIENCE, may_ask_again};
 
 on_every_store!(
     coordinator_before_initiated_is_durable,
@@ -20,6 +24,8 @@ on_every_store!(
 );
 
 const GATEWAY: &str = "gateway";
+/// Who does not answer for so long stands still.
+const STANDS_STILL: Duration = Duration::from_millis(500);
 
 /// Arms the gateway, pays until it dies of that, and starts it again.
 async fn dies_at(scene: &mut Scene, failpoints: &str) {
@@ -102,6 +108,58 @@ async fn coordinator_down_for_long() {
     scene.until_in_doubt("icici", 1).await;
     scene.disarm(GATEWAY).await;
     scene.ends(PaymentState::Aborted).await;
+}
+
+/// Gateway 1, alone so far, has asked no bank and written no row yet when it is suspended. Gateway 2 comes and
+/// takes over; it knows nothing of the payment, but tells the banks whose holds to refuse. When the first wakes
+/// up it asks for them in vain, and the id is free.
+#[tokio::test]
+async fn coordinator_of_an_old_run_wakes_and_is_refused_its_holds() {
+    let mut scene = Scene::with(Store::Postgres, |spec| {
+        spec.gateways = 2;
+        spec.log.log_level = "info".to_owned();
+    })
+    .await;
+    for member in ["gateway-2", GATEWAY] {
+        scene.booted.fleet.drain(member).await.unwrap();
+    }
+    // It stands still until it is suspended; once it is awake it goes on even though it is fenced.
+    let failpoints = "gateway.begin.before=return(stall);gateway.prepare.before=1*sleep(8000);\
+        gateway.fenced=return(stall)";
+    let armed = [("FAILPOINTS", failpoints)];
+    scene.booted.fleet.restart_with(GATEWAY, &[], &armed).await.unwrap();
+    let security = scene.booted.security(Role::Loadgen, "1");
+    let address = scene.booted.fleet.address(GATEWAY).unwrap();
+    let channel = connect::direct(address, Expected::GATEWAY, &security).unwrap();
+    let (mut gateway, request) = (PaymentGatewayClient::new(channel), scene.payment());
+    let history = HistoryRequest { user: request.user.clone(), ..HistoryRequest::default() };
+    let answers = async |gateway: &mut PaymentGatewayClient<Channel>| {
+        let answer = gateway.get_transaction_history(history.clone());
+        timeout(STANDS_STILL, answer).await.is_ok_and(|answer| answer.is_ok())
+    };
+    until("the gateway serves", async || answers(&mut gateway).await).await;
+    let asked = tokio::spawn({
+        let mut gateway = gateway.clone();
+        async move { gateway.process_payment(request).await }
+    });
+    until("the gateway stands still", async || !answers(&mut gateway).await).await;
+    scene.booted.fleet.freeze(GATEWAY).unwrap();
+    scene.booted.fleet.restart("gateway-2").await.unwrap();
+    for bank in ["icici-1", "sbi-1"] {
+        // Each gateway has had a run before.
+        scene.until_said(bank, "fence run 3 of store").await;
+    }
+    scene.booted.fleet.thaw(GATEWAY).unwrap();
+    for bank in ["icici-1", "sbi-1"] {
+        scene.until_said(bank, "another gateway has taken over from the one that asks").await;
+    }
+    for bank in ["icici", "sbi"] {
+        scene.until_in_doubt(bank, 0).await;
+    }
+    scene.disarm(GATEWAY).await;
+    assert!(asked.await.unwrap().is_err(), "nobody is answered by a gateway that is fenced");
+    scene.booted.fleet.until_ready(PATIENCE).await.unwrap();
+    scene.ends(PaymentState::Committed).await;
 }
 
 /// Gateway 1 has all votes when it is suspended. Gateway 2 takes over; when the first wakes up its COMMIT is

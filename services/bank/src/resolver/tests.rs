@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    ledger::{Leg, LegBody, Prepare, tests::openings},
+    ledger::{End, Force, Leg, LegBody, Met, Prepare, tests::openings},
     money::Amount,
     store::{Embedded, Postgres, Store},
 };
@@ -110,6 +110,32 @@ async fn what_the_coordinator_ended_itself_is_forgotten() {
     let much_later_ms = 200 + 2 * BACKOFF.1.as_millis() as u64;
     fixture.resolver.pass(100, much_later_ms).await.unwrap();
     assert!(fixture.resolver.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_decided_of_a_forced_leg_is_asked_until_it_is_known() {
+    let mut fixture = with_prepared(&[("same", Leg::Debit), ("other", Leg::Debit)]).await;
+    for transaction_id in ["same", "other"] {
+        let key = LegKey { transaction_id: transaction_id.to_owned(), leg: Leg::Debit };
+        let (by, reason) = ("admin".to_owned(), "lost".to_owned());
+        let force = Force { key, end: End::Commit, by, reason, at_ms: 1 };
+        fixture.store.apply(Command::Force(force)).await.unwrap().unwrap();
+    }
+    assert_eq!(fixture.resolver.pass(0, 100).await.unwrap(), pass(0, 0, 2), "nobody knows");
+    fixture
+        .oracle
+        .says
+        .lock()
+        .unwrap()
+        .extend([("same".to_owned(), Decision::Commit), ("other".to_owned(), Decision::Abort)]);
+    for now_ms in (1_000..).step_by(1_000).take(PASSES_PER_LOOK_AT_FORCED as usize) {
+        fixture.resolver.pass(0, now_ms).await.unwrap();
+    }
+    assert_eq!(fixture.store.forced(9).await.unwrap(), []);
+    let legs = fixture.store.legs("", 9).await.unwrap();
+    let met: Vec<_> = legs.into_iter().map(|leg| leg.forced.unwrap().decision).collect();
+    assert_eq!(met, [Met::Contradicted, Met::Agreed], "by their names");
+    assert_eq!(balances(&fixture.store).await, (80, 0), "nothing moved again");
 }
 
 /// Each server of a bank on a database asks about the same legs.

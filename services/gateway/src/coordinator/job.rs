@@ -140,7 +140,10 @@ impl<B: Banks, S: Store> Job<B, S> {
                     Begun::Fenced => self.shared.stop_fenced().await,
                 }
             }
-            Action::Prepare(leg) => Ok(Input::Voted(leg, self.vote(leg).await)),
+            Action::Prepare(leg) => {
+                failpoint::reach("gateway.prepare.before").await;
+                Ok(Input::Voted(leg, self.vote(leg).await))
+            }
             Action::Transfer => Ok(Input::Transferred(self.transfer().await)),
             Action::WriteDecision(decision) => self.write(decision).await,
             Action::Answer(_)

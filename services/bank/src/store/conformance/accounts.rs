@@ -1,6 +1,6 @@
 //! Accounts as operators see and change them, on whatever way commands then go.
 
-use super::{Leg, Receipt, Refusal, Verdict, available, key, rupees, transfer, verdict};
+use super::{Leg, Receipt, Refusal, Verdict, available, key, prepare, rupees, transfer, verdict};
 use crate::{
     clock,
     ledger::{
@@ -134,6 +134,9 @@ async fn check_forced(store: &impl Store, whole: &impl WholeStore) {
     assert_eq!(of("forced-1").await, Forced { decision: Met::Agreed, ..expected });
     assert_eq!(of("forced-2").await.decision, Met::Contradicted);
     assert_eq!(open().await, []);
+    // Back, for those who come after.
+    assert_eq!(verdict(store, prepare("forced-back", Leg::Credit, "a", 1)).await, DONE);
+    assert_eq!(verdict(store, Command::Commit(key("forced-back", Leg::Credit))).await, DONE);
 }
 
 /// All of a model's legs, as [`WholeStore::legs`] has them.

@@ -94,7 +94,7 @@ async fn another_bank_cannot_open_the_file() {
     drop(store);
     let refused = Embedded::open(&directory.path().join("ledger.redb"), "sbi");
     let error = refused.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(error.contains("`bank icici v3`, not of `bank sbi v3`"), "{error}");
+    assert!(error.contains("`bank icici v4`, not of `bank sbi v4`"), "{error}");
 }
 
 #[test]
