@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use strife_proto::gateway::v1::{
-    AbortReason, HistoryRequest, PaymentState, payment_gateway_client::PaymentGatewayClient,
+    AbortReason, HistoryRequest, PaymentRequest, PaymentState,
+    payment_gateway_client::PaymentGatewayClient,
 };
 use strife_runtime::{Role, connect, tls::Expected};
 use tokio::time::timeout;
@@ -112,7 +113,7 @@ async fn coordinator_down_for_long() {
 
 /// Gateway 1, alone so far, has asked no bank and written no row yet when it is suspended. Gateway 2 comes and
 /// takes over; it knows nothing of the payment, but tells the banks whose holds to refuse. When the first wakes
-/// up it asks for them in vain, and the id is free.
+/// up it asks for them in vain.
 #[tokio::test]
 async fn coordinator_of_an_old_run_wakes_and_is_refused_its_holds() {
     let mut scene = Scene::with(Store::Postgres, |spec| {
@@ -138,11 +139,16 @@ async fn coordinator_of_an_old_run_wakes_and_is_refused_its_holds() {
         timeout(STANDS_STILL, answer).await.is_ok_and(|answer| answer.is_ok())
     };
     until("the gateway serves", async || answers(&mut gateway).await).await;
-    let asked = tokio::spawn({
-        let mut gateway = gateway.clone();
-        async move { gateway.process_payment(request).await }
-    });
-    until("the gateway stands still", async || !answers(&mut gateway).await).await;
+    // As long as it does not know that it is alone a payment waits for its row, and asks for no hold.
+    let mut asked = Vec::new();
+    until("the gateway stands still", async || {
+        let payment_id = format!("asked-for-{}", asked.len());
+        let request = PaymentRequest { payment_id, ..request.clone() };
+        let mut client = gateway.clone();
+        asked.push(tokio::spawn(async move { client.process_payment(request).await }));
+        !answers(&mut gateway).await
+    })
+    .await;
     scene.booted.fleet.freeze(GATEWAY).unwrap();
     scene.booted.fleet.restart("gateway-2").await.unwrap();
     for bank in ["icici-1", "sbi-1"] {
@@ -157,7 +163,9 @@ async fn coordinator_of_an_old_run_wakes_and_is_refused_its_holds() {
         scene.until_in_doubt(bank, 0).await;
     }
     scene.disarm(GATEWAY).await;
-    assert!(asked.await.unwrap().is_err(), "nobody is answered by a gateway that is fenced");
+    for asked in asked {
+        assert!(asked.await.unwrap().is_err(), "nobody is answered by a gateway that is fenced");
+    }
     scene.booted.fleet.until_ready(PATIENCE).await.unwrap();
     scene.ends(PaymentState::Committed).await;
 }
