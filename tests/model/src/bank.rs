@@ -10,8 +10,8 @@ use std::{
 
 use strife_bank::{
     ledger::{
-        self, Account, AccountState, Command, GatewayRun, Internal, LedgerState, LegBody, LegKey,
-        LegRecord, LegState, OpenAccount, Posting, Prepare, SpendingLimits, TransferRecord,
+        self, Account, AccountState, Command, Forced, GatewayRun, Internal, LedgerState, LegBody,
+        LegKey, LegRecord, LegState, OpenAccount, Posting, Prepare, SpendingLimits, TransferRecord,
         Verdict,
     },
     money::{Amount, Currency},
@@ -210,6 +210,14 @@ impl LedgerState for Bank {
         let leg = Leg { state: leg.state, is_asked_for: leg.body.is_some() };
         self.legs[Name::of(key).index()] = Some(leg);
         Ok(())
+    }
+
+    fn forced(&mut self, _: &LegKey) -> Result<Option<Forced>, Infallible> {
+        Ok(None)
+    }
+
+    fn put_forced(&mut self, _: &LegKey, _: Forced) -> Result<(), Infallible> {
+        unreachable!("no operator ends a leg")
     }
 
     fn is_fenced(&mut self, run: GatewayRun) -> Result<bool, Infallible> {
