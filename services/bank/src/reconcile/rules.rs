@@ -168,6 +168,7 @@ pub fn check(
         found,
     };
     let fate = payment.map(|payment| payment.fate);
+    let is_ended_alike = payment.is_none() && are_ended_alike(legs);
     for found in legs {
         let (bank, leg) = (&found.bank, found.leg);
         let place = payment.map(|payment| match leg {
@@ -179,8 +180,9 @@ pub fn check(
             findings.push(Finding::Misplaced { transaction_id, bank, leg });
             continue;
         }
+        let is_sound = is_ended_alike || go_together(fate, found.fate);
         match &found.forced {
-            Some(forced) if forced.contradicted || !go_together(fate, found.fate) => {
+            Some(forced) if forced.contradicted || !is_sound => {
                 findings.push(Finding::Forced {
                     transaction_id: transaction_id.to_owned(),
                     payment: fate,
@@ -189,7 +191,7 @@ pub fn check(
                     forced: forced.clone(),
                 });
             }
-            None if !go_together(fate, found.fate) => {
+            None if !is_sound => {
                 findings.push(of_leg(bank, leg, Some(found.fate)));
             }
             _ => {}
@@ -225,6 +227,15 @@ fn go_together(payment: Option<Fate>, leg: LegFate) -> bool {
         Some(Fate::Initiated) => leg != LegFate::Committed,
         Some(Fate::Aborted) | None => leg == LegFate::Over,
     }
+}
+
+/// Whether an operator posted one leg and the other is posted as well: where the gateway's store is lost,
+/// the legs have only each other to go by.
+fn are_ended_alike(legs: &[BankLeg]) -> bool {
+    let is_there = |side| legs.iter().any(|found| found.leg == side);
+    legs.iter().any(|found| found.forced.is_some())
+        && legs.iter().all(|found| found.fate == LegFate::Committed)
+        && [Leg::Debit, Leg::Credit].into_iter().all(is_there)
 }
 
 /// When a transaction last began something, milliseconds since the Unix epoch. What began lately may

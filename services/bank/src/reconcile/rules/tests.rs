@@ -85,6 +85,15 @@ fn a_forced_leg_is_named_if_it_is_not_as_was_decided() {
     }
     let unknown = text("the gateway knows no such payment", "COMMITTED");
     check(None, &[forced(true, false)], &[&unknown]);
+    // With no store to go by, the legs go by each other.
+    let credit_forced = |fate| BankLeg { forced: forced(true, false).forced, ..credit(fate) };
+    check(None, &[forced(true, false), credit_forced(committed)], &[]);
+    check(None, &[forced(true, false), credit(committed)], &[]);
+    check(None, &[forced(false, false), credit(over)], &[]);
+    check(None, &[forced(true, false), credit(over)], &[&unknown]);
+    check(None, &[forced(true, true), credit(committed)], &[&unknown]);
+    let held = "t: the gateway knows no such payment, but its credit at sbi is still held";
+    check(None, &[forced(true, false), credit(LegFate::Prepared)], &[&unknown, held]);
 }
 
 proptest! {
