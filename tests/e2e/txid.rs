@@ -3,12 +3,14 @@
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use strife_proto::{
     gateway::v1::{
-        HistoryEntry, ListPaymentsRequest, PaymentRequest, gateway_admin_client::GatewayAdminClient,
+        HistoryEntry, ListPaymentsRequest, PaymentRequest, PaymentState,
+        gateway_admin_client::GatewayAdminClient,
     },
     txid::v1::{Block, TakeBlockRequest, transaction_ids_client::TransactionIdsClient},
 };
@@ -20,7 +22,7 @@ use tonic::Code;
 use crate::{
     money::disturb_amid_payments,
     postgres::until_more,
-    support::{Booted, boot, refused},
+    support::{Booted, PATIENCE, boot, refused},
 };
 
 /// Servers in these tests.
@@ -192,4 +194,76 @@ async fn the_store_of_another_server_is_refused() {
     start("2", 1, &["`txid 1 v1`, not of `txid 2 v1`", "a directory of its own"]);
     start("0", 2, &[]);
     start("256", 2, &[]);
+}
+
+/// Whether the log of a member whose name begins like this says `what`.
+fn says(booted: &Booted, member: &str, what: &str) -> bool {
+    let logs = std::fs::read_dir(booted.fleet.spec().dir.join("logs")).unwrap();
+    logs.map(|log| log.unwrap()).any(|log| {
+        log.file_name().to_string_lossy().starts_with(member)
+            && std::fs::read_to_string(log.path()).is_ok_and(|text| text.contains(what))
+    })
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+/// Its runs are counted again, and banks know of the first of them that they are gone.
+#[tokio::test]
+async fn a_gateway_on_an_older_copy_of_its_store_says_so_and_serves_once_its_runs_are_new() {
+    let mut booted = boot(|spec| {
+        with_servers(spec);
+        spec.log.log_level = "info".to_owned();
+    })
+    .await;
+    let request = {
+        let (from, to) = (booted.account("icici", 0), booted.account("sbi", 0));
+        booted.payment("after", from, to)
+    };
+    let data = booted.fleet.spec().dir.join("data");
+    let (store, older) = (data.join("gateway"), data.join("older"));
+    booted.fleet.drain("gateway").await.unwrap();
+    copy(&store, &older);
+    for _ in 2..=3 {
+        booted.fleet.restart("gateway").await.unwrap();
+        booted.fleet.drain("gateway").await.unwrap();
+    }
+    booted.fleet.restart("gateway").await.unwrap();
+    let until = async |what: &str, is_so: &mut dyn FnMut() -> bool| {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while !is_so() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("{what}"));
+    };
+    let know = |booted: &Booted| {
+        let is_told = |run| ["icici", "sbi"].iter().all(|bank| says(booted, bank, run));
+        is_told("fence run 2 of store") && is_told("fence run 3 of store")
+    };
+    until("the banks know", &mut || know(&booted)).await;
+    booted.fleet.drain("gateway").await.unwrap();
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(&older, &store);
+    for run in 2..=3 {
+        booted.fleet.restart("gateway").await.unwrap();
+        let mut gateway = booted.gateway();
+        let payment_id = format!("as-run-{run}");
+        let answer = gateway.process_payment(PaymentRequest { payment_id, ..request.clone() });
+        let answer = answer.await;
+        assert!(answer.is_err(), "run {run} answers {answer:?}");
+        until("it ends", &mut || booted.fleet.has_ended("gateway").unwrap()).await;
+    }
+    assert!(says(&booted, "gateway", "is an older copy"));
+    booted.fleet.restart("gateway").await.unwrap();
+    let payment_id = "new".to_owned();
+    let answer = booted.pay(PaymentRequest { payment_id, ..request }).await;
+    assert_eq!(answer.state(), PaymentState::Committed, "{answer:?}");
+    let totals = booted.fleet.settled_totals(PATIENCE).await.unwrap();
+    assert_eq!(totals.in_doubt, 0);
 }

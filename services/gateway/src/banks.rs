@@ -40,6 +40,9 @@ pub enum CallError {
     /// The bank finds the call itself wrong, and would have at any time: no attempt did anything.
     #[error("{0}")]
     Invalid(String),
+    /// The bank was told that this gateway's run is gone, and takes nothing more from it.
+    #[error("{0}")]
+    Fenced(String),
 }
 
 /// The banks. Every call names its transaction and is idempotent by it, so that whoever got no

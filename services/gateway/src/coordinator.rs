@@ -100,8 +100,18 @@ struct Shared<B, S> {
     others: AtomicBool,
     /// Told when there is something to take over.
     orphaned: Notify,
-    /// Whether another gateway has taken over from this one.
-    fenced: watch::Sender<bool>,
+    /// Set once this gateway may go on no more.
+    fenced: watch::Sender<Option<FencedBy>>,
+}
+
+/// Who says that a gateway's run is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FencedBy {
+    /// Its store: another gateway has taken over.
+    Store,
+    /// This bank, while the run is live in the store: a run of the same number was there before, so that
+    /// the store is an older copy.
+    Bank(String),
 }
 
 /// A payment that was asked for.
@@ -139,7 +149,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             tasks: Tasks::default(),
             others: AtomicBool::new(store.is_shared()),
             orphaned: Notify::new(),
-            fenced: watch::channel(false).0,
+            fenced: watch::channel(None).0,
             run,
             store,
             banks,
@@ -304,10 +314,11 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         self.shared.tasks.none().await;
     }
 
-    /// Resolves when another gateway has taken over from this one, whose writes are refused from then on.
-    pub async fn fenced(&self) {
-        // Cannot fail: `self` holds the sender.
-        let _ = self.shared.fenced.subscribe().wait_for(|fenced| *fenced).await;
+    /// Resolves when this gateway may go on no more: the store refuses its writes, or a bank its holds.
+    pub async fn fenced(&self) -> FencedBy {
+        let mut fenced = self.shared.fenced.subscribe();
+        let by = fenced.wait_for(Option::is_some).await.expect("`self` holds the sender");
+        by.clone().expect("waited for")
     }
 
     /// Leaves what is open to other gateways at once, if there are any.
@@ -360,7 +371,21 @@ impl<B: Banks, S: Store> Shared<B, S> {
     /// The store refuses this gateway's writes: nobody is told anything any more.
     async fn stop_fenced<T>(&self) -> T {
         failpoint::reach("gateway.fenced").await;
-        self.fenced.send_replace(true);
+        self.stop(FencedBy::Store).await
+    }
+
+    /// A bank takes nothing more from this run. The store knows why.
+    async fn stop_fenced_by_bank<T>(&self, bank: &str) -> T {
+        match self.written(|| self.store.beat(self.run.number)).await {
+            Ok(true) => self.stop(FencedBy::Bank(bank.to_owned())).await,
+            Ok(false) => self.stop_fenced().await,
+            // This gateway is ending anyway.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn stop<T>(&self, by: FencedBy) -> T {
+        self.fenced.send_replace(Some(by));
         std::future::pending().await
     }
 

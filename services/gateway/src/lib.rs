@@ -40,7 +40,7 @@ pub mod users;
 pub use config::GatewayArgs;
 pub use logger::{EventsArgs, run_events};
 
-use coordinator::Coordinator;
+use coordinator::{Coordinator, FencedBy};
 use service::{GatewayService, banks::BankClients};
 use store::{Embedded, Postgres, Store};
 use users::Users;
@@ -82,6 +82,17 @@ async fn serve(args: GatewayArgs) -> Result<(), Failure> {
     }
 }
 
+fn fenced(by: &FencedBy) -> Failure {
+    match by {
+        FencedBy::Store => Failure::new(FENCED),
+        FencedBy::Bank(bank) => Failure::new(format!(
+            "bank {bank} refuses this run of the gateway, which its own store takes to be live: the store is an \
+             older copy of one that was started more often; nobody was answered since. Start it again, as \
+             often as it says this: each start is a later run"
+        )),
+    }
+}
+
 fn failed(error: StoreError) -> Failure {
     Failure::new(error.to_string())
 }
@@ -117,7 +128,7 @@ async fn serve_on<S: Store>(
     server::announce(listens, &[]);
     tokio::select! {
         served = balanced.serve(server, services(gateway, tracker)) => served?,
-        () = coordinator.fenced() => return Err(Failure::new(FENCED)),
+        by = coordinator.fenced() => return Err(fenced(&by)),
     }
     if tokio::time::timeout(IDLE_TIMEOUT, coordinator.idle()).await.is_err() {
         warn!("payments still under way are taken up again at the next start");

@@ -99,7 +99,7 @@ async fn tell_banks<B: Banks, S: Store>(
                 None
             }
             // It would only have spared it holds that are released again.
-            Err(CallError::Rejected(why) | CallError::Invalid(why)) => {
+            Err(CallError::Rejected(why) | CallError::Invalid(why) | CallError::Fenced(why)) => {
                 warn!(run, why, "a bank goes on to hold money for a gateway that is gone");
                 Some((run, bank))
             }

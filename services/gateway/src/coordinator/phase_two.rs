@@ -150,7 +150,9 @@ impl<B: Banks, S: Store> Shared<B, S> {
                 Err(CallError::NoAnswer(why)) => {
                     debug!(transaction_id = id, bank, ?end, why, "not acknowledged");
                 }
-                Err(CallError::Rejected(why) | CallError::Invalid(why)) => {
+                Err(
+                    CallError::Rejected(why) | CallError::Invalid(why) | CallError::Fenced(why),
+                ) => {
                     // For a commit this must not be: the bank voted yes. An operator has to look.
                     error!(
                         transaction_id = id,

@@ -30,7 +30,9 @@ impl<B: Banks, S: Store> Job<B, S> {
                 Err(CallError::Rejected(why)) if !may_have_run => {
                     return Vote::No(Abort::new(AbortReason::Refused, why));
                 }
-                Err(CallError::Rejected(why) | CallError::NoAnswer(why)) => {
+                Err(
+                    CallError::Rejected(why) | CallError::NoAnswer(why) | CallError::Fenced(why),
+                ) => {
                     may_have_run = true;
                     let bank = &order.from.bank;
                     if attempt < ATTEMPTS_QUIET {

@@ -36,14 +36,16 @@ struct Books {
     fenced: Mutex<HashSet<(String, RunNumber)>>,
     /// They do not hear of fences.
     deaf: watch::Sender<bool>,
+    /// They were told that the run that asks is gone.
+    refusing: watch::Sender<bool>,
 }
 
 impl TestBanks {
     fn new(open: bool) -> Self {
         let open = watch::channel(open).0;
         let (prepared, ended, moved, fenced) = Default::default();
-        let deaf = watch::channel(false).0;
-        Self(Arc::new(Books { open, prepared, ended, moved, fenced, deaf }))
+        let [deaf, refusing] = [false; 2].map(|value| watch::channel(value).0);
+        Self(Arc::new(Books { open, prepared, ended, moved, fenced, deaf, refusing }))
     }
 
     fn open(&self) {
@@ -71,6 +73,9 @@ impl Banks for TestBanks {
         _: Duration,
     ) -> Result<Vote, CallError> {
         self.opened().await;
+        if *self.0.refusing.borrow() {
+            return Err(CallError::Fenced("told so before".to_owned()));
+        }
         let key = (transaction_id.to_owned(), leg);
         if self.0.ended.lock().unwrap().contains_key(&key) {
             return Ok(Vote::No(Abort::new(AbortReason::Refused, "ended before")));
@@ -304,6 +309,28 @@ async fn a_gateway_that_wakes_up_finds_itself_fenced() {
     until(async || banks.ends(id) == [Some(End::Abort); 2]).await;
     assert_eq!(store.orphans(None, 9).await.unwrap(), []);
     assert!(!asked.is_finished() && !within.is_finished(), "a fenced gateway answers nobody");
+}
+
+/// As on an older copy of a store: the banks know of a run of this number that it is gone.
+#[tokio::test]
+async fn a_gateway_whose_run_the_banks_refuse_ends_and_answers_nobody() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
+    let one = start(&store, &banks, settings()).await;
+    banks.0.refusing.send_replace(true);
+    let asked = ask(&one, &order("p1", "sbi"));
+    assert!(matches!(one.fenced().await, FencedBy::Bank(_)));
+    assert!(!asked.is_finished(), "a gateway that is refused answers nobody");
+    asked.abort();
+    // Where the store says the same, it is another gateway that has taken over.
+    let two = start(&store, &banks, settings()).await;
+    assert!(store.fence(two.run().number).await.unwrap());
+    let _asked = ask(&two, &order("p2", "sbi"));
+    assert_eq!(two.fenced().await, FencedBy::Store);
+    // The next run is later.
+    banks.0.refusing.send_replace(false);
+    let three = start(&store, &banks, settings()).await;
+    assert_eq!(pay(&three, &order("p3", "sbi")).await.decision, Decision::Committed);
 }
 
 #[tokio::test]

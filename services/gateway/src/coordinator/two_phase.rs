@@ -12,7 +12,7 @@ use crate::{
 impl<B: Banks, S: Store> Job<B, S> {
     /// Asks one bank until it votes. No answer is no vote; the payment timeout ends the asking, for
     /// then whoever runs the payment drops this. A bank that turns the call away will never prepare
-    /// it, which is a NO.
+    /// it, which is a NO. One that takes nothing more from this run ends the gateway.
     pub(super) async fn vote(&self, leg: Leg) -> Vote {
         let order = &self.record.order;
         let account = match leg {
@@ -27,6 +27,10 @@ impl<B: Banks, S: Store> Job<B, S> {
                 Ok(vote) => return vote,
                 Err(CallError::Rejected(why) | CallError::Invalid(why)) => {
                     return Vote::No(Abort::new(AbortReason::Refused, why));
+                }
+                Err(CallError::Fenced(why)) => {
+                    debug!(transaction_id = id, why, "this run is gone");
+                    self.shared.stop_fenced_by_bank(&account.bank).await
                 }
                 Err(CallError::NoAnswer(why)) => {
                     debug!(transaction_id = id, bank = account.bank, why, "no vote; asking again");

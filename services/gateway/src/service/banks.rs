@@ -152,7 +152,7 @@ impl Client {
         let result = self.ask_for(command, timeout).await;
         match &result {
             Err(CallError::NoAnswer(_)) => self.presence.silent(),
-            Ok(_) | Err(CallError::Rejected(_) | CallError::Invalid(_)) => self.presence.answered(),
+            Ok(_) | Err(_) => self.presence.answered(),
         }
         result
     }
@@ -197,7 +197,12 @@ impl Banks for BankClients {
         let leg = leg_to_wire(leg).into();
         let command = || Kind::Prepare(PrepareLeg { leg, request: Some(request()) });
         let result = client.apply(command, timeout).await?;
-        Ok(vote(&client.bank, result))
+        match &result.refusal {
+            Some(refusal) if refusal.reason() == RefusalReason::Fenced => {
+                Err(CallError::Fenced(format!("bank {}: {}", client.bank, refusal.detail)))
+            }
+            _ => Ok(vote(&client.bank, result)),
+        }
     }
 
     async fn finish(
