@@ -41,7 +41,7 @@ use crate::{
     banks::Banks,
     error::GatewayError,
     order::Order,
-    payment::{Action, Payment, State},
+    payment::{Action, Payment},
     retry,
     standing::{self, Decider, Standing},
     store::{Found, Record, RunState, Store},
@@ -49,7 +49,7 @@ use crate::{
 };
 use active::{Active, Claimed, Running};
 use admission::Taken;
-use answer::told;
+use answer::{Admitted, known, told};
 pub use answer::{Answer, Receipt};
 pub use ids::{Blocks, Granted};
 use ids::{Ids, Supply};
@@ -112,18 +112,6 @@ pub enum FencedBy {
     /// This bank, while the run is live in the store: a run of the same number was there before, so that
     /// the store is an older copy.
     Bank(String),
-}
-
-/// A payment that was asked for.
-enum Admitted {
-    /// It is under way here.
-    Running(Running),
-    /// It was decided before, or is in the queue.
-    Known(Answer),
-    /// It is not decided, and not under way here.
-    Elsewhere(Order),
-    /// No transaction id is at hand.
-    Nameless(Order),
 }
 
 impl<B: Banks, S: Store> Coordinator<B, S> {
@@ -212,10 +200,12 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
                 Claimed::Here(claim) => break claim,
                 Claimed::Running(running) => {
                     running.record.order.check_same(&order)?;
-                    return Ok(match running.record.is_queued() {
-                        true => Admitted::Known(Answer::Queued(running.record)),
-                        false => Admitted::Running(running),
-                    });
+                    if !running.record.is_queued() {
+                        return Ok(Admitted::Running(running));
+                    }
+                    // Another gateway may have made the payment meanwhile, if this one stood still.
+                    let found = shared.store.find(&order.payment_id).await?;
+                    return Ok(known(found.unwrap_or_else(|| (*running.record).clone())));
                 }
                 // Ends in an error, as nothing is ever sent.
                 Claimed::Elsewhere(mut ends) => drop(ends.changed().await),
@@ -223,14 +213,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         };
         if let Some(record) = shared.store.find(&order.payment_id).await? {
             record.order.check_same(&order)?;
-            return Ok(match record.state {
-                _ if record.is_queued() => Admitted::Known(Answer::Queued(Arc::new(record))),
-                State::Decided(decision) => {
-                    let receipt = Receipt::of(&record.order, record.id, decision);
-                    Admitted::Known(Answer::Decided(receipt))
-                }
-                State::Initiated => Admitted::Elsewhere(order),
-            });
+            return Ok(known(record));
         }
         let payee = authorize(&order)?;
         let put_off = match shared.admit(order, payee, now_ms)? {
@@ -248,8 +231,9 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
     pub async fn payment(&self, payment_id: &str) -> Result<Option<Record>, GatewayError> {
         let running = self.shared.active.lock().running(payment_id);
         match running {
-            Some(running) => Ok(Some((*running.record).clone())),
-            None => Ok(self.shared.store.find(payment_id).await?),
+            Some(running) if !running.record.is_queued() => Ok(Some((*running.record).clone())),
+            // Of an attempt out of the queue the store knows more, if another gateway has taken over.
+            _ => Ok(self.shared.store.find(payment_id).await?),
         }
     }
 
@@ -307,6 +291,11 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
     /// The times and bounds in force.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
+    }
+
+    /// Begins no further attempts at queued payments: those are left to the next run, or to others.
+    pub fn stop_queue(&self) {
+        self.shared.stop_queue();
     }
 
     /// Resolves when no payment is under way and no bank is being told of one.

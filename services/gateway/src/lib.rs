@@ -130,6 +130,7 @@ async fn serve_on<S: Store>(
         served = balanced.serve(server, services(gateway, tracker)) => served?,
         by = coordinator.fenced() => return Err(fenced(&by)),
     }
+    coordinator.stop_queue();
     if tokio::time::timeout(IDLE_TIMEOUT, coordinator.idle()).await.is_err() {
         warn!("payments still under way are taken up again at the next start");
     }

@@ -99,12 +99,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Decided>, StoreError>> + Send;
 
     /// Payments in the queue, those due first first: of run `own` if they are due by `now_ms`, of others
-    /// by `others_ms`.
+    /// by `others_ms`; from after the one of this due time and sequence.
     fn due(
         &self,
         own: RunNumber,
         now_ms: i64,
         others_ms: i64,
+        after: Option<(i64, Sequence)>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 

@@ -39,6 +39,29 @@ impl Receipt {
     }
 }
 
+/// A payment that was asked for.
+pub(super) enum Admitted {
+    /// It is under way here.
+    Running(Running),
+    /// It was decided before, or is in the queue.
+    Known(Answer),
+    /// It is not decided, and not under way here.
+    Elsewhere(Order),
+    /// No transaction id is at hand.
+    Nameless(Order),
+}
+
+/// What is known of a payment that stands in the store.
+pub(super) fn known(record: Record) -> Admitted {
+    match record.state {
+        _ if record.is_queued() => Admitted::Known(Answer::Queued(Arc::new(record))),
+        State::Decided(decision) => {
+            Admitted::Known(Answer::Decided(Receipt::of(&record.order, record.id, decision)))
+        }
+        State::Initiated => Admitted::Elsewhere(record.order),
+    }
+}
+
 /// Waits for what is told of a payment; the order, if the payment is another's.
 pub(super) async fn told(mut running: Running) -> Result<Result<Answer, Order>, GatewayError> {
     let told = running.told.wait_for(Option::is_some).await;

@@ -49,6 +49,8 @@ pub(super) enum Origin {
     Queued {
         /// The attempt before.
         after: Sequence,
+        /// Its place in the queue.
+        seen: Queued,
     },
 }
 
@@ -128,7 +130,10 @@ impl<B: Banks, S: Store> Job<B, S> {
                 failpoint::reach("gateway.begin.before").await;
                 let (store, record) = (&self.shared.store, &self.record);
                 let begun = match self.origin {
-                    Origin::Queued { after } => {
+                    Origin::Queued { after, seen } => {
+                        if !self.shared.settle(record, after, seen).await {
+                            return Ok(Input::RowExists);
+                        }
                         let retry = || store.retry(record.clone(), after, now_ms());
                         self.shared.written(retry).await?
                     }

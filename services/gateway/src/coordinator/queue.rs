@@ -7,9 +7,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
+use futures_util::future::join_all;
 use strife_store::StoreError;
 use tokio::{
     sync::Semaphore,
@@ -19,17 +20,20 @@ use tracing::{debug, error, info};
 
 use super::{Shared, active::Claimed, job::Origin, places::Places};
 use crate::{
-    banks::Banks,
+    banks::{Banks, CallError, End},
     clock::now_ms,
     order::Order,
-    payment::{Abort, AbortReason, Decision, Payment, State},
+    payment::{Abort, AbortReason, Decision, Leg, Payment, State},
     queue::{self, Queued},
     retry,
     store::{Begun, Decided, Earlier, Move, Moved, Record, Store},
+    transaction::{Sequence, TransactionId},
 };
 
 /// Payments of the queue that are looked at together.
 const PAGE: usize = 512;
+/// Pages at most before it is counted how many there are. It is gone on where that ended.
+const PAGES: usize = 8;
 
 /// What a gateway does of the queue.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) struct Queue {
     attempts_max: usize,
     /// Attempts at each bank.
     places: Places,
+    /// No attempt is begun any more.
+    stopped: AtomicBool,
 }
 
 /// What there is to do for a payment that is due.
@@ -60,6 +66,7 @@ impl Queue {
             attempts: Arc::new(Semaphore::new(attempts_max)),
             attempts_max,
             places: Places::default(),
+            stopped: AtomicBool::new(false),
         }
     }
 
@@ -149,36 +156,76 @@ impl<B: Banks, S: Store> Shared<B, S> {
         }
     }
 
-    /// Tries a payment again, unless that is under way here; waits for a turn.
-    async fn attempt(self: &Arc<Self>, last: Record, place: Queued) {
+    /// Begins no further attempts.
+    pub(super) fn stop_queue(&self) {
+        // Who is about to begin one holds this.
+        let _active = self.active.lock();
+        self.queue.stopped.store(true, Relaxed);
+    }
+
+    /// Tries a payment again, unless that is under way here; waits for a turn. `false` if nothing can be
+    /// tried for now.
+    async fn attempt(self: &Arc<Self>, last: Record, place: Queued) -> bool {
         let permit = self.queue.attempts.clone().acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let Claimed::Here(_claim) = self.active.claim(&last.order.payment_id) else { return };
+        let Claimed::Here(_claim) = self.active.claim(&last.order.payment_id) else { return true };
         let (after, turn) = (last.id.sequence, self.queue.places.take(&last.order));
         let earlier = Some(Earlier { attempts: place.attempts, first: last.first() });
         let mut active = self.active.lock();
-        let Some(sequence) = self.next_sequence(&mut active) else { return };
+        if self.queue.stopped.load(Relaxed) {
+            return false;
+        }
+        let Some(sequence) = self.next_sequence(&mut active) else { return false };
         let id = self.run.transaction(sequence);
         let state = State::Initiated;
         let record = Arc::new(Record { id, state, earlier, queued: None, ..last });
         let (payment, actions) = Payment::begin(record.order.route(), true);
-        let origin = Origin::Queued { after };
+        let origin = Origin::Queued { after, seen: place };
         let mut running = self.spawn(&mut active, record, payment, actions, origin);
         tokio::spawn(async move {
             // Also over when the store failed.
             let _ = running.told.wait_for(Option::is_some).await;
             drop((permit, turn));
         });
+        true
     }
 }
 
-/// Works the queue, for ever.
+impl<B: Banks, S: Store> Shared<B, S> {
+    /// Has both banks release what they may hold for the attempt `after`, or this one could fail for want of
+    /// the very money that is held for the payment; `false` if some bank does not say that it has. Then
+    /// the payment is tried later. As no attempt is begun before, no bank holds anything of any earlier one.
+    pub(super) async fn settle(&self, record: &Record, after: Sequence, seen: Queued) -> bool {
+        let id = TransactionId { sequence: after, ..record.id }.to_string();
+        let (order, timeout) = (&record.order, self.settings.attempt_timeout);
+        let abort = |leg, bank| self.banks.finish(&id, leg, bank, End::Abort, timeout);
+        let told = [abort(Leg::Debit, &order.from.bank), abort(Leg::Credit, &order.to.bank)];
+        let silent = join_all(told).await.into_iter().find_map(|told| match told {
+            Err(CallError::NoAnswer(why)) => Some(why),
+            // Whatever a bank has against it, it has against the attempt as well, which will be told so.
+            Ok(()) | Err(CallError::Rejected(_) | CallError::Invalid(_) | CallError::Fenced(_)) => {
+                None
+            }
+        });
+        let Some(why) = silent else { return true };
+        debug!(transaction_id = id, why, "a bank may still hold money for it; trying again later");
+        let to = Moved::Later(self.next_place(record, seen.attempts));
+        let later = Move { sequence: after, seen, to, at_ms: now_ms() };
+        if let Err(why) = self.move_queued(vec![later]).await {
+            debug!(transaction_id = id, %why, "it stays where it is in the queue");
+        }
+        false
+    }
+}
+
+/// Works the queue until it is stopped.
 pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
     let mut ticks = interval(shared.settings.queue_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let mut after = None;
+    while !shared.queue.stopped.load(Relaxed) {
         ticks.tick().await;
-        match work(&shared).await {
+        match work(&shared, &mut after).await {
             Ok(()) => {}
             Err(why) if retry::is_passing(&why) => debug!(%why, "the queue has to wait"),
             Err(why) => error!(%why, "queued payments cannot be tried"),
@@ -186,41 +233,55 @@ pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
     }
 }
 
-/// Everything that is due, in pages, as long as something can be done.
-async fn work<B: Banks, S: Store>(shared: &Arc<Shared<B, S>>) -> Result<(), StoreError> {
+/// What is due, in pages, from after the one that was looked at last. Those whose banks have no place are
+/// left, and do not hide others; once all were looked at it begins anew.
+async fn work<B: Banks, S: Store>(
+    shared: &Arc<Shared<B, S>>,
+    after: &mut Option<(i64, Sequence)>,
+) -> Result<(), StoreError> {
     let Shared { store, queue, run, settings, .. } = &**shared;
     // Before the others are counted, so that none that comes back meanwhile is overlooked.
     let tried = queue.under_way();
     let length = store.queued().await?;
     queue.length.store(length + tried, Relaxed);
+    if length == 0 {
+        return Ok(());
+    }
     // A gateway that is there works what it took on itself.
     let grace_ms = if store.is_shared() { settings.lease.as_millis() as i64 } else { 0 };
-    let mut more = length > 0;
-    while more {
+    for _ in 0..PAGES {
         let now_ms = now_ms();
-        let page = store.due(run.number, now_ms, now_ms.saturating_sub(grace_ms), PAGE).await?;
-        let (is_full, mut tried, mut moves) = (page.len() == PAGE, 0, Vec::new());
-        for record in page {
-            let Some(seen) = record.queued else { continue };
-            match shared.step(&record, seen, now_ms) {
-                Step::Move(to) => {
-                    let sequence = record.id.sequence;
-                    moves.push(Move { sequence, seen, to, at_ms: now_ms });
-                }
-                Step::Attempt => {
-                    shared.attempt(record, seen).await;
-                    tried += 1;
-                }
-                Step::Leave => {}
-            }
+        let others_ms = now_ms.saturating_sub(grace_ms);
+        let page = store.due(run.number, now_ms, others_ms, *after, PAGE).await?;
+        let last = page.last().filter(|_| page.len() == PAGE);
+        *after = last.and_then(|last| Some((last.queued?.due_ms, last.id.sequence)));
+        let goes_on = shared.work_on(page, now_ms).await?;
+        if after.is_none() || !goes_on {
+            break;
         }
-        more = is_full && tried + moves.len() > 0;
-        shared.move_queued(moves).await?;
     }
     Ok(())
 }
 
 impl<B: Banks, S: Store> Shared<B, S> {
+    /// Does what there is to do for payments that are due; `false` if nothing can be tried for now.
+    async fn work_on(self: &Arc<Self>, page: Vec<Record>, now_ms: i64) -> Result<bool, StoreError> {
+        let (mut moves, mut goes_on) = (Vec::new(), true);
+        for record in page {
+            let Some(seen) = record.queued else { continue };
+            match self.step(&record, seen, now_ms) {
+                Step::Move(to) => {
+                    let sequence = record.id.sequence;
+                    moves.push(Move { sequence, seen, to, at_ms: now_ms });
+                }
+                Step::Attempt if goes_on => goes_on = self.attempt(record, seen).await,
+                Step::Attempt | Step::Leave => {}
+            }
+        }
+        self.move_queued(moves).await?;
+        Ok(goes_on)
+    }
+
     async fn move_queued(&self, moves: Vec<Move>) -> Result<(), StoreError> {
         if moves.is_empty() {
             return Ok(());

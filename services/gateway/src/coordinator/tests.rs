@@ -15,11 +15,13 @@ use super::*;
 use crate::{
     banks::{Balance, CallError, End},
     order::{Account, Money},
-    payment::{Abort, AbortReason, Decision, Leg, Vote},
+    payment::{Abort, AbortReason, Decision, Leg, State, Vote},
     retry::Backoff,
     store::{Embedded, conformance::record},
     transaction::RunNumber,
 };
+
+mod queueing;
 
 /// Long enough that only a test that fails waits for it.
 const NEVER: Duration = Duration::from_secs(60);
@@ -34,6 +36,8 @@ struct Books {
     ended: Mutex<HashMap<(String, Leg), End>>,
     moved: Mutex<HashSet<String>>,
     fenced: Mutex<HashSet<(String, RunNumber)>>,
+    /// Never answers to a prepare.
+    silent: Option<&'static str>,
     /// They do not hear of fences.
     deaf: watch::Sender<bool>,
     /// They were told that the run that asks is gone.
@@ -45,7 +49,14 @@ impl TestBanks {
         let open = watch::channel(open).0;
         let (prepared, ended, moved, fenced) = Default::default();
         let [deaf, refusing] = [false; 2].map(|value| watch::channel(value).0);
-        Self(Arc::new(Books { open, prepared, ended, moved, fenced, deaf, refusing }))
+        let silent = None;
+        Self(Arc::new(Books { open, prepared, ended, moved, fenced, silent, deaf, refusing }))
+    }
+
+    fn silent(bank: &'static str) -> Self {
+        let mut banks = Self::new(true);
+        Arc::get_mut(&mut banks.0).unwrap().silent = Some(bank);
+        banks
     }
 
     fn open(&self) {
@@ -68,11 +79,14 @@ impl Banks for TestBanks {
         &self,
         transaction_id: &str,
         leg: Leg,
-        _: &Account,
+        account: &Account,
         _: &Money,
         _: Duration,
     ) -> Result<Vote, CallError> {
         self.opened().await;
+        if self.0.silent == Some(account.bank.as_str()) {
+            std::future::pending::<()>().await;
+        }
         if *self.0.refusing.borrow() {
             return Err(CallError::Fenced("told so before".to_owned()));
         }

@@ -205,11 +205,12 @@ impl Store for Embedded {
         own: RunNumber,
         now_ms: i64,
         others_ms: i64,
+        after: Option<(i64, Sequence)>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         self.commits.read(|transaction| {
             let rows = self.rows(transaction)?;
-            let due = queue::due(transaction, &rows.runs, own, now_ms, others_ms, limit)?;
+            let due = queue::due(transaction, &rows.runs, own, [now_ms, others_ms], after, limit)?;
             due.into_iter().map(|sequence| rows.listed(sequence)).collect()
         })
     }

@@ -177,9 +177,10 @@ impl Store for Postgres {
         own: RunNumber,
         now_ms: i64,
         others_ms: i64,
+        after: Option<(i64, Sequence)>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.reader().due(own, now_ms, others_ms, limit).await
+        self.reader().due(own, now_ms, others_ms, after, limit).await
     }
 
     async fn queued(&self) -> Result<u64, StoreError> {

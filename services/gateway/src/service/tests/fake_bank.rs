@@ -42,6 +42,7 @@ pub(super) enum Batches {
 pub(super) enum Method {
     Prepare(Leg),
     Commit(Leg),
+    Abort(Leg),
     Transfer,
     Balance,
 }
@@ -200,10 +201,16 @@ impl FakeBank {
         self.state.lock().unwrap().abort(leg, transaction_id.to_owned());
     }
 
-    fn abort(&self, leg: Leg, request: FinishRequest) -> Response<FinishResponse> {
-        self.state.lock().unwrap().abort(leg, request.transaction_id);
-        self.changed.send_modify(|changes| *changes += 1);
-        Response::new(FinishResponse::default())
+    async fn abort(
+        &self,
+        leg: Leg,
+        request: FinishRequest,
+    ) -> Result<Response<FinishResponse>, Status> {
+        self.serve(Method::Abort(leg), |state| {
+            state.abort(leg, request.transaction_id);
+            Ok(FinishResponse::default())
+        })
+        .await
     }
 }
 

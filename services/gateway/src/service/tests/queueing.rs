@@ -196,6 +196,29 @@ async fn what_a_bank_refuses_is_answered_at_once_and_after_waiting() {
     assert_eq!(plain.state(), PaymentState::Committed);
 }
 
+/// All of John's money is held by an attempt whose vote was lost, and of whose abort the bank hears late.
+#[tokio::test]
+async fn a_payment_does_not_stand_in_its_own_way() {
+    let system = system().await;
+    let (prepare, abort) = (Method::Prepare(Leg::Debit), Method::Abort(Leg::Debit));
+    system.icici.set(prepare, Fault::LoseAnswer(u32::MAX));
+    system.icici.set(abort, Fault::Unavailable(u32::MAX));
+    let request = patient(to_jane("p1", 1_000));
+    check_queued(&system, request.clone()).await;
+    let told = system.icici.read(|state| state.calls.get(&abort).copied().unwrap_or_default());
+    system.icici.heal(prepare);
+    let often = told + 2 * system.settings.phase_two_attempts;
+    system.icici.until(|state| state.calls.get(&abort) > Some(&often)).await;
+    check_queued(&system, request.clone()).await;
+    assert_eq!(system.icici.read(|state| state.legs.len()), 1, "a hold beside a hold");
+    system.icici.heal(abort);
+    let made = end(&system, &request).await;
+    assert_eq!(made.state(), PaymentState::Committed, "{made:?}");
+    system.settled().await;
+    system.idle().await;
+    assert_eq!((system.icici.balance("J1"), system.sbi.balance("A1")), (0, 1_500));
+}
+
 /// Within a bank, too, it can be taken back and tried again.
 #[tokio::test]
 async fn a_payment_within_one_bank_waits_for_it() {

@@ -68,7 +68,7 @@ async fn check_events<S: Store>(store: &S, expected: &[EventKind]) {
 
 /// What is due at any time.
 async fn due<S: Store>(store: &S) -> Vec<Record> {
-    store.due(1, i64::MAX, i64::MAX, 99).await.unwrap()
+    store.due(1, i64::MAX, i64::MAX, None, 99).await.unwrap()
 }
 
 async fn an_attempt_takes_the_place_of_the_one_before<S: Store>(store: S) {
@@ -136,7 +136,7 @@ async fn a_payment_moves_in_the_queue_and_out_of_it<S: Store>(store: S) {
         assert_eq!(moved, [Decided::Done], "and again");
     }
     assert_eq!(due(&store).await, [at(&waits, later)]);
-    assert_eq!(store.due(one.number, 8_999, 8_999, 9).await.unwrap(), []);
+    assert_eq!(store.due(one.number, 8_999, 8_999, None, 9).await.unwrap(), []);
     let expired = Abort::new(AbortReason::Expired, "too late");
     let end = |seen| to(&waits, seen, Moved::Ended(expired.clone()));
     let stale = store.move_queued(one.number, end(PLACE)).await.unwrap();
@@ -214,7 +214,7 @@ async fn who_is_due_is_listed_in_order<S: Store>(store: S) {
         waits.push(queued(&store, run, number, &format!("p{number}"), place).await);
     }
     let check = async |own: Run, now_ms, others_ms, limit, expected: &[i64]| {
-        let due = store.due(own.number, now_ms, others_ms, limit).await.unwrap();
+        let due = store.due(own.number, now_ms, others_ms, None, limit).await.unwrap();
         let due: Vec<_> = due.iter().filter_map(|due| Some(due.queued?.due_ms)).collect();
         assert_eq!(due, expected, "{own:?} {now_ms} {others_ms} {limit}");
     };
@@ -223,6 +223,15 @@ async fn who_is_due_is_listed_in_order<S: Store>(store: S) {
     check(one, 50, 15, 9, &[10, 30, 40, 50]).await;
     check(two, 50, 15, 9, &[10, 20]).await;
     check(two, 9, 9, 9, &[]).await;
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = store.due(one.number, 50, 50, after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.queued.unwrap().due_ms, last.id.sequence));
+        found.extend(page.iter().map(|due| due.queued.unwrap().due_ms));
+    }
+    assert_eq!(found, [10, 20, 30, 40, 50], "in pages");
+    assert_eq!(store.due(one.number, 5, 5, after, 2).await.unwrap(), [], "as a clock goes back");
     assert_eq!(store.queued().await.unwrap(), 5);
 }
 

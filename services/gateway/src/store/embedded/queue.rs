@@ -74,20 +74,25 @@ pub(super) fn count(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
     Ok(transaction.open_table(tables::QUEUE)?.len()?)
 }
 
-/// Who is due by `now_ms`, or, if it is not of run `own`, by `others_ms`.
+/// Who is due by `now_ms`, or, if it is not of run `own`, by `others_ms`; from after `after`.
 pub(super) fn due(
     transaction: &ReadTransaction,
     runs: &Runs,
     own: RunNumber,
-    now_ms: i64,
-    others_ms: i64,
+    [now_ms, others_ms]: [i64; 2],
+    after: Option<(i64, Sequence)>,
     limit: usize,
 ) -> Result<Vec<Sequence>, redb::Error> {
     let due = transaction.open_table(tables::DUE)?;
     let last = now_ms.max(others_ms);
+    let next = |(due_ms, sequence): (i64, Sequence)| (due_ms, sequence.saturating_add(1));
+    let first = after.map_or((i64::MIN, 0), next);
     let mut found = Vec::new();
-    for entry in due.range(..=(last, Sequence::MAX))? {
+    for entry in due.range(first..)? {
         let (due_ms, sequence) = entry?.0.value();
+        if due_ms > last {
+            break;
+        }
         let (maker, _) = runs.maker(sequence)?;
         let by = if maker == Some(own) { now_ms } else { others_ms };
         if due_ms <= by {

@@ -41,7 +41,8 @@ const DUE: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body, \
     p.attempts, p.due_at_ms FROM payments p LEFT JOIN runs r ON r.number = p.run \
     WHERE p.due_at_ms <= greatest($2::bigint, $3::bigint) \
     AND p.due_at_ms <= CASE WHEN p.run = $1 THEN $2::bigint ELSE $3::bigint END \
-    ORDER BY p.due_at_ms, p.sequence LIMIT $4";
+    AND (p.due_at_ms, p.sequence) > ($4::bigint, $5::bigint) \
+    ORDER BY p.due_at_ms, p.sequence LIMIT $6";
 const QUEUED: &str = "SELECT count(*) FROM payments WHERE due_at_ms IS NOT NULL";
 /// Sequences of gateways that run at the same time do not say what came first, so that their clocks
 /// have to. `$2` is where the page before ended.
@@ -126,10 +127,14 @@ impl Reader<'_> {
         own: RunNumber,
         now_ms: i64,
         others_ms: i64,
+        after: Option<(i64, Sequence)>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         let (own, limit) = (schema::run(own), limit_of(limit));
-        let rows = self.query(DUE, &[&own, &now_ms, &others_ms, &limit]).await?;
+        let (due_ms, sequence) =
+            after.map_or((i64::MIN, -1), |(due_ms, sequence)| (due_ms, schema::sequence(sequence)));
+        let rows =
+            self.query(DUE, &[&own, &now_ms, &others_ms, &due_ms, &sequence, &limit]).await?;
         rows.iter().map(|row| self.read(row)).collect()
     }
 

@@ -77,6 +77,10 @@ const OUTBOX: Migration = Migration {
 const QUEUE: Migration = Migration {
     name: "queue",
     sql: r#"
+        -- Gateways of an earlier version would answer what is queued as if it were over for good, and so
+        -- they may not go on. First, as batches hold their runs before anything else.
+        UPDATE runs SET live = false;
+
         -- attempts, due_at_ms: the place in the queue of a payment that waits there. Of several attempts at
         -- one payment the newest has its id and is in its users' histories; those before it have neither.
         ALTER TABLE payments
@@ -87,6 +91,12 @@ const QUEUE: Migration = Migration {
         CREATE INDEX payments_due ON payments (due_at_ms, sequence) WHERE due_at_ms IS NOT NULL;
     "#,
 };
+
+/// As of before payments could be queued.
+#[cfg(test)]
+pub(super) fn before_queue() -> Schema {
+    Schema { migrations: &[PAYMENTS, BLOCKS, OUTBOX], ..of() }
+}
 
 /// The one schema of all gateways on a database.
 pub(super) fn of() -> Schema {

@@ -88,6 +88,25 @@ async fn a_fence_waits_for_the_batches_that_hold_the_run() {
     assert_eq!(one.decide(run.number, late).await.unwrap(), Decided::Fenced);
 }
 
+/// It would say of what is queued that it is over.
+#[tokio::test]
+async fn a_gateway_that_knows_no_queue_may_not_go_on() {
+    let url = Server::shared().create_database().await;
+    let (address, before) = (Address::parse(&url).unwrap(), schema::before_queue());
+    let database = Database::connect(&address, &before, Connections::default()).await.unwrap();
+    let begin = async |client: &Client| {
+        let old = "INSERT INTO about (name, last_run) VALUES (7, 1); \
+                   INSERT INTO runs (number, gateway, live) VALUES (1, 'old', true)";
+        client.batch_execute(old).await.map_err(StoreError::from)
+    };
+    database.migrate(&before, begin).await.unwrap();
+    let store = open(&url).await;
+    assert!(!store.beat(1).await.unwrap(), "it hears of it when it says that it goes on");
+    let run = store.start("new").await.unwrap();
+    let live: Vec<_> = store.runs().await.unwrap().iter().map(|run| run.live).collect();
+    assert_eq!((run.number, live), (2, vec![false, true]));
+}
+
 /// Fences, as often as it takes.
 async fn fence(store: &Postgres, run: RunNumber) -> bool {
     let fencing = async {

@@ -35,8 +35,7 @@ impl FakeBank {
             }
             Kind::Abort(abort) => {
                 let (leg, request) = finish(abort);
-                self.abort(leg, request);
-                None
+                self.abort(leg, request).await.map(|_| None)?
             }
             Kind::Fence(run) => {
                 self.fence(Request::new(run)).await?;
@@ -85,14 +84,14 @@ impl BankParticipant for FakeBank {
         &self,
         request: Request<FinishRequest>,
     ) -> Result<Response<FinishResponse>, Status> {
-        Ok(self.abort(Leg::Debit, request.into_inner()))
+        self.abort(Leg::Debit, request.into_inner()).await
     }
 
     async fn abort_credit(
         &self,
         request: Request<FinishRequest>,
     ) -> Result<Response<FinishResponse>, Status> {
-        Ok(self.abort(Leg::Credit, request.into_inner()))
+        self.abort(Leg::Credit, request.into_inner()).await
     }
 
     async fn fence(&self, request: Request<GatewayRun>) -> Result<Response<FenceResponse>, Status> {

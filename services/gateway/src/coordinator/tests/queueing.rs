@@ -1,0 +1,84 @@
+//! Payments in the queue of gateways that stand still, share a store, or stop.
+
+use super::*;
+use crate::{
+    queue::Queued,
+    store::{Begun, Record},
+};
+
+fn quick(settings: Settings) -> Settings {
+    let queue_interval = Duration::from_millis(5);
+    Settings { queue_interval, queue_backoff: settings.backoff, ..settings }
+}
+
+/// Writes down the `number`th of many payments, which waits and is due.
+async fn queued(store: &Embedded, run: Run, number: u64, banks: [&str; 2]) -> Order {
+    // Beyond those that the gateway uses.
+    let id = run.transaction(run.first_sequence() + 100_000 + number);
+    let mut waits = (*record(id, &format!("p{number}"), banks[1])).clone();
+    waits.order.from.bank = banks[0].to_owned();
+    waits.order.queue_for_s = 3_600;
+    waits.initiated_at_ms = crate::clock::now_ms();
+    waits.state = State::Decided(Decision::Aborted(Abort::new(AbortReason::Timeout, "away")));
+    waits.queued = Some(Queued { attempts: 1, due_ms: 0 });
+    let order = waits.order.clone();
+    assert_eq!(store.begin(Arc::new(waits)).await.unwrap(), Begun::Done);
+    order
+}
+
+async fn known(store: &Embedded, payment_id: &str) -> Record {
+    store.find(payment_id).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_gateway_that_stood_still_does_not_say_queued_of_what_another_has_made() {
+    let directory = TempDir::new().unwrap();
+    let store = Embedded::open_shared(directory.path());
+    let one = start(&store, &TestBanks::new(false), quick(settings())).await;
+    let order = queued(&store, one.run(), 0, ["icici", "sbi"]).await;
+    until(async || known(&store, "p0").await.state == State::Initiated).await;
+    assert!(one.payment("p0").await.unwrap().unwrap().is_queued());
+    assert!(store.fence(one.run().number).await.unwrap());
+    let two = start(&store, &TestBanks::new(true), quick(soon())).await;
+    let committed = State::Decided(Decision::Committed);
+    until(async || known(&store, "p0").await.state == committed).await;
+    let made = pay(&two, &order).await;
+    assert_eq!(one.payment("p0").await.unwrap().unwrap().state, committed);
+    assert_eq!(pay(&one, &order).await, made);
+}
+
+/// More than are looked at together wait for one bank, whose places are taken.
+#[tokio::test]
+async fn a_bank_that_does_not_answer_hides_nobody_else() {
+    let directory = TempDir::new().unwrap();
+    let store = Embedded::open_shared(directory.path());
+    let banks = TestBanks::silent("hdfc");
+    let settings = Settings { queue_attempts_max: 4, ..quick(soon()) };
+    let one = start(&store, &banks, settings).await;
+    join_all((0..1_000).map(|number| queued(&store, one.run(), number, ["axis", "hdfc"]))).await;
+    queued(&store, one.run(), 1_000, ["icici", "sbi"]).await;
+    let made = async || known(&store, "p1000").await.state == State::Decided(Decision::Committed);
+    until(made).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_begins_no_further_attempts() {
+    let directory = TempDir::new().unwrap();
+    let store = Embedded::open_shared(directory.path());
+    let banks = TestBanks::new(false);
+    let settings = Settings { queue_attempts_max: 4, ..quick(soon()) };
+    let one = start(&store, &banks, settings).await;
+    for number in 0..50 {
+        queued(&store, one.run(), number, ["icici", "sbi"]).await;
+    }
+    // Two at a bank at once.
+    until(async || store.queued().await.unwrap() == 48).await;
+    one.stop_queue();
+    banks.open();
+    tokio::time::timeout(NEVER, one.idle()).await.expect("it goes on and on");
+    for number in 0..50 {
+        let order = order(&format!("new {number}"), "icici");
+        assert_eq!(pay(&one, &order).await.decision, Decision::Committed);
+    }
+    assert_eq!(store.queued().await.unwrap(), 48);
+}
