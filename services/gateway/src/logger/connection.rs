@@ -102,7 +102,7 @@ impl Connection<'_> {
         let pages = self.client.follow(request).await;
         let mut pages = pages.map_err(|status| self.broken(status))?.into_inner();
         *self.reached = true;
-        self.acknowledge(output.last()).await?;
+        self.keep(output).await?;
         let mut sync_at = None;
         loop {
             let due = sync_at.unwrap_or_else(Instant::now);
@@ -169,11 +169,8 @@ impl Connection<'_> {
     /// Makes durable what was written, then says so.
     async fn keep(&mut self, output: &mut Output) -> Result<(), Broken> {
         output.sync()?;
-        self.acknowledge(output.last()).await
-    }
-
-    async fn acknowledge(&mut self, position: Option<u64>) -> Result<(), Broken> {
-        let Some(position) = position.filter(|_| !self.follower.is_empty()) else { return Ok(()) };
+        let position = output.last().filter(|_| !self.follower.is_empty());
+        let Some(position) = position else { return Ok(()) };
         let request = AcknowledgeRequest { follower: self.follower.to_owned(), position };
         let acknowledged = self.client.acknowledge(request).await;
         acknowledged.map(drop).map_err(|status| self.broken(status))

@@ -33,7 +33,7 @@ pub(super) struct Output {
     last: Option<Place>,
     /// Lines that are to be written.
     lines: Vec<u8>,
-    /// Bytes that were written and are not durable.
+    /// Bytes that were written and may not be durable, by this process or by one before it.
     unsynced: u64,
 }
 
@@ -50,14 +50,17 @@ struct LogFile {
 impl Output {
     /// Standard output, or the file: made if it is not there, and locked.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
-        let (file, last) = match path {
-            None => (None, None),
+        let (file, last, unsynced) = match path {
+            None => (None, None, 0),
             Some(path) => {
                 let (file, last) = LogFile::open(path)?;
-                (Some(file), last)
+                // Whoever wrote this may have been killed before it was durable: what is read here may
+                // be in memory only.
+                let unsynced = file.whole;
+                (Some(file), last, unsynced)
             }
         };
-        Ok(Self { file, last, lines: Vec::new(), unsynced: 0 })
+        Ok(Self { file, last, lines: Vec::new(), unsynced })
     }
 
     /// The position of the last line.
@@ -130,7 +133,7 @@ impl Output {
         Ok(())
     }
 
-    /// Bytes that were written and are not durable.
+    /// Bytes that were written and may not be durable.
     pub(super) fn unsynced(&self) -> u64 {
         self.unsynced
     }

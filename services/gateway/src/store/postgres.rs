@@ -7,6 +7,7 @@
 //! back and runs again on what the other has written.
 
 mod batch;
+mod census;
 mod columns;
 mod makers;
 mod outbox;
@@ -21,7 +22,7 @@ use strife_store::{
     Latencies, Limits, StoreError,
     postgres::{Address, BatchCommit, Client, Connections, Database, READ_TIMEOUT},
 };
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 use tokio_postgres::types::ToSql;
 
 use super::{
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::transaction::{Block, Run, RunNumber, Sequence};
 use batch::{Command, Outcome, Payments};
+use census::Census;
 
 /// Commands in one transaction at most. Fewer than a file takes: they hold locks until it ends.
 const BATCH: usize = 512;
@@ -57,6 +59,7 @@ const FORGET: &str = "DELETE FROM runs WHERE number = $1 AND NOT live";
 pub struct Postgres {
     batches: BatchCommit<Payments>,
     name: u32,
+    census: Arc<Mutex<Census>>,
 }
 
 impl Postgres {
@@ -76,7 +79,8 @@ impl Postgres {
         database.migrate(&schema, name_it).await?;
         let name = reading::name(&database).await?;
         let limits = Limits { batch: BATCH, ..limits };
-        Ok(Self { batches: BatchCommit::start(database, Payments::default(), limits), name })
+        let batches = BatchCommit::start(database, Payments::default(), limits);
+        Ok(Self { batches, name, census: Arc::default() })
     }
 
     /// Runs one statement by itself, for a bounded time; how many rows it wrote.
@@ -110,6 +114,7 @@ impl Store for Postgres {
     }
 
     async fn start(&self, gateway: &str) -> Result<Run, StoreError> {
+        self.reader().begin_anew_if_restored().await?;
         let rows = self.reader().query(START, &[&gateway]).await?;
         let row = rows.first().ok_or(StoreError::Row("a run without a number"))?;
         let number = reading::run_number(row.try_get(0)?)?;
@@ -275,11 +280,13 @@ impl Store for Postgres {
     }
 
     async fn prune(&self, most: u64) -> Result<bool, StoreError> {
-        self.reader().prune(most).await
+        let mut census = self.census.lock().await;
+        self.reader().prune(&mut census, most).await
     }
 
     async fn outbox(&self) -> Result<Outbox, StoreError> {
-        self.reader().outbox().await
+        let census = self.census.lock().await;
+        self.reader().outbox(&census).await
     }
 
     fn commits(&self) -> &Latencies {

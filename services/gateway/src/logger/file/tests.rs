@@ -40,6 +40,20 @@ fn a_whole_file_is_gone_on_with() {
     assert_eq!(resumed(&whole, 9), Ok((whole, Some(5))), "an older copy: the gateway knows");
 }
 
+/// A logger that was killed leaves lines that only the system's memory holds.
+#[test]
+fn what_is_found_is_made_durable_before_it_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.jsonl");
+    fs::write(&path, lines(1..4)).unwrap();
+    let mut output = Output::open(Some(&path)).unwrap();
+    output.resume(1).unwrap();
+    assert_eq!(output.last(), Some(3));
+    assert_eq!(output.unsynced(), lines(1..4).len() as u64);
+    output.sync().unwrap();
+    assert_eq!(output.unsynced(), 0);
+}
+
 #[test]
 fn an_unfinished_end_is_cut_off() {
     let whole = lines(1..4);

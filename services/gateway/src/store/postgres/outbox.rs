@@ -10,9 +10,11 @@ use std::collections::HashMap;
 
 use strife_store::{StoreError, postgres::Write};
 use tokio_postgres::Row;
+use tracing::warn;
 
 use super::{
     Client,
+    census::Census,
     reading::{Reader, sequence_of},
     schema,
 };
@@ -26,11 +28,11 @@ use crate::{
 };
 
 /// A position is the number of a transaction and, in its last bits, that of an event in it.
-const EVENT_BITS: u32 = 12;
+pub(super) const EVENT_BITS: u32 = 12;
 /// Rows that are read at once; each has at least one event.
 const ROWS: i64 = 64;
 /// Rows that are removed in one transaction at most.
-const PRUNED_ROWS: i64 = 256;
+const PRUNED_ROWS: i64 = 4096;
 
 const APPEND: &str = "INSERT INTO outbox (size, events) VALUES ($1, $2)";
 /// From the row in which `$1` stands.
@@ -48,20 +50,25 @@ const ACKNOWLEDGE: &str = "WITH acknowledged AS (\
     AND ($2::bigint >> 12)::text::xid8 < pg_snapshot_xmin(pg_current_snapshot()) RETURNING 1) \
     SELECT EXISTS (SELECT FROM acknowledged), EXISTS (SELECT FROM followers WHERE name = $1)";
 const FORGET: &str = "DELETE FROM followers WHERE name = $1 RETURNING name";
-/// Rows before the one that some follower has got to, or, if nobody follows, before the newest ones that
-/// hold `$1` events together.
-const PRUNE: &str = "WITH bound AS (SELECT CASE WHEN EXISTS (SELECT FROM followers) \
-    THEN (SELECT (min(position) >> 12)::text::xid8 FROM followers) \
-    ELSE (SELECT written_by FROM (\
-        SELECT written_by, sum(size) OVER (ORDER BY written_by DESC) AS so_far FROM outbox) newest \
-        WHERE so_far >= $1 ORDER BY written_by DESC LIMIT 1) END AS keep_from), \
+/// Rows before the one that some follower has got to, or, if nobody follows, before `$1`. What is gone
+/// already is not looked at again.
+const PRUNE: &str = "WITH bound AS (SELECT a.removed, CASE WHEN EXISTS (SELECT FROM followers) \
+    THEN (SELECT min(position) >> 12 FROM followers) ELSE $1::bigint END AS keep_from FROM about a), \
     gone AS (DELETE FROM outbox WHERE written_by IN (\
-        SELECT written_by FROM outbox, bound WHERE written_by < keep_from \
+        SELECT written_by FROM outbox \
+        WHERE written_by > (SELECT (removed >> 12)::text::xid8 FROM bound) \
+        AND written_by < (SELECT keep_from::text::xid8 FROM bound) \
         AND written_by < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY written_by LIMIT $2) \
         RETURNING (written_by::text::bigint << 12) + size - 1 AS last) \
     UPDATE about SET removed = greatest(removed, (SELECT max(last) FROM gone)) \
-    WHERE EXISTS (SELECT FROM gone) RETURNING (SELECT count(*) FROM gone)";
-const SIZE: &str = "SELECT coalesce(sum(size), 0)::bigint FROM outbox";
+    WHERE EXISTS (SELECT FROM gone) RETURNING (SELECT count(*) FROM gone), removed";
+/// Whether there are transactions that this server has yet to begin. Of what this statement sees, all
+/// have ended.
+const IS_FROM_ELSEWHERE: &str = "greatest(\
+    coalesce((SELECT written_by FROM outbox ORDER BY written_by DESC LIMIT 1), '0'), \
+    (SELECT (removed >> 12)::text::xid8 FROM about), \
+    coalesce((SELECT (max(position) >> 12)::text::xid8 FROM followers), '0')) \
+    >= pg_snapshot_xmax(pg_current_snapshot())";
 const FOLLOWERS: &str = "SELECT name, position FROM followers ORDER BY name";
 
 /// Adds the events of the batch that is about to commit.
@@ -74,6 +81,27 @@ pub(super) async fn append(client: &Client, events: &Packed) -> Result<Write, St
 }
 
 impl Reader<'_> {
+    /// Begins the outbox anew if the database was restored from a dump of another server. That one's
+    /// transactions are not this one's: readers would wait for them, and writers meet their ids.
+    pub(super) async fn begin_anew_if_restored(&self) -> Result<(), StoreError> {
+        let rows = self.query(&format!("SELECT {IS_FROM_ELSEWHERE}"), &[]).await?;
+        let restored = rows.first().ok_or(StoreError::Row("the outbox"))?.try_get(0)?;
+        if restored {
+            warn!(
+                "the database was restored from another server: the events up to then are in the dump \
+                 only, and nobody follows; begin a new file, with a --follower of its own, for each log"
+            );
+            // Looked at again under the lock: of several gateways that start at once, one does it
+            // before any has written.
+            let anew = format!(
+                "DO $$ BEGIN LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE; IF {IS_FROM_ELSEWHERE} THEN \
+                 TRUNCATE outbox, followers; UPDATE about SET removed = 0; END IF; END $$"
+            );
+            self.query(&anew, &[]).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn events(&self, after: Position, limit: usize) -> Result<Page, StoreError> {
         let rows = self.query(READ, &[&stored(after), &ROWS]).await?;
         let mut page = Page::default();
@@ -135,19 +163,24 @@ impl Reader<'_> {
         Ok(!self.query(FORGET, &[&follower]).await?.is_empty())
     }
 
-    pub(super) async fn prune(&self, most: u64) -> Result<bool, StoreError> {
-        let rows = self.query(PRUNE, &[&stored(most), &PRUNED_ROWS]).await?;
-        let pruned: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
-        Ok(pruned == Some(PRUNED_ROWS))
+    /// What is kept is counted by `census`, a step for each call.
+    pub(super) async fn prune(&self, census: &mut Census, most: u64) -> Result<bool, StoreError> {
+        let is_counted = self.count_next(census).await?;
+        // Before all is counted this is too far back, never too far ahead.
+        let keep_from = self.keep_from(census, most).await?;
+        let rows = self.query(PRUNE, &[&keep_from, &PRUNED_ROWS]).await?;
+        let Some(row) = rows.first() else { return Ok(!is_counted) };
+        let pruned: i64 = row.try_get(0)?;
+        self.forget_removed(census, row.try_get(1)?).await?;
+        Ok(!is_counted || pruned == PRUNED_ROWS)
     }
 
-    pub(super) async fn outbox(&self) -> Result<Outbox, StoreError> {
-        let size = self.query(SIZE, &[]).await?;
-        let size: i64 = size.first().ok_or(StoreError::Row("the outbox's size"))?.try_get(0)?;
+    pub(super) async fn outbox(&self, census: &Census) -> Result<Outbox, StoreError> {
+        let events = census.events() + self.uncounted(census).await?;
         let followers = self.query(FOLLOWERS, &[]).await?;
         let follower = |row: Row| Ok((row.try_get(0)?, position_of(row.try_get(1)?)?));
         let followers = followers.into_iter().map(follower).collect::<Result<_, StoreError>>()?;
-        Ok(Outbox { events: size.unsigned_abs(), followers })
+        Ok(Outbox { events, followers })
     }
 }
 

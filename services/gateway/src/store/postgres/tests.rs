@@ -198,3 +198,81 @@ async fn an_event_that_is_committed_late_is_not_missed() {
     assert_eq!(told, [(EventKind::Committed, late.id), (EventKind::Initiated, quick.id)]);
     store.close().await;
 }
+
+/// Rows that bear the ids of transactions of another server, which has gone further.
+#[tokio::test]
+async fn a_database_from_another_server_begins_its_events_anew() {
+    let server = Server::start(&Options::default());
+    let url = server.create_database().await;
+    let store = open(&url).await;
+    let run = store.start("one").await.unwrap();
+    let payment = |number: u64| {
+        record(run.transaction(run.first_sequence() + number), &format!("p{number}"), "sbi")
+    };
+    store.begin(payment(0)).await.unwrap();
+    assert_eq!(store.follow("log").await.unwrap(), 0);
+    store.start("two").await.unwrap();
+    assert_eq!(read(&store, 0, 9, 1).await.len(), 1, "of this server: they stay");
+    let client = store.batches.database().client().await.unwrap();
+    let far = [
+        "INSERT INTO outbox SELECT '1000000', size, events FROM outbox LIMIT 1",
+        "UPDATE about SET removed = 1000000::bigint << 12",
+        "UPDATE followers SET position = 1000000::bigint << 12",
+    ];
+    for (number, far) in (1..).zip(far) {
+        store.follow("log").await.unwrap();
+        client.batch_execute(far).await.unwrap();
+        let (one, two) = (open(&url).await, open(&url).await);
+        tokio::try_join!(one.start("three"), two.start("four")).unwrap();
+        assert_eq!(
+            one.outbox().await.unwrap(),
+            Outbox { events: 0, followers: Vec::new() },
+            "{far}"
+        );
+        assert_eq!(one.follow("log").await.unwrap(), 0);
+        store.begin(payment(number)).await.unwrap();
+        let events = read(&one, 0, 9, 1).await;
+        let told: Vec<_> = events.iter().map(|event| event.record.id).collect();
+        assert_eq!(told, [payment(number).id], "{far}");
+        two.start("five").await.unwrap();
+        assert_eq!(read(&one, 0, 9, 1).await, events, "once only");
+    }
+}
+
+/// More than is counted, or removed, at once; by two gateways.
+#[tokio::test]
+async fn many_events_are_removed_up_to_the_newest() {
+    const ROWS: u64 = 10_000;
+    let server = Server::start(&Options::default());
+    let url = server.create_database().await;
+    let (one, two) = (open(&url).await, open(&url).await);
+    let client = one.batches.database().client().await.unwrap();
+    // Each row by a transaction of its own, as far as its id goes.
+    let rows = format!(
+        "DO $$ DECLARE base bigint = pg_current_xact_id()::text::bigint; BEGIN \
+         FOR number IN 1..{ROWS} LOOP BEGIN \
+         INSERT INTO outbox VALUES ((base + number)::text::xid8, 2, ''); \
+         EXCEPTION WHEN division_by_zero THEN END; END LOOP; END $$"
+    );
+    client.batch_execute(&rows).await.unwrap();
+    let events = async |store: &Postgres| store.outbox().await.unwrap().events;
+    while two.prune(2 * ROWS).await.unwrap() {}
+    assert_eq!((events(&two).await, two.census.lock().await.events()), (2 * ROWS, 2 * ROWS));
+    let mut calls = 1;
+    while one.prune(999).await.unwrap() {
+        calls += 1;
+    }
+    assert!((2..20).contains(&calls), "{calls}");
+    assert_eq!(events(&one).await, 1000, "whole rows");
+    let kept = client.query_one("SELECT sum(size) FROM outbox", &[]).await.unwrap();
+    assert_eq!(kept.get::<_, i64>(0), 1000);
+    assert!(!two.prune(2 * ROWS).await.unwrap());
+    assert_eq!(events(&two).await, 1000, "what another gateway has removed");
+    two.follow("log").await.unwrap();
+    while one.prune(0).await.unwrap() {}
+    assert_eq!(events(&one).await, 1000, "somebody follows");
+    assert!(two.forget_follower("log").await.unwrap());
+    while two.prune(0).await.unwrap() {}
+    while one.prune(0).await.unwrap() {}
+    assert_eq!((events(&one).await, events(&two).await), (2, 2));
+}
