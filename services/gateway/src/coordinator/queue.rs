@@ -201,11 +201,10 @@ impl<B: Banks, S: Store> Shared<B, S> {
         let abort = |leg, bank| self.banks.finish(&id, leg, bank, End::Abort, timeout);
         let told = [abort(Leg::Debit, &order.from.bank), abort(Leg::Credit, &order.to.bank)];
         let silent = join_all(told).await.into_iter().find_map(|told| match told {
-            Err(CallError::NoAnswer(why)) => Some(why),
+            // Turned away: it may be that the bank has committed the leg, by its operator's word.
+            Err(CallError::NoAnswer(why) | CallError::Rejected(why)) => Some(why),
             // Whatever a bank has against it, it has against the attempt as well, which will be told so.
-            Ok(()) | Err(CallError::Rejected(_) | CallError::Invalid(_) | CallError::Fenced(_)) => {
-                None
-            }
+            Ok(()) | Err(CallError::Invalid(_) | CallError::Fenced(_)) => None,
         });
         let Some(why) = silent else { return true };
         debug!(transaction_id = id, why, "a bank may still hold money for it; trying again later");

@@ -224,7 +224,7 @@ impl Banks for BankClients {
         };
         match client.apply(command, timeout).await?.refusal {
             None => Ok(()),
-            // Nothing more can come of it, so that it counts as told.
+            // Nothing more can come of it, so that a commit counts as told.
             Some(refusal) if refusal.reason() == RefusalReason::Forced => {
                 error!(
                     transaction_id,
@@ -233,7 +233,13 @@ impl Banks for BankClients {
                     decided = ?end,
                     "an operator of the bank has ended this leg the other way; see `strife admin reconcile`"
                 );
-                Ok(())
+                match end {
+                    End::Commit => Ok(()),
+                    // The money has moved: who asks must not take it for released.
+                    End::Abort => {
+                        Err(CallError::Rejected(format!("bank {bank}: {}", refusal.detail)))
+                    }
+                }
             }
             Some(refusal) => Err(CallError::Rejected(format!("bank {bank}: {}", refusal.detail))),
         }
