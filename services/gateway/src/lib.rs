@@ -87,8 +87,8 @@ fn fenced(by: &FencedBy) -> Failure {
         FencedBy::Store => Failure::new(FENCED),
         FencedBy::Bank(bank) => Failure::new(format!(
             "bank {bank} refuses this run of the gateway, which its own store takes to be live: the store is an \
-             older copy of one that was started more often. See what it lacks with `strife admin reconcile` before you \
-             start it again, which without --txid you must not: docs/payments.md, \"Transaction ids\""
+             older copy of one that was started more often. Start it again only with --txid, and have \
+             `strife admin reconcile` say what it lacks before clients reach it: docs/payments.md, \"Transaction ids\""
         )),
     }
 }
