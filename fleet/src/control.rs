@@ -5,9 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use strife_proto::{
     bank::v1::{TotalsRequest, TotalsResponse, bank_admin_client::BankAdminClient},
     common::v1::Money,
-    gateway::v1::{
-        StatusRequest as GatewayStatusRequest, gateway_admin_client::GatewayAdminClient,
-    },
     lb::v1::{
         EndpointState, PoolStatus, SetPolicyRequest, StatusRequest,
         load_balancer_admin_client::LoadBalancerAdminClient,
@@ -17,7 +14,7 @@ use strife_runtime::{connect, tls::Expected};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
-use crate::{BankSpec, Fleet, FleetError, fleet::GATEWAY};
+use crate::{BankSpec, Fleet, FleetError};
 
 /// How often a condition is looked at while it is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -155,10 +152,7 @@ impl Fleet {
         if !self.spec().gateway {
             return Ok(Fsyncs { banks, gateway: None });
         }
-        let (address, security) = (self.address(GATEWAY)?, self.security());
-        let channel = connect::direct(address, Expected::GATEWAY, security)?;
-        let answer = GatewayAdminClient::new(channel).get_status(GatewayStatusRequest {}).await;
-        let status = answer.map_err(|status| call(GATEWAY, &status))?.into_inner();
+        let status = self.gateway_status().await?;
         Ok(Fsyncs { banks, gateway: Some((status.fsync_us_p50, status.fsync_us_p99)) })
     }
 
@@ -243,7 +237,7 @@ impl Totals {
     }
 }
 
-fn call(member: &str, status: &tonic::Status) -> FleetError {
+pub(crate) fn call(member: &str, status: &tonic::Status) -> FleetError {
     FleetError::Call { member: member.to_owned(), reason: status.message().to_owned() }
 }
 

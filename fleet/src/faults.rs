@@ -1,4 +1,5 @@
-//! What can befall a member while the fleet runs: killed, suspended, slow, failing; one more, one less.
+//! What can befall members while the fleet runs: killed, suspended, slow, failing; one more, one less; a
+//! whole bank away.
 //!
 //! Each is the real thing, done to a real process: SIGKILL, SIGSTOP, or a server that takes its time
 //! or fails because it was told to (`strife bank --allow-faults`).
@@ -14,6 +15,30 @@ impl Fleet {
     pub async fn kill(&mut self, member: &str) -> Result<(), FleetError> {
         self.member(member)?.kill().await;
         Ok(())
+    }
+
+    /// `kill -9` to the owner of a bank's store and all of its servers.
+    pub async fn kill_bank(&mut self, bank: &str) -> Result<(), FleetError> {
+        for member in self.of_bank(bank)? {
+            self.kill(&member).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the owner of a bank's store and all of its servers, where they were.
+    pub async fn restart_bank(&mut self, bank: &str) -> Result<(), FleetError> {
+        for member in self.of_bank(bank)? {
+            self.restart(&member).await?;
+        }
+        Ok(())
+    }
+
+    /// The owner of a bank's store, then its servers.
+    fn of_bank(&self, bank: &str) -> Result<Vec<String>, FleetError> {
+        let unknown = || FleetError::UnknownMember(bank.to_owned());
+        let spec = self.spec().banks.iter().find(|spec| spec.name == bank).ok_or_else(unknown)?;
+        let servers = spec.pooled().filter(|server| server != bank);
+        Ok([bank.to_owned()].into_iter().chain(servers).collect())
     }
 
     /// Suspends a member (SIGSTOP), as a machine that hangs.

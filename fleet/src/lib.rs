@@ -12,6 +12,7 @@ mod faults;
 mod fleet;
 mod member;
 mod ports;
+mod queue;
 mod recipes;
 mod spec;
 mod up;

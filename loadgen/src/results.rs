@@ -1,7 +1,7 @@
 //! What a sweep leaves on disk, and the only thing the charts are made from.
 //!
 //! `summary.csv`, `servers.csv`, `endpoints.csv`, `members.csv` and `timeline.csv` hold one row type each, and so do
-//! `phases.csv` and `windows.csv` where a plan has faults; all times are microseconds unless a name
+//! `phases.csv` and `windows.csv` where a plan has faults, and `queue.csv` where payments may wait; all times are microseconds unless a name
 //! says otherwise. A percentile with fewer than ten samples beyond it
 //! is not known and its cell is empty.
 
@@ -15,10 +15,12 @@ use thiserror::Error;
 
 pub use dir::ResultDir;
 pub use faults::{Phase, PhaseRow, WindowRow};
+pub use queue::QueueRow;
 
 mod dir;
 mod faults;
 pub mod peers;
+pub(crate) mod queue;
 
 /// One cell of a sweep in one trial: the headline numbers. Response times count from the intended
 /// send time.
@@ -89,6 +91,10 @@ pub struct SummaryRow {
     pub gateway_fsync_p50_us: Option<u64>,
     #[serde(default)]
     pub gateway_fsync_p99_us: Option<u64>,
+    /// Answered with the promise to be done later, or not: payments that went to the gateway's queue.
+    /// Neither among the calls achieved nor among the errors.
+    #[serde(default)]
+    pub queued: u64,
 }
 
 /// CPU time by process during the measured time.
@@ -177,6 +183,9 @@ pub struct TimelineRow {
     /// What befell the fleet during the run, by its name in the plan; empty: nothing.
     #[serde(default)]
     pub fault: String,
+    /// Calls that were answered with the promise to be done later, or not; not among `calls`.
+    #[serde(default)]
+    pub queued: u64,
 }
 
 /// What the sweep ran on; `machine.json`.
@@ -281,7 +290,16 @@ macro_rules! of_a_run {
     )*};
 }
 
-of_a_run!(SummaryRow, MemberRow, ServerRow, EndpointRow, TimelineRow, PhaseRow, WindowRow);
+of_a_run!(
+    SummaryRow,
+    MemberRow,
+    ServerRow,
+    EndpointRow,
+    TimelineRow,
+    PhaseRow,
+    WindowRow,
+    QueueRow
+);
 
 /// Reads all rows of a CSV file; a file that does not exist has none.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ResultsError> {

@@ -3,8 +3,8 @@
 //! A [`Recorder`] per worker thread takes each call as it ends; their [`Samples`] are merged when the
 //! run is over. Three times are kept of a call: response (from the intended send time, the headline),
 //! service (from the real one) and send lag (between the two). Errors are counted apart and are in no
-//! histogram; a call that timed out is in the response histogram at its deadline. Pure: times come in
-//! as durations since the start of the run.
+//! histogram, and so are calls that were queued, which are not done; a call that timed out is in the
+//! response histogram at its deadline. Pure: times come in as durations since the start of the run.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -69,10 +69,12 @@ pub struct ServerSamples {
 /// The calls that were due within a slice of the run.
 #[derive(Debug, Clone)]
 pub struct Slice {
-    /// Answered with status OK.
+    /// Answered with status OK, but for those that were queued.
     pub calls: u64,
     /// Errors, timeouts and shed calls.
     pub errors: u64,
+    /// Answered with status OK: they will be done later, or not.
+    pub queued: u64,
     /// Response times, coarser than the run's; `None` before the first.
     pub response: Option<Histogram<u64>>,
     /// Answers by index into [`Samples::servers`].
@@ -80,7 +82,7 @@ pub struct Slice {
 }
 
 /// How many calls came to what. `due = sent + shed + unsent`, and once a run is over
-/// `sent = ok + refused + errors + timeouts`.
+/// `sent = ok + refused + queued + errors + timeouts`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Calls whose intended send time lies in the measured time.
@@ -91,6 +93,8 @@ pub struct Counters {
     pub ok: u64,
     /// Answered with status OK, refused by the application.
     pub refused: u64,
+    /// Answered with status OK: taken on by the application, which will do it later, or not.
+    pub queued: u64,
     /// Not answered by the deadline.
     pub timeouts: u64,
     /// Not sent because too many calls were under way: the target did not keep up.
@@ -99,7 +103,8 @@ pub struct Counters {
     pub unsent: u64,
     /// Failed, by cause.
     pub errors: BTreeMap<ErrorKind, u64>,
-    /// Answered with status OK within the measured time, whenever they were due.
+    /// Answered with status OK within the measured time, whenever they were due, but for those that were
+    /// queued.
     pub answered_in_time: u64,
 }
 
@@ -119,6 +124,7 @@ impl Counters {
         self.sent += other.sent;
         self.ok += other.ok;
         self.refused += other.refused;
+        self.queued += other.queued;
         self.timeouts += other.timeouts;
         self.shed += other.shed;
         self.unsent += other.unsent;
@@ -227,12 +233,13 @@ impl Samples {
 
 impl Slice {
     fn empty() -> Self {
-        Self { calls: 0, errors: 0, response: None, by_server: Vec::new() }
+        Self { calls: 0, errors: 0, queued: 0, response: None, by_server: Vec::new() }
     }
 
     fn merge(&mut self, other: Self, indices: &[usize]) {
         self.calls += other.calls;
         self.errors += other.errors;
+        self.queued += other.queued;
         match (&mut self.response, other.response) {
             (Some(mine), Some(theirs)) => add(mine, &theirs),
             (mine @ None, theirs) => *mine = theirs,

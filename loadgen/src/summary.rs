@@ -67,7 +67,7 @@ pub fn quantile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
 pub struct Summary {
     /// Calls a second that were to be sent; `None` in a closed loop.
     pub offered_rps: Option<f64>,
-    /// Calls a second answered with status OK within the measured time.
+    /// Calls a second answered with status OK within the measured time, but for those that were queued.
     pub achieved_rps: f64,
     /// From the intended send time.
     pub response: Percentiles,
@@ -155,6 +155,7 @@ pub fn summary_row(
         errors_by_code: errors_by_code(&samples.counters),
         fault: key.fault.clone(),
         refused: samples.counters.refused,
+        queued: samples.counters.queued,
         bank_fsync_p50_us: None,
         bank_fsync_p99_us: None,
         gateway_fsync_p50_us: None,
@@ -219,6 +220,7 @@ pub fn timeline_rows(key: &RunKey, samples: &Samples) -> Vec<TimelineRow> {
             width_s: samples.slice.min(samples.wall - at).as_secs_f64(),
             calls: slice.map_or(0, |slice| slice.calls),
             errors: slice.map_or(0, |slice| slice.errors),
+            queued: slice.map_or(0, |slice| slice.queued),
             p50_us: at_quantile(0.5),
             p99_us: at_quantile(0.99),
             by_server: slice.map(|slice| by_server(samples, slice)).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! The main job: boot a fleet, drive it under every cell of a plan, write what was measured, draw it.
 //!
 //! `plan` says what is wanted, `cells` in which order, `session` what is already there;
-//! `measure` does one run on a booted fleet. A sweep that was stopped goes on where it stopped, and
+//! `measure` does one run on a booted fleet, `queue` waits for what it put off. A sweep that was stopped goes on where it stopped, and
 //! after every fleet the money in its banks is counted.
 
 mod cells;
@@ -12,6 +12,7 @@ pub(crate) mod machine;
 mod measure;
 pub mod plan;
 mod progress;
+mod queue;
 mod session;
 pub(crate) mod table;
 #[cfg(test)]
@@ -28,7 +29,10 @@ use self::{
     progress::Bar,
     session::Session,
 };
-use crate::{plot, results::ResultDir};
+use crate::{
+    plot,
+    results::{ResultDir, RunRow},
+};
 
 /// How often a run whose measurement failed is made again before it stands as invalid.
 const REPEATS: u32 = 2;
@@ -39,6 +43,7 @@ const REPEATS: u32 = 2;
   strife sweep                                    the default plan, about two minutes
   strife sweep loadgen/plans/clients.toml         100 to 1,000 clients
   strife sweep loadgen/plans/faults.toml          a server slow, failing, killed, added ...
+  strife sweep loadgen/plans/queued.toml          payments that wait while a bank is away
   strife sweep my-plan.toml --out results/mine    results elsewhere; run again to resume
 
 Ctrl-C stops every process and keeps what was measured.
@@ -140,6 +145,9 @@ fn report(session: &Session, plan: &Plan) -> Result<(), Failure> {
     let drawn = plot::draw(session.dir()).map_err(|error| Failure::new(error.to_string()))?;
     for headline in &drawn.headlines {
         println!("{headline}");
+    }
+    for row in session.queue() {
+        println!("{}, {}, trial {}: {}", row.key().of(), row.policy, row.trial, row.told());
     }
     for line in session.books() {
         println!("{line}");

@@ -74,6 +74,8 @@ pub enum Verdict {
     Accepted,
     /// The application refused (no funds, payment aborted): an answer, not an error.
     Refused,
+    /// The application has taken it on and will do it later, or not (a queued payment).
+    Queued,
     /// Not what the method returns.
     Malformed,
 }

@@ -10,6 +10,8 @@ use std::{
 
 use crate::support::{PATIENCE, boot, program, strife, validate};
 
+mod queue;
+
 const PLAN: &str = r#"
 name = "small"
 seed = 7

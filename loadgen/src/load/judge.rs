@@ -48,7 +48,7 @@ pub(super) fn judge(
     if samples.stopped_early && counters.due == 0 {
         return Err(Failure::new("stopped before anything was measured"));
     }
-    if counters.all_errors() > 0 && counters.ok + counters.refused == 0 {
+    if counters.all_errors() > 0 && counters.ok + counters.refused + counters.queued == 0 {
         return Err(Failure::new(format!(
             "no call succeeded ({}); check the target, the authority and the request",
             causes(samples)

@@ -35,6 +35,7 @@ struct Machine<'a> {
     loop_kind: &'static str,
     summary: SummaryRow,
     refused: u64,
+    queued: u64,
     errors: std::collections::BTreeMap<String, u64>,
     servers: Vec<ServerRow>,
 }
@@ -66,6 +67,7 @@ impl Report<'_> {
                     },
                     summary: self.row(),
                     refused: self.samples.counters.refused,
+                    queued: self.samples.counters.queued,
                     errors: errors(self.samples).into_iter().collect(),
                     servers: server_rows(&self.key(), self.samples, &[]),
                 };
@@ -158,8 +160,9 @@ impl Report<'_> {
             ("sent", counters.sent),
             ("ok", counters.ok),
             ("refused", counters.refused),
+            ("queued", counters.queued),
         ] {
-            if count > 0 || name != "refused" {
+            if count > 0 || !["refused", "queued"].contains(&name) {
                 writeln!(f, "{name:<12}{count:>12}")?;
             }
         }

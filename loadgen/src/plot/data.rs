@@ -19,8 +19,8 @@ use super::{
     style::{Look, looks, rank},
 };
 use crate::results::{
-    EndpointRow, Machine, MemberRow, PhaseRow, ResultDir, ResultsError, RunRow, ServerRow,
-    SummaryRow, TimelineRow, WindowRow, read_rows,
+    EndpointRow, Machine, MemberRow, PhaseRow, QueueRow, ResultDir, ResultsError, RunRow,
+    ServerRow, SummaryRow, TimelineRow, WindowRow, read_rows,
 };
 use runs::{Rows, Run, main_cell};
 
@@ -39,6 +39,8 @@ pub(crate) struct Sweep {
     pub(crate) workloads: Vec<Workload>,
     /// CPU time by process of all runs; none in files of before it was recorded.
     pub(crate) members: Vec<MemberRow>,
+    /// What became of payments that waited; none where they do not.
+    pub(crate) queue: Vec<QueueRow>,
 }
 
 /// The runs of one workload.
@@ -178,6 +180,7 @@ impl Sweep {
             machine: machine(&dir.machine())?,
             workloads: workloads(dir, runs, &parsed)?,
             members: read_rows(&dir.members())?,
+            queue: read_rows(&dir.queue())?,
             plan,
         })
     }

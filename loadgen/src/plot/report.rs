@@ -13,13 +13,15 @@ use super::{
     numbers::{quantity, time},
     style::{Tone, hex, tones},
 };
-use crate::results::{Machine, MemberRow};
+use crate::results::Machine;
 use costs::costs;
 use phases::phases;
+use queue::queue;
 use table::table;
 
 mod costs;
 mod phases;
+mod queue;
 mod table;
 
 /// A chart as the report shows it.
@@ -97,7 +99,7 @@ pub(crate) fn page(sweep: &Sweep, overviews: &[Chart], sections: &[Section<'_>])
         body += &format!("<section>\n<h2>All faults</h2>\n{figures}</section>\n");
     }
     for section in sections {
-        body += &render(section, &sweep.members);
+        body += &render(section, sweep);
     }
     let answers: String = sections
         .iter()
@@ -179,7 +181,7 @@ fn warning(sections: &[Section<'_>]) -> String {
     text + "</ul></div>\n"
 }
 
-fn render(section: &Section<'_>, members: &[MemberRow]) -> String {
+fn render(section: &Section<'_>, sweep: &Sweep) -> String {
     let first = section.workload.first();
     let slow = section.workload.slow.remark();
     let others = match section.cells.len() {
@@ -203,7 +205,8 @@ fn render(section: &Section<'_>, members: &[MemberRow]) -> String {
     if let Some(errors) = on_errors(&section.cells[0].1) {
         let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(&errors));
     }
-    html += &costs(section.workload, members);
+    html += &queue(section.workload, &sweep.queue);
+    html += &costs(section.workload, &sweep.members);
     section.charts.iter().for_each(|chart| html += &figure(chart));
     html + "</section>\n"
 }
@@ -266,7 +269,7 @@ runs are drawn but left out of medians and rankings.</dd>
 </details>
 <p class="links">Data: <a href="summary.csv">summary.csv</a> <a href="servers.csv">servers.csv</a>
 <a href="endpoints.csv">endpoints.csv</a> {members}<a href="timeline.csv">timeline.csv</a>
-{faults}<a href="machine.json">machine.json</a> <a href="plan.toml">plan.toml</a>
+{faults}{queue}<a href="machine.json">machine.json</a> <a href="plan.toml">plan.toml</a>
 <a href="histograms/">histograms</a></p>
 </section>
 "##,
@@ -286,6 +289,10 @@ runs are drawn but left out of medians and rankings.</dd>
             true =>
                 "<a href=\"phases.csv\">phases.csv</a> <a href=\"windows.csv\">windows.csv</a> ",
             false => "",
+        },
+        queue = match sweep.queue.is_empty() {
+            true => "",
+            false => "<a href=\"queue.csv\">queue.csv</a> ",
         },
     )
 }

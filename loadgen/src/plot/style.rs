@@ -54,6 +54,8 @@ pub(crate) const GRID: Tone = Tone::new(0xE6E9ED, 0x2A3038);
 pub(crate) const SPAN: Tone = Tone::new(0xFBF0DA, 0x332B1C);
 pub(crate) const TARGET: Tone = Tone::new(0x3A424C, 0xC6CDD5);
 pub(crate) const INVALID: Tone = Tone::new(0xB3261E, 0xE5534B);
+/// Calls that are neither done nor failed.
+pub(crate) const QUEUED: Tone = Tone::new(0xE3A12F, 0xB97F1E);
 pub(crate) const SATURATED: Tone = Tone::new(0x8A5A00, 0xC98A1B);
 pub(crate) const STAMP_INK: Tone = Tone::new(0xFFFFFE, 0x101317);
 
@@ -140,7 +142,7 @@ pub(crate) fn rank(policy: &str) -> (usize, &str) {
 /// Every tone a figure may hold.
 pub(crate) fn tones() -> Vec<Tone> {
     let policies = KNOWN.iter().map(|(_, look)| look.tone).chain(SPARE.iter().map(|l| l.tone));
-    [PAGE, INK, SOFT_INK, AXIS, GRID, SPAN, TARGET, INVALID, SATURATED, STAMP_INK]
+    [PAGE, INK, SOFT_INK, AXIS, GRID, SPAN, TARGET, INVALID, QUEUED, SATURATED, STAMP_INK]
         .into_iter()
         .chain(policies.flat_map(|tone| [tone, tone.tint()]))
         .collect()

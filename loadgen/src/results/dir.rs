@@ -64,6 +64,11 @@ impl ResultDir {
         self.0.join("windows.csv")
     }
 
+    /// `queue.csv`, rows of [`super::QueueRow`]; only where payments may wait.
+    pub fn queue(&self) -> PathBuf {
+        self.0.join("queue.csv")
+    }
+
     /// `histograms/`, HdrHistogram's percentile text, `.hgrm`.
     pub fn histograms(&self) -> PathBuf {
         self.0.join("histograms")

@@ -44,6 +44,9 @@ pub struct PhaseRow {
     pub clients: u32,
     pub servers: u32,
     pub offered_rps: f64,
+    /// Calls that were queued; not among `calls`.
+    #[serde(default)]
+    pub queued: u64,
 }
 
 /// A window of a run's time; windows overlap.
@@ -65,4 +68,7 @@ pub struct WindowRow {
     pub clients: u32,
     pub servers: u32,
     pub offered_rps: f64,
+    /// Calls that were queued; not among `calls`.
+    #[serde(default)]
+    pub queued: u64,
 }

@@ -30,6 +30,8 @@ pub enum Outcome {
     Accepted,
     /// Answered; the application refused.
     Refused,
+    /// Answered; the application will do it later, or not.
+    Queued,
     /// No answer by the deadline.
     TimedOut,
     /// Failed.

@@ -127,13 +127,12 @@ impl Recorder {
         let under_way = call.done.min(until).saturating_sub(call.sent.max(self.from));
         self.samples.occupancy += under_way;
         self.last_done = self.last_done.max(call.done);
-        let answered = matches!(call.outcome, Outcome::Accepted | Outcome::Refused);
-        if answered && self.is_measured(call.done) {
+        if is_done(call.outcome) && self.is_measured(call.done) {
             self.samples.counters.answered_in_time += 1;
         }
         if self.is_measured(call.intended) {
             self.count(call);
-            self.time(call, answered);
+            self.time(call);
         }
     }
 
@@ -142,32 +141,37 @@ impl Recorder {
         match call.outcome {
             Outcome::Accepted => counters.ok += 1,
             Outcome::Refused => counters.refused += 1,
+            Outcome::Queued => counters.queued += 1,
             Outcome::TimedOut => counters.timeouts += 1,
             Outcome::Failed(kind) => *counters.errors.entry(kind).or_default() += 1,
         }
     }
 
-    fn time(&mut self, call: &Ended<'_>, answered: bool) {
+    fn time(&mut self, call: &Ended<'_>) {
+        let done = is_done(call.outcome);
+        let queued = call.outcome == Outcome::Queued;
         let response = call.done.saturating_sub(call.intended);
         let method = &mut self.samples.methods[call.method];
         record(&mut method.send_lag, call.sent.saturating_sub(call.intended));
-        if answered {
+        if done {
             record(&mut method.service, call.done.saturating_sub(call.sent));
         }
-        let in_histogram = answered || call.outcome == Outcome::TimedOut;
+        let in_histogram = done || call.outcome == Outcome::TimedOut;
         if in_histogram {
             record(&mut method.response, response);
         }
-        let server = self.server_of(call, answered);
+        let server = self.server_of(call, done || queued);
         if let Some(server) = server.map(|index| &mut self.samples.servers[index]) {
             server.calls += 1;
-            if answered {
+            if done {
                 record(&mut server.response, response);
             }
         }
         if let Some(slice) = self.slice(call.intended) {
-            if answered {
+            if done {
                 slice.calls += 1;
+            } else if queued {
+                slice.queued += 1;
             } else {
                 slice.errors += 1;
             }
@@ -227,4 +231,9 @@ impl Recorder {
         let end = self.until.unwrap_or(self.last_done);
         Samples { wall: end.saturating_sub(self.from), ..self.samples.clone() }
     }
+}
+
+/// Answered, and nothing is left to be done.
+fn is_done(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Accepted | Outcome::Refused)
 }

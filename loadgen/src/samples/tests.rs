@@ -62,6 +62,27 @@ fn a_timeout_is_a_response_at_its_deadline_and_an_error_is_none() {
     assert!(samples.servers.is_empty());
 }
 
+/// A queued payment is accepted and not made: no throughput, no response time, no error.
+#[test]
+fn what_is_queued_is_neither_done_nor_an_error() {
+    let mut recorder = recorder();
+    send(&mut recorder, &Ended { server: S1, ..ended(1_000, 0, 5, Outcome::Queued) });
+    send(&mut recorder, &ended(1_000, 0, 5, Outcome::Accepted));
+    let samples = recorder.samples();
+    let Counters { sent, ok, queued, answered_in_time, .. } = samples.counters;
+    assert_eq!((sent, ok, queued, answered_in_time), (2, 1, 1, 1));
+    assert_eq!(samples.counters.all_errors(), 0);
+    let slice = &samples.slices[0];
+    assert_eq!((slice.calls, slice.queued, slice.errors), (1, 1, 0));
+    assert_eq!((samples.response().len(), samples.service().len()), (1, 1));
+    assert_eq!(samples.servers[0].calls, 1, "a server answered it");
+    assert!(samples.servers[0].response.is_empty());
+
+    let mut both = samples.clone();
+    both.merge(samples);
+    assert_eq!((both.counters.queued, both.slices[0].queued), (2, 2));
+}
+
 #[test]
 fn what_is_due_outside_the_measured_time_is_not_recorded() {
     let mut recorder = recorder();

@@ -1,7 +1,7 @@
 //! What a fault did to a run: latency and errors before, during and after it, and how long it was felt.
 //!
 //! A call is *well served* if it is answered within [`RECOVERY_FACTOR`] times the p99 that the same run
-//! had before the fault; a call that fails never is. A window is well if 99% of the calls due in it
+//! had before the fault; a call that fails, or is queued, never is. A window is well if 99% of the calls due in it
 //! are: its p99, failed calls counted as endless, is then within the limit. The time to recover runs
 //! from the start of a phase to the first window from which on every window of the phase is well. An
 //! operator feels the same two times: until it is worked around, and until it is over.
@@ -42,15 +42,17 @@ pub struct FaultTimes {
 struct Part {
     calls: u64,
     errors: u64,
+    queued: u64,
     response: Histogram<u64>,
 }
 
 impl Part {
     fn of(samples: &Samples, slices: Range<usize>) -> Self {
-        let mut part = Self { calls: 0, errors: 0, response: histogram() };
+        let mut part = Self { calls: 0, errors: 0, queued: 0, response: histogram() };
         for slice in slices.filter_map(|index| samples.slices.get(index)) {
             part.calls += slice.calls;
             part.errors += slice.errors;
+            part.queued += slice.queued;
             if let Some(response) = &slice.response {
                 part.response.add(response).expect("all hold the same times");
             }
@@ -67,7 +69,7 @@ impl Part {
     fn tally(&self, limit_us: u64) -> Tally {
         // Calls that timed out are in the histogram too.
         let in_time = self.response.count_between(0, limit_us).min(self.calls);
-        Tally { due: self.calls + self.errors, in_time }
+        Tally { due: self.calls + self.errors + self.queued, in_time }
     }
 }
 
@@ -134,6 +136,7 @@ pub fn phase_rows(key: &RunKey, samples: &Samples, times: &FaultTimes) -> Vec<Ph
             until_s: seconds(samples, slices.end),
             calls: part.calls,
             errors: part.errors,
+            queued: part.queued,
             p50_us: part.quantile(0.5, longest_us),
             p99_us: part.quantile(0.99, longest_us),
             limit_us,
@@ -166,6 +169,7 @@ pub fn window_rows(key: &RunKey, samples: &Samples) -> Vec<WindowRow> {
             width_s: seconds(samples, width),
             calls: part.calls,
             errors: part.errors,
+            queued: part.queued,
             p50_us: part.quantile(0.5, longest_us),
             p99_us: part.quantile(0.99, longest_us),
             clients: key.clients,

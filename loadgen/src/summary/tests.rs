@@ -117,6 +117,8 @@ fn a_target_that_does_not_keep_up_is_saturated_not_invalid() {
     let mut samples = good();
     samples.counters.answered_in_time = 9_000;
     check(&samples, true, "", "900 of 1000 calls/s");
+    samples.counters.queued = 1_000;
+    check(&samples, true, "", "900 of 1000 calls/s, and queued 1000 calls");
     let mut samples = good();
     samples.counters.timeouts = 150;
     check(&samples, true, "", "150 calls time out");

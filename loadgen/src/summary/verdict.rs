@@ -148,7 +148,11 @@ fn too_slow(samples: &Samples) -> Option<String> {
     (answered < MIN_ACHIEVED * counters.due as f64).then(|| {
         let seconds = samples.wall.as_secs_f64();
         let (achieved, due) = (answered / seconds, counters.due as f64 / seconds);
-        format!("the target answered {achieved:.0} of {due:.0} calls/s")
+        let queued = match counters.queued {
+            0 => String::new(),
+            queued => format!(", and queued {queued} calls"),
+        };
+        format!("the target answered {achieved:.0} of {due:.0} calls/s{queued}")
     })
 }
 

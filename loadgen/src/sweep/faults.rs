@@ -105,6 +105,7 @@ impl Injection {
             FaultKind::FailFast => fleet.fail_fast(server).await?,
             FaultKind::Freeze => fleet.freeze(server)?,
             FaultKind::Kill => fleet.kill(server).await?,
+            FaultKind::BankAway => fleet.kill_bank(&self.bank).await?,
         }
         Ok(())
     }
@@ -117,6 +118,7 @@ impl Injection {
             FaultKind::Slow | FaultKind::FailFast => fleet.heal(server).await?,
             FaultKind::Freeze => fleet.thaw(server)?,
             FaultKind::Kill => fleet.restart(server).await?,
+            FaultKind::BankAway => fleet.restart_bank(&self.bank).await?,
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! One group of runs: boot their fleet, make them, count the money, stop the fleet.
+//! One group of runs: boot their fleet, make them, wait for what they queued, count the money, stop the
+//! fleet.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::{
     measure::{self, Target},
     plan::{Plan, StoreKind, WorkloadKind},
     progress::Bar,
+    queue::QueueWatch,
     session::Session,
 };
 use crate::workload::AccountBook;
@@ -87,6 +89,7 @@ async fn one_run(
         until_ready(fleet).await?;
         fleet.set_policy(&run.key.policy).await?;
         fleet.until_idle(SETTLE_TIMEOUT).await?;
+        let queue = QueueWatch::begin(target.queue_for, fleet).await?;
         let done = session.summary().len();
         let measured = measure::measure(plan, run, target, fleet, shutdown, |elapsed, progress| {
             bar.update(done, run, elapsed, progress);
@@ -94,6 +97,15 @@ async fn one_run(
         let Some(mut measured) = measured.await? else { return Err(stopped(session, plan)) };
         measured.summary.attempts = repeat + 1;
         bar.finished(run, &measured.summary);
+        if let Some(queue) = queue {
+            let waiting = |open| bar.doing(&format!("waiting for {open} payments of the queue"));
+            let row = tokio::select! {
+                row = queue.drained(run, fleet, waiting) => row?,
+                () = shutdown.requested() => return Err(stopped(session, plan)),
+            };
+            bar.line(&format!("  {}", row.told()));
+            measured.queue = Some(row);
+        }
         if measured.summary.valid || repeat == REPEATS {
             return session.add(&run.key, measured);
         }
@@ -147,6 +159,9 @@ pub(super) fn spec(
         StoreKind::Postgres => database.map(str::to_owned),
     };
     spec.gateway = group.workload.kind == WorkloadKind::Payments;
+    if !group.workload.payment_timeout.is_zero() {
+        spec.payment_timeout = group.workload.payment_timeout;
+    }
     if let Some(policy) = plan.policies.first() {
         spec.policy.clone_from(policy);
     }

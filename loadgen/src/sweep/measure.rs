@@ -45,6 +45,8 @@ pub(super) struct Target {
     names: HashMap<String, String>,
     /// Whose server a fault befalls.
     first_bank: String,
+    /// How long a payment may wait in the gateway's queue; zero: not at all.
+    pub(super) queue_for: Duration,
 }
 
 #[derive(Clone)]
@@ -86,6 +88,7 @@ impl Target {
             servers,
             names: names.collect(),
             first_bank,
+            queue_for: group.workload.queue_for,
         })
     }
 
@@ -314,6 +317,7 @@ fn rows(
         timeline: summary::timeline_rows(&run.key, &samples),
         phases: fault.map(|f| summary::phase_rows(&run.key, &samples, &f)).unwrap_or_default(),
         windows: fault.map(|_| summary::window_rows(&run.key, &samples)).unwrap_or_default(),
+        queue: None,
         histograms: vec![
             ("response", hgrm::percentile_text(&samples.response())),
             ("service", hgrm::percentile_text(&samples.service())),

@@ -197,6 +197,10 @@ servers = [2]
         check(("rates = [100]", shares), "is not from 0 to 2");
         let alone = "kind = \"payments\"\ncross_bank = 100";
         check(("kind = \"bank\"", alone), "needs two banks");
+        check(("banks = 1", "banks = 1\nqueue_for = \"30s\""), "for kind \"payments\" only");
+        let payments = |more: &str| format!("kind = \"payments\"\n{more}");
+        check(("kind = \"bank\"", &payments("queue_for = \"1500ms\"")), "is not whole seconds");
+        check(("kind = \"bank\"", &payments("queue_for = \"200h\"")), "at most");
         check(("[2]", "[2, 2]"), "twice");
         check(("[100]", "[-1]"), "calls per second");
         check(("\"bank\"", "\"shop\""), "unknown variant `shop`");

@@ -10,8 +10,8 @@ use strife_runtime::Failure;
 
 use super::plan::Plan;
 use crate::results::{
-    EndpointRow, Machine, MemberRow, PhaseRow, ResultDir, ResultsError, RunKey, RunRow, ServerRow,
-    SummaryRow, TimelineRow, WindowRow, read_rows, write_rows, write_whole,
+    EndpointRow, Machine, MemberRow, PhaseRow, QueueRow, ResultDir, ResultsError, RunKey, RunRow,
+    ServerRow, SummaryRow, TimelineRow, WindowRow, read_rows, write_rows, write_whole,
 };
 
 /// Stands in the directory while a sweep writes to it.
@@ -27,6 +27,7 @@ pub(super) struct Session {
     timeline: Vec<TimelineRow>,
     phases: Vec<PhaseRow>,
     windows: Vec<WindowRow>,
+    queue: Vec<QueueRow>,
     books: Vec<String>,
     /// Held while we write, so that a second sweep into the same place is refused.
     _lock: File,
@@ -43,6 +44,8 @@ pub(super) struct Measured {
     pub(super) phases: Vec<PhaseRow>,
     /// Empty unless a fault befell the fleet.
     pub(super) windows: Vec<WindowRow>,
+    /// `None` unless payments may wait.
+    pub(super) queue: Option<QueueRow>,
     /// By kind (`response`, `service`, `send_lag`), HdrHistogram's percentile text.
     pub(super) histograms: Vec<(&'static str, String)>,
 }
@@ -83,6 +86,7 @@ impl Session {
             timeline: read_rows(&dir.timeline()).map_err(unreadable)?,
             phases: read_rows(&dir.phases()).map_err(unreadable)?,
             windows: read_rows(&dir.windows()).map_err(unreadable)?,
+            queue: read_rows(&dir.queue()).map_err(unreadable)?,
             books: Vec::new(),
             _lock: lock,
             dir,
@@ -101,6 +105,7 @@ impl Session {
         self.timeline.retain(|row| whole.contains(&row.key()));
         self.phases.retain(|row| whole.contains(&row.key()));
         self.windows.retain(|row| whole.contains(&row.key()));
+        self.queue.retain(|row| whole.contains(&row.key()));
     }
 
     /// Whether a run is already measured.
@@ -119,6 +124,11 @@ impl Session {
     /// CPU time by process of all runs.
     pub(super) fn members(&self) -> &[MemberRow] {
         &self.members
+    }
+
+    /// What became of payments that waited, by run.
+    pub(super) fn queue(&self) -> &[QueueRow] {
+        &self.queue
     }
 
     /// What the counts of money said, a line per fleet.
@@ -159,6 +169,7 @@ impl Session {
         self.timeline.extend(measured.timeline);
         self.phases.extend(measured.phases);
         self.windows.extend(measured.windows);
+        self.queue.extend(measured.queue);
         self.summary.push(measured.summary);
         write_rows(&self.dir.servers(), &self.servers).map_err(unwritable)?;
         write_rows(&self.dir.endpoints(), &self.endpoints).map_err(unwritable)?;
@@ -167,6 +178,9 @@ impl Session {
         if !self.phases.is_empty() {
             write_rows(&self.dir.phases(), &self.phases).map_err(unwritable)?;
             write_rows(&self.dir.windows(), &self.windows).map_err(unwritable)?;
+        }
+        if !self.queue.is_empty() {
+            write_rows(&self.dir.queue(), &self.queue).map_err(unwritable)?;
         }
         write_rows(&self.dir.summary(), &self.summary).map_err(unwritable)
     }
@@ -217,6 +231,7 @@ fn remove_results(dir: &ResultDir) -> std::io::Result<()> {
         dir.timeline(),
         dir.phases(),
         dir.windows(),
+        dir.queue(),
         dir.report(),
     ];
     for file in files.iter().filter(|file| file.exists()) {

@@ -23,6 +23,9 @@ pub(super) fn table(rows: &[SummaryRow], policies: &[String]) -> String {
     }
     let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
     lines.extend(cells.iter().map(|(cell, trials)| line(cell, trials)));
+    if rows.iter().any(|row| row.queued > 0) {
+        add_queued(&mut lines, &cells);
+    }
     aligned(&lines)
 }
 
@@ -80,6 +83,16 @@ fn line(cell: &SummaryRow, trials: &[&SummaryRow]) -> Vec<String> {
     ]
 }
 
+/// A column of its own beside the errors, where there is anything to say.
+fn add_queued(lines: &mut [Vec<String>], cells: &[Trials<'_>]) {
+    let of = |(_, trials): &Trials<'_>| trials.iter().map(|row| row.queued).sum::<u64>();
+    let column = ["queued".to_owned()].into_iter().chain(cells.iter().map(|it| of(it).to_string()));
+    let place = HEAD.iter().position(|title| *title == "errors").map_or(0, |errors| errors + 1);
+    for (line, cell) in lines.iter_mut().zip(column) {
+        line.insert(place, cell);
+    }
+}
+
 /// `median (min–max)`, or just the value where all are alike; `-` where nothing is known.
 fn spread(values: &[f64], digits: usize) -> String {
     let mut sorted = values.to_vec();
@@ -124,6 +137,20 @@ mod tests {
         assert!(text.lines().nth(1).is_some_and(|line| line.contains("9.0")), "{text}");
         assert_eq!(text.lines().count(), 3, "{text}");
         assert!(text.contains("7.0 (5.0-7.0)") && text.contains("9.0"), "{text}");
+    }
+
+    #[test]
+    fn queued_calls_have_a_column_where_there_are_any() {
+        let row = |queued| SummaryRow { queued, ..crate::sweep::tests::row(1) };
+        let policies = ["a".to_owned()];
+        assert!(!table(&[row(0)], &policies).contains("queued"));
+        let text = table(&[row(4_321)], &policies);
+        let columns: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split("  ").filter(|it| !it.is_empty()).collect())
+            .collect();
+        let place = columns[0].iter().position(|title| title.trim() == "queued");
+        assert_eq!(columns[1][place.unwrap()].trim(), "4321", "{text}");
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub(super) fn row(trial: u32) -> SummaryRow {
         errors_by_code: String::new(),
         fault: String::new(),
         refused: 0,
+        queued: 0,
         bank_fsync_p50_us: None,
         bank_fsync_p99_us: None,
         gateway_fsync_p50_us: None,
@@ -79,6 +80,7 @@ fn measured(trial: u32) -> Measured {
         timeline: Vec::new(),
         phases: Vec::new(),
         windows: Vec::new(),
+        queue: None,
         histograms: vec![("response", "text".to_owned())],
     }
 }

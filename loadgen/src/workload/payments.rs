@@ -13,19 +13,21 @@ const MAX_AMOUNT: i64 = 100;
 /// Draws made in search of an account that fits before the next one in order is taken.
 const MAX_DRAWS: usize = 16;
 
-/// Between whom payments are.
+/// Between whom payments are, and whether they may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PaymentMix {
     /// Out of a hundred payments, those that prefer another bank.
     pub cross_bank_percent: u32,
     /// Only so many accounts pay and are paid, taken from the banks in turn; 0: all of them.
     pub hot_accounts: usize,
+    /// So many seconds a payment may wait in the gateway's queue; 0: it is made at once or not at all.
+    pub queue_for_s: u32,
 }
 
 impl Default for PaymentMix {
-    /// Mostly between banks, between all accounts.
+    /// Mostly between banks, between all accounts, at once.
     fn default() -> Self {
-        Self { cross_bank_percent: 90, hot_accounts: 0 }
+        Self { cross_bank_percent: 90, hot_accounts: 0, queue_for_s: 0 }
     }
 }
 
@@ -34,6 +36,7 @@ impl Default for PaymentMix {
 pub struct PaymentsWorkload {
     owned: Vec<OwnedAccount>,
     cross_bank_percent: u32,
+    queue_for_s: u32,
     methods: [MethodName; 1],
     authorities: [String; 1],
     rng: StdRng,
@@ -53,6 +56,7 @@ impl PaymentsWorkload {
         Self {
             owned,
             cross_bank_percent: mix.cross_bank_percent,
+            queue_for_s: mix.queue_for_s,
             methods: [method],
             authorities: [AUTHORITY.to_owned()],
             rng: StdRng::seed_from_u64(seed),
@@ -90,7 +94,8 @@ impl Workload for PaymentsWorkload {
         let (from, to) = self.pair();
         let amount = self.rng.random_range(1..=MAX_AMOUNT);
         let id = random_id(&mut self.ids);
-        let body = service::process_payment(id, &self.owned[from], &self.owned[to], amount);
+        let (from, to) = (&self.owned[from], &self.owned[to]);
+        let body = service::process_payment(id, from, to, amount, self.queue_for_s);
         Call { method: 0, authority: 0, body }
     }
 

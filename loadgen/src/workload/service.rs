@@ -46,6 +46,7 @@ pub(super) fn process_payment(
     from: &OwnedAccount,
     to: &OwnedAccount,
     minor_units: i64,
+    queue_for_s: u32,
 ) -> Bytes {
     encoded(&PaymentRequest {
         payment_id,
@@ -53,7 +54,7 @@ pub(super) fn process_payment(
         from: Some(account_ref(from)),
         to: Some(account_ref(to)),
         amount: Some(Money { minor_units, currency: from.account.currency.clone() }),
-        queue_for_s: 0,
+        queue_for_s,
     })
 }
 
@@ -73,8 +74,7 @@ pub(super) fn judge_payment(response: &[u8]) -> Verdict {
     match PaymentResponse::decode(response).map(|response| response.state()) {
         Ok(PaymentState::Committed) => Verdict::Accepted,
         Ok(PaymentState::Aborted) => Verdict::Refused,
-        Ok(PaymentState::Initiated | PaymentState::Queued | PaymentState::Unspecified) | Err(_) => {
-            Verdict::Malformed
-        }
+        Ok(PaymentState::Queued) => Verdict::Queued,
+        Ok(PaymentState::Initiated | PaymentState::Unspecified) | Err(_) => Verdict::Malformed,
     }
 }

@@ -121,7 +121,7 @@ fn payments_cross_banks_mostly_and_never_currencies() {
 #[test]
 fn a_mix_decides_between_whom_payments_are() {
     let mut seen = HashSet::new();
-    let mix = PaymentMix { cross_bank_percent: 100, hot_accounts: 2 };
+    let mix = PaymentMix { cross_bank_percent: 100, hot_accounts: 2, queue_for_s: 0 };
     let mut workload = PaymentsWorkload::new(full_book().owned().unwrap(), mix, 1, 1);
     for client in 0..100 {
         let request: PaymentRequest = decoded(&workload.next(client));
@@ -131,7 +131,7 @@ fn a_mix_decides_between_whom_payments_are() {
     }
     assert_eq!(seen.len(), 2, "{seen:?}");
     let inside = |cross_bank_percent| {
-        let mix = PaymentMix { cross_bank_percent, hot_accounts: 0 };
+        let mix = PaymentMix { cross_bank_percent, ..PaymentMix::default() };
         let mut workload = PaymentsWorkload::new(full_book().owned().unwrap(), mix, 1, 1);
         let inside = |client| {
             let request: PaymentRequest = decoded(&workload.next(client));
@@ -140,6 +140,15 @@ fn a_mix_decides_between_whom_payments_are() {
         (0..1_000).map(inside).filter(|inside| *inside).count()
     };
     assert!(inside(100) < inside(90) && inside(90) < inside(0));
+}
+
+#[test]
+fn payments_may_wait_for_as_long_as_the_mix_says() {
+    for queue_for_s in [0, 30] {
+        let mix = PaymentMix { queue_for_s, ..PaymentMix::default() };
+        let mut workload = PaymentsWorkload::new(full_book().owned().unwrap(), mix, 1, 1);
+        assert_eq!(decoded::<PaymentRequest>(&workload.next(0)).queue_for_s, queue_for_s);
+    }
 }
 
 fn transaction_ids(seed: u64, nonce: u64) -> HashSet<String> {
@@ -195,5 +204,6 @@ fn refusals_are_answers() {
     };
     check(PaymentState::Committed, Verdict::Accepted);
     check(PaymentState::Aborted, Verdict::Refused);
+    check(PaymentState::Queued, Verdict::Queued);
     check(PaymentState::Initiated, Verdict::Malformed);
 }

@@ -1,4 +1,4 @@
-//! One fault: p99 over time, a panel per policy, the fault's span shaded, failed calls in red.
+//! One fault: p99 (p50 where calls are too few) over time, a panel per policy, the fault's span shaded, failed calls in red, queued ones in amber.
 
 use plotters::prelude::DrawingBackend;
 
@@ -10,7 +10,7 @@ use super::{
         data::{PolicyRuns, Trial, Workload},
         frame::{Frame, panels, stem},
         marks::{heading, heading_height},
-        style::{INVALID, SPAN, TARGET, TICK},
+        style::{INVALID, QUEUED, SPAN, TARGET, TICK},
     },
     standing::{FaultStanding, span, standings},
     wording,
@@ -24,8 +24,11 @@ const LINES: usize = 3;
 /// Height of a panel's data area, and of what stands below it.
 const DATA: f64 = 132.0;
 const BELOW: f64 = 36.0;
-/// This part of a panel's height is as much as all calls failing.
+/// This part of a panel's height is as much as all calls failing, or being queued.
 const ERRORS: f64 = 0.4;
+
+/// Of a window, microseconds.
+type Percentile = fn(&WindowRow) -> Option<u64>;
 
 /// `fault-WORKLOAD-FAULT`.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Course<'a> {
     workload: &'a Workload,
     standings: Vec<FaultStanding<'a>>,
     span: (f64, f64),
+    /// What is drawn over time, and its name.
+    line: (Percentile, &'static str),
     frame: Frame,
 }
 
@@ -44,17 +49,19 @@ impl<'a> Course<'a> {
         let panel = heading_height(workload, LINES) + DATA + BELOW;
         let content = 36.0 + rows * panel + (rows - 1.0) * GAP;
         let title = format!("{}: {}", workload.name, workload.told);
+        let line = line(workload);
         let reading = format!(
-            "p99 of the half second before each point · shaded: the fault lasts · {}",
+            "{} of the half second before each point · shaded: the fault lasts · {}",
+            line.1,
             wording::over_trials(&[workload])
         );
         let frame = Frame::new(title, &reading, workload, machine, content);
-        Some(Self { workload, standings: standings(workload), span, frame })
+        Some(Self { workload, standings: standings(workload), span, line, frame })
     }
 
     fn plane(&self, panel: Area) -> Plane {
         let windows = || self.workload.trials().flat_map(|trial| &trial.windows);
-        let latencies = windows().filter_map(|window| Some(window.p99_us? as f64 / 1e3));
+        let latencies = windows().filter_map(|window| Some((self.line.0)(window)? as f64 / 1e3));
         let phases = self.workload.trials().flat_map(|trial| &trial.phases);
         let end = phases.map(|phase| phase.until_s).fold(0.0, f64::max);
         let area = Area {
@@ -80,20 +87,24 @@ impl<'a> Course<'a> {
         let below = (f64::midpoint(left, right), bottom + 31.0);
         canvas.text("time (s)", below, Align::Middle, TICK)?;
         for trial in &runs.trials {
-            for stretch in stretches(trial, plane) {
+            for stretch in stretches(trial, self.line.0, plane) {
                 canvas.path(&stretch, runs.look.tone.tint(), 1.0)?;
             }
         }
         let Some(median) = runs.median_trial() else { return Ok(()) };
         for slice in &median.timeline {
-            let due = slice.calls + slice.errors;
-            if slice.errors > 0 && due > 0 {
-                let share = slice.errors as f64 / due as f64;
-                // However few they are, they are seen.
-                let height = (share * ERRORS * (bottom - top)).max(1.5);
-                let (from, to) = (x(slice.at_s), x(slice.at_s + slice.width_s));
-                let bar = Area { left: from, right: to, top: bottom - height, bottom };
-                canvas.fill(bar, INVALID)?;
+            let due = slice.calls + slice.errors + slice.queued;
+            let (from, to) = (x(slice.at_s), x(slice.at_s + slice.width_s));
+            let mut base = bottom;
+            for (calls, tone) in [(slice.errors, INVALID), (slice.queued, QUEUED)] {
+                if calls > 0 {
+                    let share = calls as f64 / due as f64;
+                    // However few they are, they are seen.
+                    let height = (share * ERRORS * (bottom - top)).max(1.5);
+                    let bar = Area { left: from, right: to, top: base - height, bottom: base };
+                    canvas.fill(bar, tone)?;
+                    base -= height;
+                }
             }
         }
         if let Some(limit) = median.phases.iter().find_map(|row| row.limit_us) {
@@ -103,7 +114,7 @@ impl<'a> Course<'a> {
                 canvas.dashed(&[(left, y), (right, y)], &[3.0, 3.0], TARGET, 1.0)?;
             }
         }
-        for stretch in stretches(median, plane) {
+        for stretch in stretches(median, self.line.0, plane) {
             if let [alone] = stretch.as_slice() {
                 canvas.disc(*alone, 2.0, runs.look.tone)?;
             }
@@ -113,10 +124,20 @@ impl<'a> Course<'a> {
     }
 }
 
-/// The line of p99, each window at its end, broken where it is not known.
-fn stretches(trial: &Trial, plane: &Plane) -> Vec<Vec<Point>> {
+/// p99, if most windows have one; half a second of few calls a second has only a p50.
+fn line(workload: &Workload) -> (Percentile, &'static str) {
+    let windows = || workload.trials().flat_map(|trial| &trial.windows);
+    let known = windows().filter(|window| window.p99_us.is_some()).count();
+    match 2 * known < windows().count() {
+        false => (|window| window.p99_us, "p99"),
+        true => (|window| window.p50_us, "p50"),
+    }
+}
+
+/// The line of a percentile, each window at its end, broken where it is not known.
+fn stretches(trial: &Trial, percentile: Percentile, plane: &Plane) -> Vec<Vec<Point>> {
     let at = |window: &WindowRow| {
-        let us = window.p99_us?;
+        let us = percentile(window)?;
         Some(plane.at(window.at_s + window.width_s, us as f64 / 1e3))
     };
     let points: Vec<Option<Point>> = trial.windows.iter().map(at).collect();
@@ -139,10 +160,14 @@ impl Figure for Course<'_> {
 
     fn draw<DB: DrawingBackend>(&self, canvas: &mut Canvas<'_, DB>) -> Result<(), PlotError> {
         let mut content = self.frame.draw(canvas)?;
+        let queued = self.standings.iter().any(|standing| standing.queued_share() > 0.0);
+        let amber = if queued { " · amber: are queued" } else { "" };
         let reading = [
-            "p99 before → during → after it, and over time (ms, log scale) · dashed: the limit to be back \
-             within · red: calls that fail"
-                .to_owned(),
+            format!(
+                "p99 before → during → after it, and {} over time (ms, log scale) · dashed: the limit to be \
+                 back within · red: calls that fail{amber}",
+                self.line.1
+            ),
             wording::back_means(),
         ];
         for (line, y) in reading.iter().zip([4.0, 18.0]) {

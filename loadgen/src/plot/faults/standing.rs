@@ -22,8 +22,10 @@ pub(crate) struct FaultStanding<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PhaseStanding {
     pub(crate) p99_us: Option<Spread>,
-    /// Failed calls of all trials, and all calls.
+    /// Failed calls of all trials; `due` are all calls.
     pub(crate) errors: u64,
+    /// Calls that were queued.
+    pub(crate) queued: u64,
     pub(crate) due: u64,
     pub(crate) back: Back,
 }
@@ -79,10 +81,12 @@ impl PhaseStanding {
         let rows = trials.iter().flat_map(|trial| &trial.phases);
         let rows: Vec<&PhaseRow> = rows.filter(|row| row.phase == phase).collect();
         let errors = rows.iter().map(|row| row.errors).sum();
+        let queued = rows.iter().map(|row| row.queued).sum();
         Self {
             p99_us: Spread::of(rows.iter().filter_map(|row| Some(row.p99_us? as f64))),
             errors,
-            due: errors + rows.iter().map(|row| row.calls).sum::<u64>(),
+            queued,
+            due: errors + queued + rows.iter().map(|row| row.calls).sum::<u64>(),
             back: Back::of(&rows),
         }
     }
@@ -90,6 +94,11 @@ impl PhaseStanding {
     /// Failed calls of those due.
     pub(crate) fn error_share(&self) -> f64 {
         self.errors as f64 / self.due.max(1) as f64
+    }
+
+    /// Queued calls of those due.
+    pub(crate) fn queued_share(&self) -> f64 {
+        self.queued as f64 / self.due.max(1) as f64
     }
 
     /// `9.12`, in milliseconds; a dash if it is not known.
@@ -122,6 +131,12 @@ impl<'a> FaultStanding<'a> {
         errors as f64 / (self.during.due + self.after.due).max(1) as f64
     }
 
+    /// Queued calls from the fault's beginning on, of those due.
+    pub(crate) fn queued_share(&self) -> f64 {
+        let queued = self.during.queued + self.after.queued;
+        queued as f64 / (self.during.due + self.after.due).max(1) as f64
+    }
+
     /// Whether more calls failed during the fault than a p99 leaves out.
     pub(crate) fn fails_its_p99(&self) -> bool {
         self.during.error_share() > 0.01
@@ -133,9 +148,13 @@ impl<'a> FaultStanding<'a> {
         format!("{} → {} → {} ms", before.p99_ms(), during.p99_ms(), after.p99_ms())
     }
 
-    /// `failed: 0.42%`.
+    /// `failed: 0.42%`, `failed: 0%, queued: 31%`.
     pub(crate) fn failed(&self) -> String {
-        format!("failed: {}", percent(self.error_share()))
+        let failed = format!("failed: {}", percent(self.error_share()));
+        match self.queued_share() {
+            0.0 => failed,
+            share => format!("{failed}, queued: {}", percent(share)),
+        }
     }
 }
 

@@ -13,10 +13,19 @@ pub(crate) fn told(plan: &toml::Table, workload: &str, fault: &str, servers: u32
         Some("freeze") => "suspended".to_owned(),
         Some("fail_fast") => "failing every call at once".to_owned(),
         Some("kill") => "killed, then started again".to_owned(),
+        Some("bank_away") => {
+            return format!("{} killed, then started again", a_bank(plan, workload));
+        }
         Some("add") => return format!("one more server than {servers}, for a while"),
         _ => return fault.to_owned(),
     };
     format!("1 of {servers} servers {what}")
+}
+
+/// `1 of 3 banks`.
+fn a_bank(plan: &toml::Table, workload: &str) -> String {
+    let banks = of_workload(plan, workload).and_then(|entry| entry.get("banks")?.as_integer());
+    banks.map_or_else(|| "a bank".to_owned(), |banks| format!("1 of {banks} banks"))
 }
 
 /// Where a fault stands among its workload's in the plan; behind all others if it does not.
@@ -30,8 +39,12 @@ fn entry<'a>(plan: &'a toml::Table, workload: &str, fault: &str) -> Option<&'a t
 }
 
 fn faults<'a>(plan: &'a toml::Table, workload: &str) -> Option<&'a Vec<toml::Value>> {
+    of_workload(plan, workload)?.get("faults")?.as_array()
+}
+
+fn of_workload<'a>(plan: &'a toml::Table, workload: &str) -> Option<&'a toml::Value> {
     let workloads = plan.get("workloads")?.as_array()?;
-    workloads.iter().find(|entry| named(entry) == Some(workload))?.get("faults")?.as_array()
+    workloads.iter().find(|entry| named(entry) == Some(workload))
 }
 
 /// An entry's name, by default its kind.

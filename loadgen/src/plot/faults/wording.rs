@@ -45,6 +45,10 @@ pub(crate) fn headline(name: &str, told: &str, standings: &[FaultStanding<'_>]) 
             true => format!("{} of calls failed", percent(s.during.error_share())),
             false => s.during.p99(),
         };
+        let during = match s.during.queued_share() {
+            0.0 => during,
+            share => format!("{during} and {} of calls queued", percent(share)),
+        };
         format!("{} (p99 {} before, {during} during it)", s.policy, s.before.p99())
     };
     let latency = match known.as_slice() {
@@ -82,9 +86,21 @@ fn errors(standings: &[FaultStanding<'_>]) -> String {
     let failed = standings.iter().filter(|s| s.error_share() > 0.0);
     let failed: Vec<String> =
         failed.map(|s| format!("{} under {}", percent(s.error_share()), s.policy)).collect();
-    match failed.len() {
+    let failed = match failed.len() {
         0 => "No call failed from its beginning on.".to_owned(),
         _ => format!("Calls that failed from its beginning on: {}.", list(&failed)),
+    };
+    failed + &queued(standings)
+}
+
+/// Calls that were queued, if any were.
+fn queued(standings: &[FaultStanding<'_>]) -> String {
+    let queued = standings.iter().filter(|s| s.queued_share() > 0.0);
+    let queued: Vec<String> =
+        queued.map(|s| format!("{} under {}", percent(s.queued_share()), s.policy)).collect();
+    match queued.len() {
+        0 => String::new(),
+        _ => format!(" Calls that were queued: {}.", list(&queued)),
     }
 }
 

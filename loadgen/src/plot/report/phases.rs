@@ -29,11 +29,14 @@ pub(super) fn phases(workload: &Workload) -> String {
         "after",
     ];
     let mut html = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
-    for title in HEAD {
+    let standings = standings(workload);
+    let queued = standings.iter().any(|standing| standing.queued_share() > 0.0);
+    let more = if queued { &["queued during", "after"][..] } else { &[] };
+    for title in HEAD.iter().chain(more) {
         let _ = write!(html, "<th scope=\"col\">{title}</th>");
     }
     html += "</tr></thead>\n<tbody>\n";
-    standings(workload).iter().for_each(|standing| html += &row(standing));
+    standings.iter().for_each(|standing| html += &row(standing, queued));
     let _ = writeln!(
         html,
         "</tbody></table></div>\n<p class=\"note\">Medians over valid trials. {}. A dash: fewer than ten \
@@ -43,10 +46,10 @@ pub(super) fn phases(workload: &Workload) -> String {
     html
 }
 
-fn row(standing: &FaultStanding<'_>) -> String {
+fn row(standing: &FaultStanding<'_>, queued: bool) -> String {
     let FaultStanding { before, during, after, .. } = standing;
     let failed = |phase: &PhaseStanding| percent(phase.error_share());
-    let cells = [
+    let mut cells = vec![
         before.p99_ms(),
         during.p99_ms(),
         after.p99_ms(),
@@ -56,6 +59,9 @@ fn row(standing: &FaultStanding<'_>) -> String {
         failed(during),
         failed(after),
     ];
+    if queued {
+        cells.extend([during, after].map(|phase| percent(phase.queued_share())));
+    }
     let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
     format!(
         "<tr><th scope=\"row\"><svg class=\"swatch\" viewBox=\"0 0 10 10\" aria-hidden=\"true\">\

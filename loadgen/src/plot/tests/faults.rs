@@ -3,10 +3,13 @@
 use std::fs;
 
 use super::{
+    super::style::{QUEUED, hex},
     draw,
     fixture::{Fixture, workload_rows},
 };
-use crate::results::{Phase, PhaseRow, SummaryRow, WindowRow, write_rows};
+use crate::results::{
+    Phase, PhaseRow, QueueRow, SummaryRow, WindowRow, queue::tests::row, write_rows,
+};
 
 const PLAN: &str = r#"
 [[workloads]]
@@ -69,6 +72,7 @@ fn phases(row: &SummaryRow) -> Vec<PhaseRow> {
             until_s,
             calls: 9_600,
             errors: (9_600.0 * failing) as u64,
+            queued: 0,
             p50_us: Some(5_000),
             p99_us: Some(9_000 * factor + 10 * u64::from(row.trial)),
             limit_us: Some(13_500),
@@ -105,6 +109,7 @@ fn windows(row: &SummaryRow) -> Vec<WindowRow> {
             width_s: 0.5,
             calls: 1_000,
             errors: (1_000.0 * failing) as u64,
+            queued: 0,
             p50_us: Some(5_000),
             p99_us: (failing < 0.5).then_some(9_000 * factor + u64::from(index * 37 % 800)),
             clients: row.clients,
@@ -208,4 +213,43 @@ fn whoever_fails_more_calls_than_a_p99_leaves_out_is_not_best() {
     let headline = draw(&fixture.dir()).unwrap().headlines[0].clone();
     assert!(headline.contains(&format!("worst by {quickest} (")), "{headline}");
     assert!(headline.contains("of calls failed during it"), "{headline}");
+}
+
+#[test]
+fn what_was_queued_is_told_apart_from_what_failed() {
+    let fixture = fixture(&["slow"]);
+    let drawn = draw(&fixture.dir()).unwrap();
+    let chart = || fs::read_to_string(fixture.dir().charts().join("fault-bank-slow.svg")).unwrap();
+    assert!(!drawn.headlines[0].contains("queued") && !chart().contains("queued"), "none was");
+
+    let plan =
+        PLAN.replace("kind = \"slow\"\nfactor = 3.0", "kind = \"bank_away\"\nname = \"slow\"");
+    fs::write(fixture.dir().plan(), plan.replace("kind = \"bank\"", "kind = \"bank\"\nbanks = 3"))
+        .unwrap();
+    let mut phases: Vec<PhaseRow> = crate::results::read_rows(&fixture.dir().phases()).unwrap();
+    for row in &mut phases {
+        (row.errors, row.queued) = (0, if row.phase == Phase::During { row.calls } else { 0 });
+    }
+    write_rows(&fixture.dir().phases(), &phases).unwrap();
+    let mut timeline: Vec<crate::results::TimelineRow> =
+        crate::results::read_rows(&fixture.dir().timeline()).unwrap();
+    timeline.iter_mut().for_each(|slice| (slice.errors, slice.queued) = (0, slice.calls));
+    write_rows(&fixture.dir().timeline(), &timeline).unwrap();
+    let mut windows: Vec<WindowRow> = crate::results::read_rows(&fixture.dir().windows()).unwrap();
+    windows.iter_mut().for_each(|window| window.p99_us = None);
+    write_rows(&fixture.dir().windows(), &windows).unwrap();
+    let waited = QueueRow { workload: "bank".to_owned(), fault: "slow".to_owned(), ..row() };
+    write_rows(&fixture.dir().queue(), &[waited.clone()]).unwrap();
+
+    let drawn = draw(&fixture.dir()).unwrap();
+    let headline = &drawn.headlines[0];
+    assert!(headline.contains("1 of 3 banks killed") && headline.contains("No call failed"));
+    assert!(headline.contains("50.0% of calls queued during it"), "{headline}");
+    let svg = chart();
+    for said in ["failed: 0%, queued: 33.3%", "amber: are queued", "p50 of the half second"] {
+        assert!(svg.contains(said), "{said}");
+    }
+    assert!(svg.contains(&hex(QUEUED.light)), "queued calls are drawn");
+    let report = fs::read_to_string(&drawn.report).unwrap();
+    assert!(report.contains(&waited.told()), "what became of them is told");
 }

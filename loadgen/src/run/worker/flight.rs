@@ -60,6 +60,7 @@ impl Worker {
             Ok(message) => match self.workload.borrow().judge(method, &message) {
                 Verdict::Accepted => Outcome::Accepted,
                 Verdict::Refused => Outcome::Refused,
+                Verdict::Queued => Outcome::Queued,
                 Verdict::Malformed => Outcome::Failed(ErrorKind::Malformed),
             },
             Err(kind)

@@ -101,6 +101,21 @@ fn calls_that_time_out_are_not_well_served_however_lenient_the_limit() {
 }
 
 #[test]
+fn calls_that_are_queued_are_not_well_served_and_no_errors() {
+    let queued = |at: Duration| {
+        let outcome = if at >= FROM && at < UNTIL { Outcome::Queued } else { Outcome::Accepted };
+        (LATENCY, outcome)
+    };
+    let samples = run(queued);
+    let [_, during, after] = rows(&samples);
+    assert_eq!((during.recovered_s, after.recovered_s), (None, Some(0.0)));
+    assert_eq!((during.calls, during.errors, during.queued), (0, 0, 6_000));
+    let windows = window_rows(&key(), &samples);
+    assert_eq!((windows[30].at_s, windows[30].queued), (3.0, 1_000));
+    assert!(timeline_rows(&key(), &samples)[30].queued > 0);
+}
+
+#[test]
 fn without_a_p99_of_before_nothing_is_known() {
     let few = |at: Duration| {
         let failed = Outcome::Failed(ErrorKind::ConnectionLost);

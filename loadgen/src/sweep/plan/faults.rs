@@ -1,5 +1,5 @@
-//! What a plan lets befall a fleet: one server slow, suspended, failing, killed or added, at a given
-//! time.
+//! What a plan lets befall a fleet: one server slow, suspended, failing, killed or added, or a whole bank
+//! away, at a given time.
 
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub enum FaultKind {
     Kill,
     /// One more server registers itself, then drains and leaves.
     Add,
+    /// Every process of the first bank is killed (SIGKILL), then started again where it was.
+    BankAway,
 }
 
 impl FaultKind {
@@ -71,6 +73,7 @@ impl FaultKind {
             Self::FailFast => "fail_fast",
             Self::Kill => "kill",
             Self::Add => "add",
+            Self::BankAway => "bank_away",
         }
     }
 }
@@ -122,7 +125,11 @@ impl FaultPlan {
         if self.kind == FaultKind::Add && self.server.is_some() {
             return wrong("server is not for kind \"add\": it is one more".to_owned());
         }
-        if !(1..=servers).contains(&self.server()) {
+        if self.kind == FaultKind::BankAway && self.server.is_some() {
+            return wrong("server is not for kind \"bank_away\": it is all of them".to_owned());
+        }
+        let is_one = self.kind != FaultKind::BankAway;
+        if is_one && !(1..=servers).contains(&self.server()) {
             return wrong(format!("server = {} is not from 1 to {servers}", self.server()));
         }
         if duration > MAX_DURATION {
@@ -191,6 +198,8 @@ mod tests {
         check("kind = 'fail_fast'\nat = '400ms'\nfor = '3s'", "at least 500ms");
         check("kind = 'add'\nat = '3s'\nfor = '4s'", "");
         check("kind = 'add'\nserver = 2\nat = '3s'\nfor = '4s'", "it is one more");
+        check("kind = 'bank_away'\nat = '3s'\nfor = '4s'", "");
+        check("kind = 'bank_away'\nserver = 2\nat = '3s'\nfor = '4s'", "it is all of them");
         check("kind = 'kill'\nname = 'a b'\nat = '3s'\nfor = '4s'", "fault name `a b`");
     }
 

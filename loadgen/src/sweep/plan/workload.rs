@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 use strife_fleet::BankSpec;
 use strife_runtime::{
     identity,
+    parse::{duration_text, format_duration},
     service_time::{self, ServiceTime},
 };
 
 use super::{FaultKind, FaultPlan, MAX_PROCESSES, check_list};
 use crate::workload::PaymentMix;
+
+/// A gateway keeps no payment for longer: a week.
+const MAX_QUEUE_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// One workload and the fleets it drives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +51,14 @@ pub struct WorkloadPlan {
     /// Only so many accounts pay and are paid, in the payments workload; 0: all of them.
     #[serde(default)]
     pub hot_accounts: usize,
+    /// So long a payment may wait in the gateway's queue while a bank is away, whole seconds; zero: it is made
+    /// at once or not at all.
+    #[serde(with = "duration_text", default, skip_serializing_if = "Duration::is_zero")]
+    pub queue_for: Duration,
+    /// How long the gateway waits for banks' votes; zero: its default, ten seconds. Payments under way when a
+    /// bank goes away are answered after so long.
+    #[serde(with = "duration_text", default, skip_serializing_if = "Duration::is_zero")]
+    pub payment_timeout: Duration,
     /// Where banks keep their money.
     #[serde(default)]
     pub store: StoreKind,
@@ -161,6 +173,7 @@ impl WorkloadPlan {
         if self.hot_accounts == 1 {
             return Err("hot_accounts = 1: who pays and who is paid makes two".to_owned());
         }
+        self.check_queue()?;
         if self.at_share_of_max.is_empty() {
             return Ok(());
         }
@@ -172,10 +185,26 @@ impl WorkloadPlan {
         out.map_or(Ok(()), |share| Err(format!("at_share_of_max = {share} is not from 0 to 2")))
     }
 
-    /// Between whom payments are.
+    fn check_queue(&self) -> Result<(), String> {
+        let Self { queue_for, payment_timeout, .. } = *self;
+        for (name, time) in [("queue_for", queue_for), ("payment_timeout", payment_timeout)] {
+            if !time.is_zero() && self.kind != WorkloadKind::Payments {
+                return Err(format!("{name} is for kind \"payments\" only"));
+            }
+        }
+        let text = format_duration(queue_for);
+        if queue_for.subsec_nanos() != 0 || queue_for > MAX_QUEUE_FOR {
+            let most = format_duration(MAX_QUEUE_FOR);
+            return Err(format!("queue_for = {text} is not whole seconds, at most {most}"));
+        }
+        Ok(())
+    }
+
+    /// Between whom payments are, and how long they may wait.
     pub fn mix(&self) -> PaymentMix {
-        let Self { cross_bank, hot_accounts, .. } = *self;
-        PaymentMix { cross_bank_percent: cross_bank, hot_accounts }
+        let Self { cross_bank, hot_accounts, queue_for, .. } = *self;
+        let queue_for_s = u32::try_from(queue_for.as_secs()).expect("the plan was checked");
+        PaymentMix { cross_bank_percent: cross_bank, hot_accounts, queue_for_s }
     }
 
     fn check_faults(&self, duration: Duration) -> Result<(), String> {
