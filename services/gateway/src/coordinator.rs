@@ -29,7 +29,6 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
-use strife_runtime::failpoint;
 use strife_store::{Latencies, StoreError};
 use tokio::{
     sync::{Notify, watch},
@@ -51,6 +50,8 @@ use active::{Active, Claimed, Running};
 use admission::Taken;
 use answer::{Admitted, known, told};
 pub use answer::{Answer, Receipt};
+pub use fencing::FencedBy;
+use fencing::Fencing;
 pub use ids::{Blocks, Granted};
 use ids::{Ids, Supply};
 use job::{Job, Origin};
@@ -64,6 +65,7 @@ mod active;
 mod admission;
 mod adoption;
 mod answer;
+mod fencing;
 mod ids;
 mod job;
 mod lease;
@@ -100,18 +102,7 @@ struct Shared<B, S> {
     others: AtomicBool,
     /// Told when there is something to take over.
     orphaned: Notify,
-    /// Set once this gateway may go on no more.
-    fenced: watch::Sender<Option<FencedBy>>,
-}
-
-/// Who says that a gateway's run is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FencedBy {
-    /// Its store: another gateway has taken over.
-    Store,
-    /// This bank, while the run is live in the store: a run of the same number was there before, so that
-    /// the store is an older copy.
-    Bank(String),
+    fencing: Fencing,
 }
 
 impl<B: Banks, S: Store> Coordinator<B, S> {
@@ -137,7 +128,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             tasks: Tasks::default(),
             others: AtomicBool::new(store.is_shared()),
             orphaned: Notify::new(),
-            fenced: watch::channel(None).0,
+            fencing: Fencing::new(),
             run,
             store,
             banks,
@@ -303,13 +294,6 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         self.shared.tasks.none().await;
     }
 
-    /// Resolves when this gateway may go on no more: the store refuses its writes, or a bank its holds.
-    pub async fn fenced(&self) -> FencedBy {
-        let mut fenced = self.shared.fenced.subscribe();
-        let by = fenced.wait_for(Option::is_some).await.expect("`self` holds the sender");
-        by.clone().expect("waited for")
-    }
-
     /// Leaves what is open to other gateways at once, if there are any.
     pub async fn leave(&self) {
         let Shared { store, run, .. } = &*self.shared;
@@ -355,27 +339,6 @@ impl<B: Banks, S: Store> Shared<B, S> {
             drop(counted);
         });
         running
-    }
-
-    /// The store refuses this gateway's writes: nobody is told anything any more.
-    async fn stop_fenced<T>(&self) -> T {
-        failpoint::reach("gateway.fenced").await;
-        self.stop(FencedBy::Store).await
-    }
-
-    /// A bank takes nothing more from this run. The store knows why.
-    async fn stop_fenced_by_bank<T>(&self, bank: &str) -> T {
-        match self.written(|| self.store.beat(self.run.number)).await {
-            Ok(true) => self.stop(FencedBy::Bank(bank.to_owned())).await,
-            Ok(false) => self.stop_fenced().await,
-            // This gateway is ending anyway.
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    async fn stop<T>(&self, by: FencedBy) -> T {
-        self.fenced.send_replace(Some(by));
-        std::future::pending().await
     }
 
     /// Writes until it is written: whatever the store is up to meanwhile, what stands in it must be

@@ -85,10 +85,11 @@ async fn serve(args: GatewayArgs) -> Result<(), Failure> {
 fn fenced(by: &FencedBy) -> Failure {
     match by {
         FencedBy::Store => Failure::new(FENCED),
-        FencedBy::Bank(bank) => Failure::new(format!(
-            "bank {bank} refuses this run of the gateway, which its own store takes to be live: the store is an \
-             older copy of one that was started more often. Start it again only with --txid, and have \
-             `strife admin reconcile` say what it lacks before clients reach it: docs/payments.md, \"Transaction ids\""
+        FencedBy::Banks(banks) => Failure::new(format!(
+            "{} refuse this run of the gateway, which its own store takes to be live: the store is an older \
+             copy of one that was started more often. Start it again only with --txid, and have `strife admin \
+             reconcile` say what it lacks before clients reach it: docs/payments.md, \"Transaction ids\"",
+            banks.join(" and ")
         )),
     }
 }

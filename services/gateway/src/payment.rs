@@ -51,6 +51,8 @@ pub enum AbortReason {
     LimitPerDay,
     /// It was in the queue for as long as was asked for, and could not be made.
     Expired,
+    /// A bank takes this gateway's run to be gone, although it is not.
+    GatewayRefused,
 }
 
 /// The end of a payment that was not made: why, for programs and for people.

@@ -29,7 +29,7 @@ pub struct Queued {
 /// Whether a payment that was aborted for this reason may be made another time. What a bank has
 /// refused, it has refused.
 pub fn is_passing(reason: AbortReason) -> bool {
-    matches!(reason, AbortReason::Timeout | AbortReason::Restart)
+    matches!(reason, AbortReason::Timeout | AbortReason::Restart | AbortReason::GatewayRefused)
 }
 
 /// Whether the order asks to be kept in the queue if it ends so.

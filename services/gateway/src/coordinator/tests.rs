@@ -21,6 +21,7 @@ use crate::{
     transaction::RunNumber,
 };
 
+mod fencing;
 mod queueing;
 
 /// Long enough that only a test that fails waits for it.
@@ -40,15 +41,15 @@ struct Books {
     silent: Option<&'static str>,
     /// They do not hear of fences.
     deaf: watch::Sender<bool>,
-    /// They were told that the run that asks is gone.
-    refusing: watch::Sender<bool>,
+    /// These say that the run that asks is gone.
+    refusing: watch::Sender<HashSet<&'static str>>,
 }
 
 impl TestBanks {
     fn new(open: bool) -> Self {
         let open = watch::channel(open).0;
         let (prepared, ended, moved, fenced) = Default::default();
-        let [deaf, refusing] = [false; 2].map(|value| watch::channel(value).0);
+        let (deaf, refusing) = (watch::channel(false).0, watch::channel(HashSet::new()).0);
         let silent = None;
         Self(Arc::new(Books { open, prepared, ended, moved, fenced, silent, deaf, refusing }))
     }
@@ -87,7 +88,7 @@ impl Banks for TestBanks {
         if self.0.silent == Some(account.bank.as_str()) {
             std::future::pending::<()>().await;
         }
-        if *self.0.refusing.borrow() {
+        if self.0.refusing.borrow().contains(account.bank.as_str()) {
             return Err(CallError::Fenced("told so before".to_owned()));
         }
         let key = (transaction_id.to_owned(), leg);
@@ -323,28 +324,6 @@ async fn a_gateway_that_wakes_up_finds_itself_fenced() {
     until(async || banks.ends(id) == [Some(End::Abort); 2]).await;
     assert_eq!(store.orphans(None, 9).await.unwrap(), []);
     assert!(!asked.is_finished() && !within.is_finished(), "a fenced gateway answers nobody");
-}
-
-/// As on an older copy of a store: the banks know of a run of this number that it is gone.
-#[tokio::test]
-async fn a_gateway_whose_run_the_banks_refuse_ends_and_answers_nobody() {
-    let directory = TempDir::new().unwrap();
-    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
-    let one = start(&store, &banks, settings()).await;
-    banks.0.refusing.send_replace(true);
-    let asked = ask(&one, &order("p1", "sbi"));
-    assert!(matches!(one.fenced().await, FencedBy::Bank(_)));
-    assert!(!asked.is_finished(), "a gateway that is refused answers nobody");
-    asked.abort();
-    // Where the store says the same, it is another gateway that has taken over.
-    let two = start(&store, &banks, settings()).await;
-    assert!(store.fence(two.run().number).await.unwrap());
-    let _asked = ask(&two, &order("p2", "sbi"));
-    assert_eq!(two.fenced().await, FencedBy::Store);
-    // The next run is later.
-    banks.0.refusing.send_replace(false);
-    let three = start(&store, &banks, settings()).await;
-    assert_eq!(pay(&three, &order("p3", "sbi")).await.decision, Decision::Committed);
 }
 
 #[tokio::test]

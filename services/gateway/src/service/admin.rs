@@ -29,6 +29,7 @@ impl<B: Banks, S: Store> GatewayAdmin for GatewayService<B, S> {
             fsync_us_p99: commits.quantile_us(0.99),
             store: self.coordinator.store_name(),
             queued,
+            refusing_banks: self.coordinator.refusing_banks(),
         }))
     }
 

@@ -214,6 +214,7 @@ fn state_to_wire(state: State) -> (wire::PaymentState, wire::AbortReason, String
                 AbortReason::LimitPerPayment => wire::AbortReason::LimitPerPayment,
                 AbortReason::LimitPerDay => wire::AbortReason::LimitPerDay,
                 AbortReason::Expired => wire::AbortReason::Expired,
+                AbortReason::GatewayRefused => wire::AbortReason::GatewayRefused,
             };
             (wire::PaymentState::Aborted, reason, detail)
         }

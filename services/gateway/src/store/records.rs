@@ -111,7 +111,7 @@ const ABORTED: u32 = 3;
 const COMMIT: u8 = 0;
 
 /// The reasons and what stands for them. Numbers are never given a new meaning.
-const REASONS: [(AbortReason, u8); 11] = [
+const REASONS: [(AbortReason, u8); 12] = [
     (AbortReason::UnknownAccount, 1),
     (AbortReason::AccountFrozen, 2),
     (AbortReason::InsufficientFunds, 3),
@@ -123,6 +123,7 @@ const REASONS: [(AbortReason, u8); 11] = [
     (AbortReason::Expired, 9),
     (AbortReason::LimitPerPayment, 10),
     (AbortReason::LimitPerDay, 11),
+    (AbortReason::GatewayRefused, 12),
 ];
 
 /// The bytes of a new payment, but for its id, which is its key.
