@@ -87,6 +87,12 @@ impl<B: Banks, S: Store> Job<B, S> {
         mut actions: Vec<Action>,
         mut waiting: Waiting,
     ) -> Result<(), StoreError> {
+        // An attempt's time begins once both banks have released the one before it.
+        if let Origin::Queued { after, seen } = self.origin
+            && !self.shared.settle(&self.record, after, seen).await
+        {
+            actions = payment.on(Input::RowExists);
+        }
         let mut steps: Vec<Step<'_>> = Vec::with_capacity(STEPS);
         if self.record.order.route() == Route::TwoBanks {
             let deadline = Instant::now() + self.shared.settings.payment_timeout;
@@ -130,10 +136,7 @@ impl<B: Banks, S: Store> Job<B, S> {
                 failpoint::reach("gateway.begin.before").await;
                 let (store, record) = (&self.shared.store, &self.record);
                 let begun = match self.origin {
-                    Origin::Queued { after, seen } => {
-                        if !self.shared.settle(record, after, seen).await {
-                            return Ok(Input::RowExists);
-                        }
+                    Origin::Queued { after, .. } => {
                         let retry = || store.retry(record.clone(), after, now_ms());
                         self.shared.written(retry).await?
                     }

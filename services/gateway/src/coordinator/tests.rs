@@ -39,6 +39,8 @@ struct Books {
     fenced: Mutex<HashSet<(String, RunNumber)>>,
     /// Never answers to a prepare.
     silent: Option<&'static str>,
+    /// How long they take to end a leg.
+    slow_to_end: Duration,
     /// They do not hear of fences.
     deaf: watch::Sender<bool>,
     /// These say that the run that asks is gone.
@@ -50,13 +52,29 @@ impl TestBanks {
         let open = watch::channel(open).0;
         let (prepared, ended, moved, fenced) = Default::default();
         let (deaf, refusing) = (watch::channel(false).0, watch::channel(HashSet::new()).0);
-        let silent = None;
-        Self(Arc::new(Books { open, prepared, ended, moved, fenced, silent, deaf, refusing }))
+        let (silent, slow_to_end) = (None, Duration::ZERO);
+        Self(Arc::new(Books {
+            open,
+            prepared,
+            ended,
+            moved,
+            fenced,
+            silent,
+            slow_to_end,
+            deaf,
+            refusing,
+        }))
     }
 
     fn silent(bank: &'static str) -> Self {
         let mut banks = Self::new(true);
         Arc::get_mut(&mut banks.0).unwrap().silent = Some(bank);
+        banks
+    }
+
+    fn slow_to_end(time: Duration) -> Self {
+        let mut banks = Self::new(true);
+        Arc::get_mut(&mut banks.0).unwrap().slow_to_end = time;
         banks
     }
 
@@ -107,6 +125,7 @@ impl Banks for TestBanks {
         end: End,
         _: Duration,
     ) -> Result<(), CallError> {
+        tokio::time::sleep(self.0.slow_to_end).await;
         let key = (transaction_id.to_owned(), leg);
         let before = self.0.ended.lock().unwrap().insert(key, end);
         assert!(before.is_none_or(|before| before == end), "a leg ends in two ways");

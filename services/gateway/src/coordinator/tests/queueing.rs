@@ -82,3 +82,16 @@ async fn a_gateway_that_stops_begins_no_further_attempts() {
     }
     assert_eq!(store.queued().await.unwrap(), 48);
 }
+
+/// Longer than an attempt may take.
+#[tokio::test]
+async fn the_time_of_an_attempt_begins_when_the_one_before_is_released() {
+    let directory = TempDir::new().unwrap();
+    let store = Embedded::open_shared(directory.path());
+    let payment_timeout = Duration::from_millis(500);
+    let banks = TestBanks::slow_to_end(2 * payment_timeout);
+    let one = start(&store, &banks, Settings { payment_timeout, ..quick(soon()) }).await;
+    queued(&store, one.run(), 0, ["icici", "sbi"]).await;
+    let made = async || known(&store, "p0").await.state == State::Decided(Decision::Committed);
+    until(made).await;
+}
