@@ -57,7 +57,7 @@ use ids::{Ids, Supply};
 use job::{Job, Origin};
 use phase_two::PhaseTwo;
 use places::Places;
-use queue::Queue;
+use queue::{Queue, Turn};
 pub use settings::Settings;
 use tasks::Tasks;
 
@@ -323,6 +323,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
         payment: Payment,
         actions: Vec<Action>,
         origin: Origin,
+        turn: Option<Turn>,
     ) -> Running {
         let (tell, told) = watch::channel(None);
         let running = Running { record: record.clone(), told };
@@ -333,7 +334,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
         let job = Job { shared, record, transaction_id, tell, origin, place };
         let counted = self.tasks.start();
         tokio::spawn(async move {
-            if let Err(why) = job.run(payment, actions, waiting).await {
+            if let Err(why) = job.run(payment, actions, waiting, turn).await {
                 error!(transaction_id = job.transaction_id, %why, "payment cannot be recorded");
             }
             drop(counted);

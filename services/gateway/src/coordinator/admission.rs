@@ -56,7 +56,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
         }
         let (payment, actions) = Payment::begin(record.order.route(), self.others.load(Relaxed));
         let record = Arc::new(record);
-        Ok(Taken::On(self.spawn(&mut active, record, payment, actions, Origin::Asked)))
+        Ok(Taken::On(self.spawn(&mut active, record, payment, actions, Origin::Asked, None)))
     }
 
     /// Why there is no room for this payment, if there is none.

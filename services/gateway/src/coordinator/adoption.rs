@@ -156,7 +156,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
         let mut active = self.active.lock();
         let new = !active.is_under_way(record.id.sequence);
         if new {
-            self.spawn(&mut active, record, payment, actions, Origin::Recovered);
+            self.spawn(&mut active, record, payment, actions, Origin::Recovered, None);
         }
         new
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Shared, active::Told, places::Waiting};
+use super::{Shared, active::Told, places::Waiting, queue::Turn};
 use crate::{
     banks::Banks,
     clock::now_ms,
@@ -86,10 +86,11 @@ impl<B: Banks, S: Store> Job<B, S> {
         mut payment: Payment,
         mut actions: Vec<Action>,
         mut waiting: Waiting,
+        mut turn: Option<Turn>,
     ) -> Result<(), StoreError> {
         // An attempt's time begins once both banks have released the one before it.
-        if let Origin::Queued { after, seen } = self.origin
-            && !self.shared.settle(&self.record, after, seen).await
+        if let (Origin::Queued { after, seen }, Some(turn)) = (self.origin, &mut turn)
+            && !self.shared.settle(&self.record, after, seen, turn).await
         {
             actions = payment.on(Input::RowExists);
         }
@@ -112,7 +113,7 @@ impl<B: Banks, S: Store> Job<B, S> {
             };
             if let Some(told) = told {
                 // Whoever is told may ask for the place at once.
-                drop(waiting);
+                drop((waiting, turn));
                 self.tell(told);
                 self.shared.phase_two(&self.record, &actions[1..]);
                 return Ok(());
@@ -124,6 +125,9 @@ impl<B: Banks, S: Store> Job<B, S> {
             let input = input?;
             if let Input::Voted(leg, _) = &input {
                 waiting.answered(*leg);
+                if let Some(turn) = &mut turn {
+                    turn.voted(*leg);
+                }
                 failpoint::reach("gateway.voted").await;
             }
             actions = payment.on(input);

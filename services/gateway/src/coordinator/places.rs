@@ -36,15 +36,9 @@ impl Places {
     /// Takes the order's places, whether there are any left or not: what an earlier run took on is
     /// under way.
     pub(super) fn take(&self, order: &Order) -> Waiting {
-        let mut banks = vec![(Leg::Debit, order.from.bank.clone())];
-        if order.route() == Route::TwoBanks {
-            banks.push((Leg::Credit, order.to.bank.clone()));
-        }
-        let mut taken = self.taken();
-        for (_, bank) in &banks {
-            *taken.entry(bank.clone()).or_default() += 1;
-        }
-        Waiting { places: self.clone(), banks }
+        let mut waiting = Waiting { places: self.clone(), banks: Vec::with_capacity(2) };
+        waiting.take_again(order);
+        waiting
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<String, usize>> {
@@ -56,6 +50,19 @@ impl Waiting {
     /// The bank of this leg has answered.
     pub(super) fn answered(&mut self, leg: Leg) {
         self.give_back(|found| found == leg);
+    }
+
+    /// Takes those of the order's places that were given back, whether there are any left or not.
+    pub(super) fn take_again(&mut self, order: &Order) {
+        let debit = (Leg::Debit, &order.from.bank);
+        let credit = (order.route() == Route::TwoBanks).then_some((Leg::Credit, &order.to.bank));
+        let mut taken = self.places.taken();
+        for (leg, bank) in [Some(debit), credit].into_iter().flatten() {
+            if self.banks.iter().all(|(kept, _)| *kept != leg) {
+                *taken.entry(bank.clone()).or_default() += 1;
+                self.banks.push((leg, bank.clone()));
+            }
+        }
     }
 
     fn give_back(&mut self, which: impl Fn(Leg) -> bool) {
@@ -104,6 +111,11 @@ mod tests {
             waiting.answered(Leg::Credit);
             assert_eq!(places.full(&order("hdfc", "sbi"), 1), None);
             assert_eq!(places.full(&order("icici", "hdfc"), 1), Some("icici"));
+        }
+        for _ in 0..2 {
+            waiting.take_again(&order("icici", "sbi"));
+            assert_eq!(places.full(&order("hdfc", "sbi"), 1), Some("sbi"));
+            assert_eq!(places.full(&order("icici", "sbi"), 2), None);
         }
         drop(waiting);
         assert!(places.taken().is_empty());

@@ -59,7 +59,7 @@ impl Default for Settings {
             outbox_max: 1_000_000,
             queue_max: 100_000,
             queue_backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
-            queue_attempts_max: 64,
+            queue_attempts_max: 256,
             queue_interval: Duration::from_millis(250),
         }
     }

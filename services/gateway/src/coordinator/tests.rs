@@ -39,6 +39,8 @@ struct Books {
     fenced: Mutex<HashSet<(String, RunNumber)>>,
     /// Never answers to a prepare.
     silent: Option<&'static str>,
+    /// Never answers when it is to end a leg.
+    silent_to_ends: Option<&'static str>,
     /// How long they take to end a leg.
     slow_to_end: Duration,
     /// They do not hear of fences.
@@ -52,7 +54,7 @@ impl TestBanks {
         let open = watch::channel(open).0;
         let (prepared, ended, moved, fenced) = Default::default();
         let (deaf, refusing) = (watch::channel(false).0, watch::channel(HashSet::new()).0);
-        let (silent, slow_to_end) = (None, Duration::ZERO);
+        let (silent, silent_to_ends, slow_to_end) = (None, None, Duration::ZERO);
         Self(Arc::new(Books {
             open,
             prepared,
@@ -60,6 +62,7 @@ impl TestBanks {
             moved,
             fenced,
             silent,
+            silent_to_ends,
             slow_to_end,
             deaf,
             refusing,
@@ -69,6 +72,12 @@ impl TestBanks {
     fn silent(bank: &'static str) -> Self {
         let mut banks = Self::new(true);
         Arc::get_mut(&mut banks.0).unwrap().silent = Some(bank);
+        banks
+    }
+
+    fn silent_to_ends(bank: &'static str) -> Self {
+        let mut banks = Self::new(true);
+        Arc::get_mut(&mut banks.0).unwrap().silent_to_ends = Some(bank);
         banks
     }
 
@@ -121,11 +130,14 @@ impl Banks for TestBanks {
         &self,
         transaction_id: &str,
         leg: Leg,
-        _: &str,
+        bank: &str,
         end: End,
         _: Duration,
     ) -> Result<(), CallError> {
         tokio::time::sleep(self.0.slow_to_end).await;
+        if self.0.silent_to_ends == Some(bank) {
+            std::future::pending::<()>().await;
+        }
         let key = (transaction_id.to_owned(), leg);
         let before = self.0.ended.lock().unwrap().insert(key, end);
         assert!(before.is_none_or(|before| before == end), "a leg ends in two ways");

@@ -66,7 +66,7 @@ async fn a_gateway_that_stops_begins_no_further_attempts() {
     let directory = TempDir::new().unwrap();
     let store = Embedded::open_shared(directory.path());
     let banks = TestBanks::new(false);
-    let settings = Settings { queue_attempts_max: 4, ..quick(soon()) };
+    let settings = Settings { queue_attempts_max: 8, ..quick(soon()) };
     let one = start(&store, &banks, settings).await;
     for number in 0..50 {
         queued(&store, one.run(), number, ["icici", "sbi"]).await;
@@ -94,4 +94,27 @@ async fn the_time_of_an_attempt_begins_when_the_one_before_is_released() {
     queued(&store, one.run(), 0, ["icici", "sbi"]).await;
     let made = async || known(&store, "p0").await.state == State::Decided(Decision::Committed);
     until(made).await;
+}
+
+async fn check_does_not_hold_up_its_partner(banks: TestBanks) {
+    let directory = TempDir::new().unwrap();
+    let store = Embedded::open_shared(directory.path());
+    let settings = Settings { queue_attempts_max: 8, ..quick(settings()) };
+    let one = start(&store, &banks, settings).await;
+    for number in 0..50 {
+        queued(&store, one.run(), number, ["axis", "hdfc"]).await;
+    }
+    queued(&store, one.run(), 50, ["axis", "icici"]).await;
+    let made = async || known(&store, "p50").await.state == State::Decided(Decision::Committed);
+    until(made).await;
+}
+
+#[tokio::test]
+async fn a_bank_that_does_not_vote_does_not_hold_up_those_it_deals_with() {
+    check_does_not_hold_up_its_partner(TestBanks::silent("hdfc")).await;
+}
+
+#[tokio::test]
+async fn a_bank_that_does_not_release_does_not_hold_up_those_it_deals_with() {
+    check_does_not_hold_up_its_partner(TestBanks::silent_to_ends("hdfc")).await;
 }

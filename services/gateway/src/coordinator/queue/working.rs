@@ -1,0 +1,155 @@
+//! Works the queue: looks what is due, and begins attempts as far as there are places for them.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use strife_store::StoreError;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, error, info};
+
+use super::{Shared, Turn};
+use crate::{
+    banks::Banks,
+    clock::now_ms,
+    coordinator::{active::Claimed, job::Origin},
+    payment::{Abort, Decision, Payment, State},
+    queue::{self, Queued},
+    retry,
+    store::{Decided, Earlier, Move, Moved, Record, Store},
+    transaction::Sequence,
+};
+
+/// Payments of the queue that are looked at together.
+const PAGE: usize = 512;
+/// Pages at most before it is counted how many there are. It is gone on where that ended.
+const PAGES: usize = 8;
+
+/// What there is to do for a payment that is due.
+enum Step {
+    Move(Moved),
+    Attempt,
+    /// Its banks have as many attempts as they may.
+    Leave,
+}
+
+/// Works the queue until it is stopped.
+pub(in crate::coordinator) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
+    let mut ticks = interval(shared.settings.queue_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut after = None;
+    while !shared.queue.stopped.load(Relaxed) {
+        ticks.tick().await;
+        match work(&shared, &mut after).await {
+            Ok(()) => {}
+            Err(why) if retry::is_passing(&why) => debug!(%why, "the queue has to wait"),
+            Err(why) => error!(%why, "queued payments cannot be tried"),
+        }
+    }
+}
+
+/// What is due, in pages, from after the one that was looked at last. Those whose banks have no place are
+/// left, and do not hide others; once all were looked at it begins anew.
+async fn work<B: Banks, S: Store>(
+    shared: &Arc<Shared<B, S>>,
+    after: &mut Option<(i64, Sequence)>,
+) -> Result<(), StoreError> {
+    let Shared { store, queue, run, settings, .. } = &**shared;
+    // Before the others are counted, so that none that comes back meanwhile is overlooked.
+    let tried = queue.under_way();
+    let length = store.queued().await?;
+    queue.length.store(length + tried, Relaxed);
+    if length == 0 {
+        return Ok(());
+    }
+    // A gateway that is there works what it took on itself.
+    let grace_ms = if store.is_shared() { settings.lease.as_millis() as i64 } else { 0 };
+    for _ in 0..PAGES {
+        let now_ms = now_ms();
+        let others_ms = now_ms.saturating_sub(grace_ms);
+        let page = store.due(run.number, now_ms, others_ms, *after, PAGE).await?;
+        let last = page.last().filter(|_| page.len() == PAGE);
+        *after = last.and_then(|last| Some((last.queued?.due_ms, last.id.sequence)));
+        let goes_on = shared.work_on(page, now_ms).await?;
+        if after.is_none() || !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl<B: Banks, S: Store> Shared<B, S> {
+    fn step(&self, record: &Record, place: Queued, now_ms: i64) -> Step {
+        let order = &record.order;
+        if now_ms >= queue::expires_at_ms(order, record.initiated_at_ms) {
+            let last = match &record.state {
+                State::Decided(decision) => decision.clone(),
+                State::Initiated => Decision::Aborted(Abort::presumed()),
+            };
+            Step::Move(Moved::Ended(queue::expired(order, &last)))
+        } else if self.away(order).is_some() {
+            Step::Move(Moved::Later(self.next_place(record, place.attempts)))
+        } else if self.queue.is_full(order) {
+            Step::Leave
+        } else {
+            Step::Attempt
+        }
+    }
+
+    /// Tries a payment again, unless that is under way here; waits for a turn. `false` if nothing can be
+    /// tried for now.
+    async fn attempt(self: &Arc<Self>, last: Record, place: Queued) -> bool {
+        let permit = self.queue.attempts.clone().acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let Claimed::Here(_claim) = self.active.claim(&last.order.payment_id) else { return true };
+        let turn = Turn { _permit: permit, places: self.queue.places.take(&last.order) };
+        let after = last.id.sequence;
+        let earlier = Some(Earlier { attempts: place.attempts, first: last.first() });
+        let mut active = self.active.lock();
+        if self.queue.stopped.load(Relaxed) {
+            return false;
+        }
+        let Some(sequence) = self.next_sequence(&mut active) else { return false };
+        let id = self.run.transaction(sequence);
+        let state = State::Initiated;
+        let record = Arc::new(Record { id, state, earlier, queued: None, ..last });
+        let (payment, actions) = Payment::begin(record.order.route(), true);
+        let origin = Origin::Queued { after, seen: place };
+        self.spawn(&mut active, record, payment, actions, origin, Some(turn));
+        true
+    }
+
+    /// Does what there is to do for payments that are due; `false` if nothing can be tried for now.
+    async fn work_on(self: &Arc<Self>, page: Vec<Record>, now_ms: i64) -> Result<bool, StoreError> {
+        let (mut moves, mut goes_on) = (Vec::new(), true);
+        for record in page {
+            let Some(seen) = record.queued else { continue };
+            match self.step(&record, seen, now_ms) {
+                Step::Move(to) => {
+                    let sequence = record.id.sequence;
+                    moves.push(Move { sequence, seen, to, at_ms: now_ms });
+                }
+                Step::Attempt if goes_on => goes_on = self.attempt(record, seen).await,
+                Step::Attempt | Step::Leave => {}
+            }
+        }
+        self.move_queued(moves).await?;
+        Ok(goes_on)
+    }
+
+    pub(super) async fn move_queued(&self, moves: Vec<Move>) -> Result<(), StoreError> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let ends: Vec<bool> = moves.iter().map(|step| step.to.place().is_none()).collect();
+        let moved = self.store.move_queued(self.run.number, moves).await?;
+        if moved.contains(&Decided::Fenced) {
+            self.stop_fenced().await
+        }
+        let ended =
+            ends.iter().zip(moved).filter(|(ends, moved)| **ends && *moved == Decided::Done);
+        let expired = ended.count();
+        if expired > 0 {
+            info!(expired, "payments could not be made for as long as they were to be queued");
+        }
+        Ok(())
+    }
+}
