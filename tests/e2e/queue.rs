@@ -1,6 +1,6 @@
 //! Payments that wait while a bank is away: real processes killed, nothing lost, everything made once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, future::join_all, stream};
 use strife_fleet::FleetSpec;
@@ -200,4 +200,37 @@ async fn the_queue_of_a_gateway_that_is_gone_is_worked_by_another() {
     check_all_made_once(&booted, &requests, opening).await;
     booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
     assert_eq!(queued(&booted).await, 0);
+}
+
+/// Prints how many payments a second are made out of the queue, once the bank is back and all are due.
+#[tokio::test]
+#[ignore = "measures: run it alone, on a build with --release"]
+async fn how_fast_the_queue_is_worked() {
+    let count = std::env::var("STRIFE_QUEUE_PAYMENTS").ok().and_then(|text| text.parse().ok());
+    let count: usize = count.unwrap_or(5_000);
+    let mut booted = boot_impatient(|spec| spec.accounts_per_bank = 1_000).await;
+    let often = [("--queue-backoff-max", "1s")];
+    booted.fleet.kill("gateway").await.unwrap();
+    booted.fleet.restart_with("gateway", &often, &[]).await.unwrap();
+    booted.fleet.kill("sbi").await.unwrap();
+    let requests = queue(&booted, count, LONG).await;
+    booted.fleet.restart("sbi").await.unwrap();
+    let (mut began, mut last) = (None, count as u64);
+    let (most, least) = (count as u64 * 9 / 10, count as u64 / 10);
+    let working = async {
+        while last > least {
+            last = queued(&booted).await;
+            if last <= most {
+                began.get_or_insert((Instant::now(), last));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(20 * PATIENCE, working).await.expect("the queue is not worked");
+    let (began, first) = began.expect("less than all");
+    let made = first - last;
+    println!("{:.0} payments a second", made as f64 / began.elapsed().as_secs_f64());
+    for made in end(&booted, &requests[..100]).await {
+        assert_eq!(made.state(), PaymentState::Committed, "{made:?}");
+    }
 }

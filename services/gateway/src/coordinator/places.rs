@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::Notify;
+
 use crate::{
     order::{Order, Route},
     payment::Leg,
@@ -16,7 +18,14 @@ use crate::{
 
 /// How many places are taken, by bank; a bank without any has no entry.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places(Arc<Mutex<HashMap<String, usize>>>);
+pub(super) struct Places(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    taken: Mutex<HashMap<String, usize>>,
+    /// Told when a place was given back.
+    freed: Notify,
+}
 
 /// One payment's places. Given back when dropped.
 #[derive(Debug)]
@@ -41,8 +50,13 @@ impl Places {
         waiting
     }
 
+    /// Resolves once a place was given back since this resolved last.
+    pub(super) async fn freed(&self) {
+        self.0.freed.notified().await;
+    }
+
     fn taken(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,6 +86,7 @@ impl Waiting {
                 Some(count) if *count > 1 => *count -= 1,
                 _ => drop(taken.remove(&bank)),
             }
+            self.places.0.freed.notify_one();
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Works the queue: looks what is due, and begins attempts as far as there are places for them.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use strife_store::StoreError;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info};
 
-use super::{Shared, Turn};
+use super::{Queue, Shared, Turn};
 use crate::{
     banks::Banks,
     clock::now_ms,
@@ -22,6 +25,10 @@ use crate::{
 const PAGE: usize = 512;
 /// Pages at most before it is counted how many there are. It is gone on where that ended.
 const PAGES: usize = 8;
+/// Payments at most that are kept at hand until their banks have places.
+const LEFT_MAX: usize = 1_024;
+/// How long places gather that are given back, before they are taken.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// What there is to do for a payment that is due.
 enum Step {
@@ -35,30 +42,45 @@ enum Step {
 pub(in crate::coordinator) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
     let mut ticks = interval(shared.settings.queue_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut after = None;
+    let (mut after, mut left) = (None, Vec::new());
     while !shared.queue.stopped.load(Relaxed) {
-        ticks.tick().await;
-        match work(&shared, &mut after).await {
-            Ok(()) => {}
+        let worked = tokio::select! {
+            _ = ticks.tick() => work(&shared, &mut after).await,
+            () = freed(&shared.queue), if !left.is_empty() => {
+                let page = std::mem::take(&mut left);
+                shared.work_on(page, now_ms()).await.map(Option::unwrap_or_default)
+            }
+        };
+        left.clear();
+        match worked {
+            Ok(more) => left = more,
             Err(why) if retry::is_passing(&why) => debug!(%why, "the queue has to wait"),
             Err(why) => error!(%why, "queued payments cannot be tried"),
         }
     }
 }
 
+/// Resolves soon after an attempt gave back a place.
+async fn freed(queue: &Queue) {
+    queue.places.freed().await;
+    sleep(GATHER).await;
+}
+
 /// What is due, in pages, from after the one that was looked at last. Those whose banks have no place are
-/// left, and do not hide others; once all were looked at it begins anew.
+/// left, and do not hide others; once all were looked at it begins anew. Those that were left, as many as
+/// are kept at hand: whatever became of one meanwhile, an attempt at it finds out.
 async fn work<B: Banks, S: Store>(
     shared: &Arc<Shared<B, S>>,
     after: &mut Option<(i64, Sequence)>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Record>, StoreError> {
     let Shared { store, queue, run, settings, .. } = &**shared;
     // Before the others are counted, so that none that comes back meanwhile is overlooked.
     let tried = queue.under_way();
     let length = store.queued().await?;
     queue.length.store(length + tried, Relaxed);
+    let mut left = Vec::new();
     if length == 0 {
-        return Ok(());
+        return Ok(left);
     }
     // A gateway that is there works what it took on itself.
     let grace_ms = if store.is_shared() { settings.lease.as_millis() as i64 } else { 0 };
@@ -68,12 +90,14 @@ async fn work<B: Banks, S: Store>(
         let page = store.due(run.number, now_ms, others_ms, *after, PAGE).await?;
         let last = page.last().filter(|_| page.len() == PAGE);
         *after = last.and_then(|last| Some((last.queued?.due_ms, last.id.sequence)));
-        let goes_on = shared.work_on(page, now_ms).await?;
-        if after.is_none() || !goes_on {
+        let Some(more) = shared.work_on(page, now_ms).await? else { return Ok(Vec::new()) };
+        left.extend(more);
+        left.truncate(LEFT_MAX);
+        if after.is_none() {
             break;
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 impl<B: Banks, S: Store> Shared<B, S> {
@@ -117,9 +141,14 @@ impl<B: Banks, S: Store> Shared<B, S> {
         true
     }
 
-    /// Does what there is to do for payments that are due; `false` if nothing can be tried for now.
-    async fn work_on(self: &Arc<Self>, page: Vec<Record>, now_ms: i64) -> Result<bool, StoreError> {
-        let (mut moves, mut goes_on) = (Vec::new(), true);
+    /// Does what there is to do for payments that are due; those whose banks have no place for them, or
+    /// `None` if nothing can be tried for now.
+    async fn work_on(
+        self: &Arc<Self>,
+        page: Vec<Record>,
+        now_ms: i64,
+    ) -> Result<Option<Vec<Record>>, StoreError> {
+        let (mut moves, mut left, mut goes_on) = (Vec::new(), Vec::new(), true);
         for record in page {
             let Some(seen) = record.queued else { continue };
             match self.step(&record, seen, now_ms) {
@@ -128,11 +157,12 @@ impl<B: Banks, S: Store> Shared<B, S> {
                     moves.push(Move { sequence, seen, to, at_ms: now_ms });
                 }
                 Step::Attempt if goes_on => goes_on = self.attempt(record, seen).await,
-                Step::Attempt | Step::Leave => {}
+                Step::Attempt => {}
+                Step::Leave => left.push(record),
             }
         }
         self.move_queued(moves).await?;
-        Ok(goes_on)
+        Ok(goes_on.then_some(left))
     }
 
     pub(super) async fn move_queued(&self, moves: Vec<Move>) -> Result<(), StoreError> {

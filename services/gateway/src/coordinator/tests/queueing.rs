@@ -118,3 +118,17 @@ async fn a_bank_that_does_not_vote_does_not_hold_up_those_it_deals_with() {
 async fn a_bank_that_does_not_release_does_not_hold_up_those_it_deals_with() {
     check_does_not_hold_up_its_partner(TestBanks::silent_to_ends("hdfc")).await;
 }
+
+/// It is looked for what is due but once.
+#[tokio::test]
+async fn the_queue_is_worked_as_fast_as_banks_answer() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
+    let one = start(&store, &banks, settings()).await;
+    one.stop_queue();
+    let all = (0..200).map(|number| queued(&store, one.run(), number, ["icici", "sbi"]));
+    join_all(all).await;
+    let settings = Settings { queue_interval: 10 * NEVER, queue_attempts_max: 8, ..soon() };
+    let _two = start(&store, &banks, settings).await;
+    until(async || store.queued().await.unwrap() == 0).await;
+}
