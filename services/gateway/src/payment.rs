@@ -55,6 +55,25 @@ pub enum AbortReason {
     GatewayRefused,
 }
 
+impl fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownAccount => "UNKNOWN_ACCOUNT",
+            Self::AccountFrozen => "ACCOUNT_FROZEN",
+            Self::InsufficientFunds => "INSUFFICIENT_FUNDS",
+            Self::WrongCurrency => "WRONG_CURRENCY",
+            Self::Overflow => "OVERFLOW",
+            Self::Timeout => "TIMEOUT",
+            Self::Restart => "RESTART",
+            Self::Refused => "REFUSED",
+            Self::LimitPerPayment => "LIMIT_PER_PAYMENT",
+            Self::LimitPerDay => "LIMIT_PER_DAY",
+            Self::Expired => "EXPIRED",
+            Self::GatewayRefused => "GATEWAY_REFUSED",
+        })
+    }
+}
+
 /// The end of a payment that was not made: why, for programs and for people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Abort {
@@ -98,7 +117,7 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Committed => write!(f, "COMMITTED"),
-            Self::Aborted(abort) => write!(f, "ABORTED ({:?})", abort.reason),
+            Self::Aborted(abort) => write!(f, "ABORTED ({})", abort.reason),
         }
     }
 }

@@ -58,13 +58,15 @@ pub fn place(
     Queued { attempts, due_ms: due_ms.min(expires_at_ms.max(now_ms)) }
 }
 
-/// The end of a payment that was in the queue for as long as was asked for. `last` is how its last
-/// attempt ended.
-pub fn expired(order: &Order, last: &Decision) -> Abort {
+/// The end of a payment that was in the queue for as long as was asked for, and tried or put off `attempts`
+/// times. `last` is how its last attempt ended: for whoever asks why, it stands there as well.
+pub fn expired(order: &Order, attempts: u32, last: &Decision) -> Abort {
     let seconds = order.queue_for_s;
+    let times = if attempts == 1 { "attempt" } else { "attempts" };
     let why = match last {
-        Decision::Aborted(abort) => format!("; at last: {}", abort.detail),
+        Decision::Aborted(abort) => format!("; the last: {}, {}", abort.reason, abort.detail),
         Decision::Committed => String::new(),
     };
-    Abort::new(AbortReason::Expired, format!("it could not be made within {seconds} s{why}"))
+    let detail = format!("not made within {seconds} s, in {attempts} {times}{why}");
+    Abort::new(AbortReason::Expired, detail)
 }

@@ -82,7 +82,12 @@ fn only_what_passes_is_queued_and_only_for_who_asks() {
 fn an_end_says_why() {
     assert_eq!(expires_at_ms(&order(30), 17), 30_017);
     assert_eq!(expires_at_ms(&order(QUEUE_FOR_MAX_S), i64::MAX), i64::MAX);
-    let end = expired(&order(30), &late());
+    let end = expired(&order(30), 7, &late());
     assert_eq!(end.reason, AbortReason::Expired);
-    assert_eq!(end.detail, "it could not be made within 30 s; at last: late");
+    assert_eq!(end.detail, "not made within 30 s, in 7 attempts; the last: TIMEOUT, late");
+    let end = expired(&order(1), 1, &Decision::Aborted(Abort::presumed()));
+    assert!(
+        end.detail.starts_with("not made within 1 s, in 1 attempt; the last: RESTART, "),
+        "{end:?}"
+    );
 }

@@ -108,7 +108,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
                 State::Decided(decision) => decision.clone(),
                 State::Initiated => Decision::Aborted(Abort::presumed()),
             };
-            Step::Move(Moved::Ended(queue::expired(order, &last)))
+            Step::Move(Moved::Ended(queue::expired(order, place.attempts, &last)))
         } else if self.away(order).is_some() {
             Step::Move(Moved::Later(self.next_place(record, place.attempts)))
         } else if self.queue.is_full(order) {
