@@ -27,7 +27,7 @@ impl Fleet {
     ) -> Result<(), FleetError> {
         let failed = |status: tonic::Status| call(GATEWAY, &status);
         let mut events = EventsClient::new(self.gateway_channel()?);
-        let request = FollowRequest { follower: follower.to_owned(), after: None, wait: false };
+        let request = FollowRequest { follower: follower.to_owned(), ..Default::default() };
         let mut pages = events.follow(request).await.map_err(failed)?.into_inner();
         let mut last = None;
         while let Some(page) = pages.message().await.map_err(failed)? {

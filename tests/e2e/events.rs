@@ -214,11 +214,18 @@ async fn events_are_printed_and_followers_given_up() {
     check(&events(&booted, &["--follower", "a b"]), 2, "--follower: ");
     fs::write(&log, "a,b\n").unwrap();
     check(&events(&booted, &to_file), 2, "is no log of events; nothing was changed");
-    fs::write(&log, "{\"position\":7,\"transaction_id\":\"other-1\"}\n").unwrap();
+    fs::write(&log, "{\"position\":7,\"at_ms\":1,\"transaction_id\":\"other-1\"}\n").unwrap();
     check(&events(&booted, &to_file), 2, "is of another store");
     let ahead = said.lines().next().unwrap().replace("\"position\":1,", "\"position\":7,");
     fs::write(&log, ahead + "\n").unwrap();
     check(&events(&booted, &to_file), 1, "there is no event 7 here");
+    let first = said.lines().next().unwrap();
+    let at = first.find("\"at_ms\":").unwrap() + "\"at_ms\":".len();
+    fs::write(&log, format!("{}9{}\n", &first[..at], &first[at + 1..])).unwrap();
+    let to_another = ["--follower", "another", "--out", &log];
+    check(&events(&booted, &to_another), 1, "begin a new file with a --follower of its own");
+    let followers = check(&events(&booted, &["--followers"]), 0, "");
+    assert!(!followers.contains("another"), "{followers}");
 }
 
 #[test]

@@ -102,8 +102,13 @@ pub enum GatewayError {
     #[error("there is no follower `{0}` of these events")]
     UnknownFollower(String),
     /// Nothing happened there so far.
-    #[error("there is no event {0} here; events of another store cannot be followed on")]
+    #[error(
+        "there is no event {0} here: the store is another, or was restored since that was followed"
+    )]
     NoSuchEvent(u64),
+    /// Something else happened there.
+    #[error("event {0} is another one here: the store was restored since that was followed")]
+    OtherEvent(u64),
     /// Too late.
     #[error("events up to {up_to} were removed here, and not all of them were taken before")]
     EventsRemoved {

@@ -98,6 +98,7 @@ impl Connection<'_> {
             follower: self.follower.to_owned(),
             after: output.last(),
             wait: self.wait,
+            at_after: output.mark(),
         };
         let pages = self.client.follow(request).await;
         let mut pages = pages.map_err(|status| self.broken(status))?.into_inner();

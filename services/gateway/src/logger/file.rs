@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use strife_proto::gateway::v1::EventMark;
 use strife_runtime::Failure;
 use tracing::info;
 
@@ -73,6 +74,12 @@ impl Output {
         self.last.as_ref().map(|last| last.transaction_id.as_str())
     }
 
+    /// The event of the last line.
+    pub(super) fn mark(&self) -> Option<EventMark> {
+        let Place { transaction_id, at_ms, .. } = self.last.as_ref()?;
+        Some(EventMark { transaction_id: transaction_id.clone(), at_ms: *at_ms })
+    }
+
     /// For messages.
     pub(super) fn name(&self) -> String {
         match &self.file {
@@ -110,8 +117,8 @@ impl Output {
     pub(super) fn add(&mut self, line: &Line) {
         serde_json::to_writer(&mut self.lines, line).expect("numbers and texts are JSON");
         self.lines.push(b'\n');
-        let (position, transaction_id) = (line.position, line.transaction_id.clone());
-        self.last = Some(Place { position, transaction_id });
+        let Line { position, at_ms, .. } = *line;
+        self.last = Some(Place { position, transaction_id: line.transaction_id.clone(), at_ms });
     }
 
     /// Writes them.

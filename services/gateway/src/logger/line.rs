@@ -8,7 +8,7 @@ use strife_proto::gateway::v1::{AbortReason, AccountRef, Event, EventKind};
 pub(super) struct Line {
     pub(super) position: u64,
     kind: &'static str,
-    at_ms: i64,
+    pub(super) at_ms: i64,
     payment_id: String,
     pub(super) transaction_id: String,
     payer: String,
@@ -29,11 +29,12 @@ struct Account {
     account_id: String,
 }
 
-/// As much of a line as says where to go on.
+/// As much of a line as says where to go on, and tells its event from others that may stand there.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Place {
     pub(super) position: u64,
     pub(super) transaction_id: String,
+    pub(super) at_ms: i64,
 }
 
 /// The line of an event; `None` if it is of a kind unknown here, or is not whole.

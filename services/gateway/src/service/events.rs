@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use strife_proto::gateway::v1::{
-    AcknowledgeRequest, AcknowledgeResponse, EventPage, FollowRequest, Follower,
+    AcknowledgeRequest, AcknowledgeResponse, EventMark, EventPage, FollowRequest, Follower,
     ForgetFollowerRequest, ForgetFollowerResponse, OutboxRequest, OutboxResponse,
     events_server::Events,
 };
@@ -37,7 +37,11 @@ impl<B: Banks, S: Store> Events for GatewayService<B, S> {
         &self,
         request: Request<FollowRequest>,
     ) -> Result<Response<Self::FollowStream>, Status> {
-        let FollowRequest { follower, after, wait } = request.into_inner();
+        let FollowRequest { follower, after, wait, at_after } = request.into_inner();
+        // First, so that nothing is kept for whoever is refused.
+        if let Some(after) = after {
+            self.check_after(after, at_after).await?;
+        }
         let acknowledged = self.begin_following(&follower).await?;
         let reader = Reader {
             coordinator: self.coordinator.clone(),
@@ -88,6 +92,31 @@ impl<B: Banks, S: Store> Events for GatewayService<B, S> {
 }
 
 impl<B: Banks, S: Store> GatewayService<B, S> {
+    /// Whether all events after `after` are there, and, if that was not removed, an event stands there: this
+    /// one. A store that was restored may begin its events anew, and number others like those of before.
+    async fn check_after(
+        &self,
+        after: Position,
+        mark: Option<EventMark>,
+    ) -> Result<(), GatewayError> {
+        let Page { events, removed } =
+            self.coordinator.store().events(after.saturating_sub(1), 1).await?;
+        match events.first() {
+            _ if removed > after => Err(GatewayError::EventsRemoved { up_to: removed }),
+            _ if removed == after => Ok(()),
+            Some(event) if event.position == after => {
+                let is_same = |mark: EventMark| {
+                    mark.at_ms == event.at_ms && mark.transaction_id == event.record.id.to_string()
+                };
+                match mark.is_none_or(is_same) {
+                    true => Ok(()),
+                    false => Err(GatewayError::OtherEvent(after)),
+                }
+            }
+            _ => Err(GatewayError::NoSuchEvent(after)),
+        }
+    }
+
     /// Keeps events for this follower from now on; up to where it has them all.
     async fn begin_following(&self, follower: &str) -> Result<Position, GatewayError> {
         if follower.is_empty() {

@@ -33,7 +33,9 @@ fn code(error: &GatewayError) -> Code {
         GatewayError::TooManyPayments { .. }
         | GatewayError::BankBehind { .. }
         | GatewayError::TooManyFollowers { .. } => Code::ResourceExhausted,
-        GatewayError::NoSuchEvent(_) | GatewayError::EventsRemoved { .. } => Code::OutOfRange,
+        GatewayError::NoSuchEvent(_)
+        | GatewayError::OtherEvent(_)
+        | GatewayError::EventsRemoved { .. } => Code::OutOfRange,
         GatewayError::Leaving => Code::Unavailable,
         GatewayError::StillUnderWay(_) => Code::DeadlineExceeded,
         GatewayError::ForeignTransaction(_) | GatewayError::TransactionNotMade(_) => {

@@ -6,7 +6,7 @@ use super::*;
 
 fn line(position: u64) -> String {
     format!(
-        "{{\"position\":{position},\"kind\":\"INITIATED\",\"transaction_id\":\"s-{position}\"}}\n"
+        "{{\"position\":{position},\"kind\":\"INITIATED\",\"at_ms\":{position},\"transaction_id\":\"s-{position}\"}}\n"
     )
 }
 

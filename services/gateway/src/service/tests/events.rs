@@ -1,8 +1,8 @@
 //! Who follows is told what happens, once, across crashes of the gateway.
 
 use strife_proto::gateway::v1::{
-    AcknowledgeRequest, Event, EventKind, FollowRequest, ForgetFollowerRequest, OutboxRequest,
-    PaymentState, events_client::EventsClient,
+    AcknowledgeRequest, Event, EventKind, EventMark, FollowRequest, ForgetFollowerRequest,
+    OutboxRequest, PaymentState, events_client::EventsClient,
 };
 use tonic::{Code, Streaming, transport::Channel};
 
@@ -16,7 +16,7 @@ fn client(system: &System) -> EventsClient<Channel> {
 }
 
 fn following(follower: &str, after: Option<u64>) -> FollowRequest {
-    FollowRequest { follower: follower.to_owned(), after, wait: true }
+    FollowRequest { follower: follower.to_owned(), after, wait: true, at_after: None }
 }
 
 /// The next `count` events of a stream.
@@ -104,4 +104,31 @@ async fn what_cannot_be_followed_is_refused() {
     assert_eq!(refused.code(), Code::NotFound);
     let outbox = client(&system).get_outbox(OutboxRequest {}).await.unwrap().into_inner();
     assert_eq!((outbox.events, outbox.followers.len()), (2, 31));
+}
+
+/// As of a file whose store was replaced by an older copy, or restored elsewhere.
+#[tokio::test]
+async fn a_log_of_other_events_is_refused_and_nothing_kept_for_it() {
+    let system = System::start().await;
+    system.pay(to_jane("p1", 10)).await.unwrap();
+    let mut pages = client(&system).follow(FollowRequest::default()).await.unwrap().into_inner();
+    let last = next(&mut pages, 2).await.remove(1);
+    let (transaction_id, at_ms) = (last.payment.unwrap().transaction_id, last.at_ms);
+    let mark = EventMark { transaction_id, at_ms };
+    let follow = async |after, at_after: Option<&EventMark>| {
+        let request =
+            FollowRequest { at_after: at_after.cloned(), ..following("log", Some(after)) };
+        client(&system).follow(request).await.map(drop).map_err(|status| status.code())
+    };
+    let later = EventMark { at_ms: at_ms + 1, ..mark.clone() };
+    let other = EventMark { transaction_id: "other".to_owned(), ..mark.clone() };
+    for (after, mark) in [(3, None), (u64::MAX, None), (2, Some(&later)), (2, Some(&other))] {
+        assert_eq!(follow(after, mark).await, Err(Code::OutOfRange), "{after} {mark:?}");
+    }
+    let outbox = async || client(&system).get_outbox(OutboxRequest {}).await.unwrap().into_inner();
+    assert!(outbox().await.followers.is_empty());
+    for (after, mark) in [(0, None), (1, None), (2, None), (2, Some(&mark))] {
+        assert_eq!(follow(after, mark).await, Ok(()), "{after} {mark:?}");
+    }
+    assert_eq!(outbox().await.followers.len(), 1);
 }
