@@ -285,8 +285,8 @@ impl Store for Postgres {
     }
 
     async fn outbox(&self) -> Result<Outbox, StoreError> {
-        let census = self.census.lock().await;
-        self.reader().outbox(&census).await
+        let mut census = self.census.lock().await;
+        self.reader().outbox(&mut census).await
     }
 
     fn commits(&self) -> &Latencies {

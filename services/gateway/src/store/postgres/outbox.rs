@@ -175,7 +175,9 @@ impl Reader<'_> {
         Ok(!is_counted || pruned == PRUNED_ROWS)
     }
 
-    pub(super) async fn outbox(&self, census: &Census) -> Result<Outbox, StoreError> {
+    /// The first to ask since the gateway's start may have to wait until all that is kept is counted.
+    pub(super) async fn outbox(&self, census: &mut Census) -> Result<Outbox, StoreError> {
+        while !self.count_next(census).await? {}
         let events = census.events() + self.uncounted(census).await?;
         let followers = self.query(FOLLOWERS, &[]).await?;
         let follower = |row: Row| Ok((row.try_get(0)?, position_of(row.try_get(1)?)?));
