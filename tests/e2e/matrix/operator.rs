@@ -41,7 +41,15 @@ async fn an_operator_forces_legs_and_then_their_decision_comes(store: Store) {
         scene.until_in_doubt(bank, 1).await;
     }
     let id = leg(&scene, "icici").await.transaction_id;
-    let why = ["--reason", "gateway lost, ticket 4711"];
+    let why = ["--reason", "gateway lost, ticket 4711", "--even-so"];
+    let gateway = scene.booted.fleet.address("gateway").unwrap().to_owned();
+    let asking = ["--reason", why[1], "--gateway", &gateway];
+    let (code, said) = force(&scene, "icici", ["abort", &id, "debit"], &why[..2]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--gateway"), "{said}");
+    let (code, said) = force(&scene, "icici", ["abort", &id, "debit"], &asking);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("does not say what was decided"), "{said}");
     let (code, said) = force(&scene, "icici", ["abort", &id, "debit"], &[]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("--reason"), "{said}");
@@ -70,6 +78,12 @@ async fn an_operator_forces_legs_and_then_their_decision_comes(store: Store) {
         })
         .await;
     }
+    // Both banks' legs are over; it is the gateway that is asked first.
+    let (code, said) = force(&scene, "sbi", ["abort", &id, "credit"], &asking);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the payment was COMMITTED, says the gateway"), "{said}");
+    let (code, said) = force(&scene, "sbi", ["commit", &id, "credit"], &asking);
+    assert_eq!(code, Some(0), "{said}");
     let forced = leg(&scene, "icici").await.forced.unwrap();
     assert_eq!(forced.state(), LegState::Aborted, "what was done stays");
     assert_eq!((forced.by.as_str(), forced.reason.as_str()), ("spiffe://strife/admin/1", why[1]));
