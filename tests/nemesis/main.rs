@@ -85,6 +85,8 @@ async fn check(thirds: u64, change: impl FnOnce(&mut FleetSpec)) {
     after.check_against(&before).unwrap();
     world.check(&paid).await;
     fleet.totals().await.unwrap().check_against(&before).unwrap();
+    // A gateway that stood still for too long ends when it finds out, which may be only now.
+    fleet.restart_ended().await.unwrap_or_else(|error| panic!("{error}"));
     reconcile(&fleet);
     let committed = |paid: &&Paid| paid.state == PaymentState::Committed;
     let committed = paid.iter().filter(committed).count();
