@@ -165,11 +165,7 @@ async fn whoever_got_no_answer_asks_what_became_of_it() {
     let unknown = system.known("p1", "john").await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound, "{unknown}");
     system.sbi.set(Method::Prepare(crate::payment::Leg::Credit), Fault::Silent);
-    let mut request = tonic::Request::new(to_jane("p1", 10));
-    request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
-    let hurried = system.client().process_payment(request).await.unwrap_err();
-    assert!(matches!(hurried.code(), Code::DeadlineExceeded | Code::Cancelled), "{hurried}");
-    let transaction_id = system.until_initiated("p1").await;
+    let transaction_id = system.hurry(to_jane("p1", 10)).await;
     let known = system.known("p1", "john").await.unwrap();
     assert_eq!((known.state(), &known.transaction_id), (PaymentState::Initiated, &transaction_id));
     for (payment_id, user) in [("p1", "jane"), ("p1", "nobody"), ("p2", "john")] {

@@ -15,7 +15,7 @@ use strife_runtime::{Security, Server, Shutdown, connect, load::LoadTracker, tls
 use strife_store::{Limits, StoreError};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tonic::{Status, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 
 use super::fake_bank::{FakeBank, NEVER};
 use crate::{
@@ -204,15 +204,38 @@ impl System {
     pub(super) async fn until_initiated(&self, payment_id: &str) -> String {
         let look = async {
             loop {
-                let history = self.history("john", 0, "").await.unwrap();
-                let mut payments = history.payments.into_iter();
-                if let Some(payment) = payments.find(|payment| payment.payment_id == payment_id) {
-                    assert_eq!(payment.state(), PaymentState::Initiated);
-                    return payment.transaction_id;
+                if let Some(transaction_id) = self.initiated(payment_id).await {
+                    return transaction_id;
                 }
             }
         };
         tokio::time::timeout(NEVER, look).await.expect("the row is never written")
+    }
+
+    /// The transaction id of a payment that is under way, once its row is durable.
+    async fn initiated(&self, payment_id: &str) -> Option<String> {
+        let payments = self.history("john", 0, "").await.unwrap().payments;
+        let payment = payments.into_iter().find(|payment| payment.payment_id == payment_id)?;
+        assert_eq!(payment.state(), PaymentState::Initiated);
+        Some(payment.transaction_id)
+    }
+
+    /// A client in a hurry, who gets no answer for want of time and asks again until the gateway has taken the
+    /// payment on: on a busy machine the first call may end before it gets there. The transaction's id.
+    pub(super) async fn hurry(&self, payment: PaymentRequest) -> String {
+        let asking = async {
+            loop {
+                let mut request = tonic::Request::new(payment.clone());
+                request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
+                let hurried = self.client().process_payment(request).await.unwrap_err();
+                let code = hurried.code();
+                assert!(matches!(code, Code::DeadlineExceeded | Code::Cancelled), "{hurried}");
+                if let Some(transaction_id) = self.initiated(&payment.payment_id).await {
+                    return transaction_id;
+                }
+            }
+        };
+        tokio::time::timeout(NEVER, asking).await.expect("the payment is never taken on")
     }
 
     /// Waits until the gateway takes this bank to be away.
