@@ -1,12 +1,6 @@
 //! What every store must do. Each test is given stores with nothing in them; two gateways may write.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use proptest::{
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::{Config, TestRunner},
-};
+use std::sync::Arc;
 
 use super::*;
 use crate::{
@@ -16,7 +10,9 @@ use crate::{
 };
 
 pub(crate) mod events;
+mod model;
 mod queue;
+mod runs;
 
 /// A payment's record of `john`'s to `jane`.
 pub(crate) fn record(id: TransactionId, payment_id: &str, to_bank: &str) -> Arc<Record> {
@@ -44,19 +40,11 @@ pub(crate) async fn check<S: Store>(mut fresh: impl AsyncFnMut() -> S) {
     queue::check(&mut fresh).await;
     a_payment_is_found_however_it_is_looked_for(fresh().await).await;
     a_payment_id_is_for_one_payment(fresh().await).await;
-    a_fenced_run_writes_nothing(fresh().await).await;
-    what_a_fenced_run_left_undecided_is_aborted(fresh().await).await;
-    runs_beat_are_fenced_and_forgotten(fresh().await).await;
-    a_block_belongs_to_one_run_for_good(fresh().await).await;
-    payments_of_a_block_are_its_runs(fresh().await).await;
+    runs::check(&mut fresh).await;
     lists_are_read_in_pages(fresh().await).await;
     odd_names_and_details_are_kept(fresh().await).await;
     events::check(&mut fresh).await;
-    let mut runner = TestRunner::new(Config::default());
-    for _ in 0..12 {
-        let steps = prop::collection::vec(step(), 1..40).new_tree(&mut runner).unwrap().current();
-        lists_and_records_agree(fresh().await, steps).await;
-    }
+    model::check(&mut fresh).await;
 }
 
 fn verdict(record: &Record, decision: Decision) -> Verdict {
@@ -142,154 +130,6 @@ async fn a_payment_id_is_for_one_payment<S: Store>(store: S) {
     assert_eq!(taken, 1);
 }
 
-async fn a_fenced_run_writes_nothing<S: Store>(store: S) {
-    let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
-    let undecided = begun(&store, one, 0, "p1", "sbi").await;
-    let committed = begun(&store, one, 1, "p2", "sbi").await;
-    let commit = verdict(&committed, Decision::Committed);
-    assert_eq!(store.decide(one.number, commit).await.unwrap(), Decided::Done);
-    let theirs = verdict(&undecided, presumed());
-    assert_eq!(
-        store.decide(two.number, theirs).await.unwrap(),
-        Decided::Contradicted,
-        "its maker lives"
-    );
-    assert!(store.fence(one.number).await.unwrap());
-    assert!(!store.fence(one.number).await.unwrap(), "once");
-    assert!(!store.beat(one.number).await.unwrap());
-    let late = record(one.transaction(one.first_sequence() + 2), "p3", "sbi");
-    assert_eq!(store.begin(late).await.unwrap(), Begun::Fenced);
-    assert_eq!(store.find("p3").await.unwrap(), None);
-    let commit = verdict(&undecided, Decision::Committed);
-    assert_eq!(store.decide(one.number, commit.clone()).await.unwrap(), Decided::Fenced);
-    assert_eq!(store.decide(two.number, commit).await.unwrap(), Decided::Contradicted);
-    assert!(!store.finish(one.number, committed.id.sequence).await.unwrap());
-    let open = store.unfinished(two.number, None, 9).await.unwrap();
-    assert_eq!(open, [decided(&committed, Decision::Committed)]);
-    assert!(store.finish(two.number, committed.id.sequence).await.unwrap());
-    assert_eq!(store.unfinished(two.number, None, 9).await.unwrap(), []);
-}
-
-async fn what_a_fenced_run_left_undecided_is_aborted<S: Store>(store: S) {
-    let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
-    let two_banks = begun(&store, one, 0, "p1", "sbi").await;
-    let one_bank = begun(&store, one, 1, "p2", "icici").await;
-    let others = begun(&store, two, 0, "p3", "sbi").await;
-    assert_eq!(store.orphans(None, 9).await.unwrap(), []);
-    store.fence(one.number).await.unwrap();
-    let standing = [(*two_banks).clone(), (*one_bank).clone()];
-    assert_eq!(store.orphans(None, 9).await.unwrap(), standing, "as they stand");
-    let check_read = async || {
-        let expected = decided(&two_banks, presumed());
-        assert_eq!(store.find("p1").await.unwrap().as_ref(), Some(&expected));
-        let found = store.get(two_banks.id.sequence).await.unwrap();
-        assert_eq!(found, Found { record: Some(expected.clone()), maker: RunState::Fenced });
-        assert_eq!(store.find("p3").await.unwrap().as_ref(), Some(&*others));
-        expected
-    };
-    check_read().await;
-    let history = store.history("john", None, 9).await.unwrap();
-    assert!(history.contains(&check_read().await) && history.contains(&one_bank));
-    assert_eq!(store.find("p2").await.unwrap().as_ref(), Some(&*one_bank));
-    store.forget(one.number).await.unwrap();
-    check_read().await;
-    let verdicts = vec![
-        verdict(&two_banks, aborted()),
-        verdict(&two_banks, presumed()),
-        verdict(&one_bank, Decision::Committed),
-    ];
-    let written = store.decide_all(two.number, verdicts).await.unwrap();
-    assert_eq!(written, [Decided::Contradicted, Decided::Done, Decided::Done]);
-    check_read().await;
-    assert_eq!(store.orphans(None, 9).await.unwrap(), []);
-    let expected = Some(decided(&one_bank, Decision::Committed));
-    assert_eq!(store.find("p2").await.unwrap(), expected);
-    assert_eq!(store.unfinished(two.number, None, 9).await.unwrap(), [], "one bank knows");
-}
-
-async fn runs_beat_are_fenced_and_forgotten<S: Store>(store: S) {
-    let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
-    assert!(one.number < two.number);
-    assert!(store.beat(one.number).await.unwrap() && store.beat(one.number).await.unwrap());
-    let entry = |run: Run, gateway: &str, beats, live| RunEntry {
-        number: run.number,
-        gateway: gateway.to_owned(),
-        beats,
-        live,
-    };
-    let live = [entry(one, "one", 2, true), entry(two, "two", 0, true)];
-    assert_eq!(store.runs().await.unwrap(), live);
-    store.forget(one.number).await.unwrap();
-    assert_eq!(store.runs().await.unwrap(), live, "who lives is not forgotten");
-    assert!(store.fence(one.number).await.unwrap());
-    assert_eq!(store.runs().await.unwrap()[0], entry(one, "one", 2, false));
-    store.forget(one.number).await.unwrap();
-    assert_eq!(store.runs().await.unwrap(), live[1..]);
-    assert_eq!(store.get(one.first_sequence()).await.unwrap().maker, RunState::Fenced);
-    assert!(!store.beat(one.number).await.unwrap() && !store.fence(one.number).await.unwrap());
-    let three = store.start("three").await.unwrap();
-    assert!(two.number < three.number);
-}
-
-async fn a_block_belongs_to_one_run_for_good<S: Store>(store: S) {
-    let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
-    let first = sequences_of(7, 1).start;
-    assert_eq!(store.last_block().await.unwrap(), None);
-    assert_eq!(store.get(first).await.unwrap().maker, RunState::NotMade);
-    for (run, block, taken) in [
-        (one, 7, Taken::Done),
-        (one, 7, Taken::Done),
-        (two, 7, Taken::Elsewhere),
-        (two, BLOCK_MAX, Taken::Done),
-        (two, 8, Taken::Done),
-    ] {
-        assert_eq!(store.take(run.number, block).await.unwrap(), taken, "{block}");
-    }
-    assert_eq!(store.last_block().await.unwrap(), Some(BLOCK_MAX));
-    assert_eq!(store.get(first).await.unwrap().maker, RunState::Live);
-    store.fence(one.number).await.unwrap();
-    for forgotten in [false, true] {
-        assert_eq!(store.get(first).await.unwrap().maker, RunState::Fenced, "{forgotten}");
-        assert_eq!(store.take(one.number, 9).await.unwrap(), Taken::Fenced);
-        assert_eq!(store.take(two.number, 7).await.unwrap(), Taken::Elsewhere);
-        store.forget(one.number).await.unwrap();
-    }
-    let unknown = sequences_of(9, 1).start;
-    assert_eq!(store.get(unknown).await.unwrap(), Found { record: None, maker: RunState::NotMade });
-}
-
-async fn payments_of_a_block_are_its_runs<S: Store>(store: S) {
-    let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
-    store.take(one.number, 7).await.unwrap();
-    let of_block = async |number, to| {
-        let id = one.transaction(sequences_of(7, 9).start + number);
-        let record = record(id, &format!("p{number}"), to);
-        assert_eq!(store.begin(record.clone()).await.unwrap(), Begun::Done);
-        record
-    };
-    let (open, late) = (of_block(0, "sbi").await, of_block(1, "sbi").await);
-    let committed = of_block(2, "sbi").await;
-    let commit = verdict(&committed, Decision::Committed);
-    let by = |run: Run| store.decide(run.number, commit.clone());
-    assert_eq!(by(two).await.unwrap(), Decided::Contradicted, "its maker lives");
-    assert_eq!(by(one).await.unwrap(), Decided::Done);
-    let expected = [decided(&committed, Decision::Committed)];
-    assert_eq!(store.unfinished(one.number, None, 9).await.unwrap(), expected);
-    assert_eq!(store.unfinished(two.number, None, 9).await.unwrap(), []);
-    store.fence(one.number).await.unwrap();
-    assert_eq!(store.unfinished(two.number, None, 9).await.unwrap(), expected);
-    assert_eq!(store.orphans(None, 9).await.unwrap(), [(*open).clone(), (*late).clone()]);
-    let after = record(one.transaction(sequences_of(7, 9).start + 3), "p3", "sbi");
-    assert_eq!(store.begin(after).await.unwrap(), Begun::Fenced);
-    let found = store.get(open.id.sequence).await.unwrap();
-    let aborted = decided(&open, presumed());
-    assert_eq!(found, Found { record: Some(aborted.clone()), maker: RunState::Fenced });
-    assert_eq!(store.find("p0").await.unwrap(), Some(aborted.clone()));
-    let abort = verdict(&open, presumed());
-    assert_eq!(store.decide(two.number, abort).await.unwrap(), Decided::Done);
-    assert!(store.history("john", None, 9).await.unwrap().contains(&aborted));
-}
-
 async fn lists_are_read_in_pages<S: Store>(store: S) {
     let (one, two) = (store.start("one").await.unwrap(), store.start("two").await.unwrap());
     let mut expected = Vec::new();
@@ -333,88 +173,4 @@ async fn odd_names_and_details_are_kept<S: Store>(store: S) {
     let expected = decided(&record, decision);
     assert_eq!(store.find("p'1\"; --").await.unwrap(), Some(expected.clone()));
     assert_eq!(store.history("jürgen 'x' %_", None, 1).await.unwrap(), [expected]);
-}
-
-/// What may be done to a payment, by number.
-#[derive(Debug, Clone)]
-enum Step {
-    Begin { one_bank: bool },
-    Commit(usize),
-    Abort(usize),
-    Finish(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        3 => any::<bool>().prop_map(|one_bank| Step::Begin { one_bank }),
-        2 => (0..12_usize).prop_map(Step::Commit),
-        1 => (0..12_usize).prop_map(Step::Abort),
-        1 => (0..12_usize).prop_map(Step::Finish),
-    ]
-}
-
-type Model = BTreeMap<Sequence, (Record, bool)>;
-
-/// The lists say of every payment what its record says.
-async fn lists_and_records_agree<S: Store>(store: S, steps: Vec<Step>) {
-    let run = store.start("one").await.unwrap();
-    let mut model = Model::new();
-    for step in steps.clone() {
-        play(&store, run, &mut model, step).await;
-    }
-    events::agree(&store, model.values().map(|(record, _)| record)).await;
-    let all = |wanted: &dyn Fn(&(Record, bool)) -> bool| -> Vec<Record> {
-        let found = model.values().filter(|entry| wanted(entry));
-        found.map(|(record, _)| record.clone()).collect()
-    };
-    let unfinished = store.unfinished(run.number, None, 99).await.unwrap();
-    assert_eq!(unfinished, all(&|(_, unfinished)| *unfinished), "{steps:?}");
-    let mut history = store.history("jane", None, 99).await.unwrap();
-    history.reverse();
-    assert_eq!(history, all(&|_| true), "{steps:?}");
-    store.fence(run.number).await.unwrap();
-    let undecided = store.orphans(None, 99).await.unwrap();
-    assert_eq!(undecided, all(&|(record, _)| record.state == State::Initiated), "{steps:?}");
-}
-
-async fn play<S: Store>(store: &S, run: Run, model: &mut Model, step: Step) {
-    let nth = |model: &Model, number| model.keys().nth(number).copied();
-    match step {
-        Step::Begin { one_bank } => {
-            let (number, to) = (model.len() as u64, if one_bank { "icici" } else { "sbi" });
-            let record = begun(store, run, number, &format!("p{number}"), to).await;
-            model.insert(record.id.sequence, ((*record).clone(), false));
-        }
-        Step::Commit(number) => {
-            decide(store, run, model, nth(model, number), Decision::Committed).await;
-        }
-        Step::Abort(number) => decide(store, run, model, nth(model, number), aborted()).await,
-        Step::Finish(number) => {
-            let Some(sequence) = nth(model, number) else { return };
-            assert!(store.finish(run.number, sequence).await.unwrap());
-            model.get_mut(&sequence).unwrap().1 = false;
-        }
-    }
-}
-
-async fn decide<S: Store>(
-    store: &S,
-    run: Run,
-    model: &mut Model,
-    sequence: Option<Sequence>,
-    decision: Decision,
-) {
-    let Some(sequence) = sequence else { return };
-    let (record, unfinished) = model.get_mut(&sequence).unwrap();
-    let written = store.decide(run.number, verdict(record, decision.clone())).await.unwrap();
-    match &record.state {
-        State::Decided(standing) => {
-            assert_eq!(written == Decided::Done, *standing == decision);
-        }
-        State::Initiated => {
-            assert_eq!(written, Decided::Done);
-            *unfinished = rules::is_to_be_told(record.order.route(), &decision);
-            record.state = State::Decided(decision);
-        }
-    }
 }

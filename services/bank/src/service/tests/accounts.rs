@@ -6,7 +6,7 @@ use strife_proto::bank::v1::{
     SetLimitsRequest,
 };
 
-use super::*;
+use super::{access::Authority, *};
 
 fn open(account_id: &str, opening: Option<Money>) -> OpenAccountRequest {
     OpenAccountRequest { account_id: account_id.to_owned(), opening }
