@@ -84,7 +84,15 @@ async fn a_database_that_crashes_ends_no_gateway() {
             server.restart();
         });
         until_more(outcomes).await;
-        booted.write().await.fleet.check_alive().unwrap_or_else(|error| panic!("{error}"));
+        let mut booted = booted.write().await;
+        if let Err(died) = booted.fleet.check_alive() {
+            let logs = booted.fleet.spec().dir.join("logs");
+            let said = ["gateway", "gateway-2"].map(|member| {
+                let log = std::fs::read_to_string(logs.join(format!("{member}.log")));
+                format!("{member}:\n{}", log.unwrap_or_default())
+            });
+            panic!("{died}\n{}", said.join("\n"));
+        }
     };
     disturb_amid_payments(booted, disturb).await;
 }

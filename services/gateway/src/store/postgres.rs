@@ -35,6 +35,8 @@ use census::Census;
 
 /// Commands in one transaction at most. Fewer than a file takes: they hold locks until it ends.
 const BATCH: usize = 512;
+/// For signs of life, one after the other.
+const SIGNS: Connections = Connections { writes: 1, reads: 0 };
 /// How often followers look for events: other gateways write them, too, and tell nobody.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -58,6 +60,8 @@ const FORGET: &str = "DELETE FROM runs WHERE number = $1 AND NOT live";
 #[derive(Clone)]
 pub struct Postgres {
     batches: BatchCommit<Payments>,
+    /// A connection for signs of life alone: whoever waits behind his own payments would be taken for dead.
+    signs: Database,
     name: u32,
     census: Arc<Mutex<Census>>,
 }
@@ -71,6 +75,7 @@ impl Postgres {
     ) -> Result<Self, StoreError> {
         let schema = schema::of();
         let database = Database::connect(address, &schema, connections).await?;
+        let signs = Database::connect(address, &schema, SIGNS).await?;
         let name_it = async |client: &Client| {
             let name = i64::from(rand::random::<u32>());
             client.execute("INSERT INTO about (name, last_run) VALUES ($1, 0)", &[&name]).await?;
@@ -80,7 +85,7 @@ impl Postgres {
         let name = reading::name(&database).await?;
         let limits = Limits { batch: BATCH, ..limits };
         let batches = BatchCommit::start(database, Payments::default(), limits);
-        Ok(Self { batches, name, census: Arc::default() })
+        Ok(Self { batches, signs, name, census: Arc::default() })
     }
 
     /// Runs one statement by itself, for a bounded time; how many rows it wrote.
@@ -89,19 +94,27 @@ impl Postgres {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, StoreError> {
-        let database = self.batches.database();
-        let client = database.client().await?;
-        let written = async {
-            let statement = client.prepare_cached(sql).await?;
-            Ok(client.execute(&statement, parameters).await?)
-        };
-        let written = timeout(READ_TIMEOUT, written).await;
-        database.ended(client, written)
+        execute_on(self.batches.database(), sql, parameters).await
     }
 
     fn reader(&self) -> reading::Reader<'_> {
         reading::Reader { database: self.batches.database(), store: self.name }
     }
+}
+
+/// Runs one statement by itself, for a bounded time; how many rows it wrote.
+async fn execute_on(
+    database: &Database,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<u64, StoreError> {
+    let client = database.client().await?;
+    let written = async {
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, parameters).await?)
+    };
+    let written = timeout(READ_TIMEOUT, written).await;
+    database.ended(client, written)
 }
 
 impl Store for Postgres {
@@ -122,7 +135,7 @@ impl Store for Postgres {
     }
 
     async fn beat(&self, run: RunNumber) -> Result<bool, StoreError> {
-        Ok(self.execute(BEAT, &[&schema::run(run)]).await? > 0)
+        Ok(execute_on(&self.signs, BEAT, &[&schema::run(run)]).await? > 0)
     }
 
     async fn fence(&self, run: RunNumber) -> Result<bool, StoreError> {
@@ -134,7 +147,7 @@ impl Store for Postgres {
     }
 
     async fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
-        self.reader().runs().await
+        reading::Reader { database: &self.signs, store: self.name }.runs().await
     }
 
     async fn take(&self, run: RunNumber, block: Block) -> Result<Taken, StoreError> {
@@ -295,6 +308,7 @@ impl Store for Postgres {
 
     async fn close(&self) {
         self.batches.close().await;
+        self.signs.close();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use strife_store::postgres::testing::{Options, Server};
 
 use super::*;
@@ -51,6 +52,19 @@ async fn gateways_on_one_database_have_one_store() {
     assert_eq!(taken, 1);
     two.close().await;
     one.close().await;
+}
+
+/// Payments may use every connection; a gateway that is there is heard of all the same.
+#[tokio::test]
+async fn a_sign_of_life_waits_behind_no_payment() {
+    let store = open(&Server::shared().create_database().await).await;
+    let run = store.start("one").await.unwrap();
+    let database = store.batches.database();
+    let Connections { writes, reads } = database.connections();
+    let all = join_all((0..writes + reads).map(|_| database.client())).await;
+    assert!(all.iter().all(Result::is_ok), "every connection is in use");
+    assert!(store.beat(run.number).await.unwrap());
+    assert_eq!(store.runs().await.unwrap()[0].beats, 1);
 }
 
 /// A decision under way when its run is fenced: the fence waits, and comes second.
