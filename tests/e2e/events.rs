@@ -99,7 +99,8 @@ async fn payments(booted: &Booted, gateway: &str) -> Vec<HistoryEntry> {
     let address = booted.fleet.address(gateway).unwrap();
     let channel = connect::direct(address, Expected::GATEWAY, &security).unwrap();
     let mut client = GatewayAdminClient::new(channel);
-    let mut stream = client.list_payments(ListPaymentsRequest {}).await.unwrap().into_inner();
+    let mut stream =
+        client.list_payments(ListPaymentsRequest::default()).await.unwrap().into_inner();
     let mut payments = Vec::new();
     while let Some(payment) = stream.message().await.unwrap() {
         payments.push(payment);

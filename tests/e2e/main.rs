@@ -13,6 +13,7 @@ mod foreign;
 mod gateways;
 mod hostile;
 mod interop;
+mod listing;
 mod logs;
 mod matrix;
 mod money;

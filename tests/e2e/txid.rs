@@ -39,7 +39,8 @@ async fn payments(booted: &Booted) -> Vec<HistoryEntry> {
     let address = booted.fleet.address("gateway").unwrap();
     let security = booted.security(Role::Admin, "1");
     let channel = connect::direct(address, Expected::GATEWAY, &security).unwrap();
-    let listed = GatewayAdminClient::new(channel).list_payments(ListPaymentsRequest {}).await;
+    let listed =
+        GatewayAdminClient::new(channel).list_payments(ListPaymentsRequest::default()).await;
     let (mut listed, mut all) = (listed.unwrap().into_inner(), Vec::new());
     while let Some(entry) = listed.message().await.unwrap() {
         all.push(entry);

@@ -5,7 +5,7 @@
 //! payment; [`queue`] when one is tried again; [`store`] what is durable, and the rules by which several gateways write it; [`standing`]
 //! what a bank in doubt is told; [`coordinator`] what runs payments and writes them, and where its
 //! crash windows are; [`banks`] what it asks of banks; [`service`] the wire on both sides; `logger` what
-//! writes down elsewhere what happens to payments.
+//! writes down elsewhere what happens to payments; `operator` what lists them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +27,7 @@ pub mod config;
 pub mod coordinator;
 pub mod error;
 mod logger;
+mod operator;
 pub mod order;
 pub mod payment;
 pub mod queue;
@@ -39,6 +40,7 @@ pub mod users;
 
 pub use config::GatewayArgs;
 pub use logger::{EventsArgs, run_events};
+pub use operator::{PaymentsArgs, run_payments};
 
 use coordinator::{Coordinator, FencedBy};
 use service::{GatewayService, banks::BankClients};

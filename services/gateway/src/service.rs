@@ -31,6 +31,7 @@ mod deadline;
 mod events;
 mod history;
 pub mod ids;
+mod listing;
 mod status;
 #[cfg(test)]
 mod tests;

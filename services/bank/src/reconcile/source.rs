@@ -45,7 +45,7 @@ impl Gateway {
     }
 
     pub(super) async fn payments(mut self) -> Result<Payments, Failure> {
-        let stream = self.client.list_payments(ListPaymentsRequest {}).await;
+        let stream = self.client.list_payments(ListPaymentsRequest::default()).await;
         let stream = stream.map_err(|status| failure(&self.address, &status))?.into_inner();
         let mut payments = Payments { address: self.address, stream, head: None };
         payments.advance().await?;

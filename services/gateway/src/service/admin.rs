@@ -2,18 +2,18 @@
 
 use std::pin::Pin;
 
-use futures_util::{Stream, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use strife_proto::gateway::v1::{
     HistoryEntry, ListPaymentsRequest, StatusRequest, StatusResponse,
     gateway_admin_server::GatewayAdmin,
 };
 use tonic::{Request, Response, Status};
 
-use super::{GatewayService, convert};
+use super::{
+    GatewayService,
+    listing::{self, Wanted},
+};
 use crate::{banks::Banks, error::GatewayError, store::Store};
-
-/// Payments that are read at a time.
-const PAGE: usize = 1_000;
 
 #[tonic::async_trait]
 impl<B: Banks, S: Store> GatewayAdmin for GatewayService<B, S> {
@@ -37,20 +37,15 @@ impl<B: Banks, S: Store> GatewayAdmin for GatewayService<B, S> {
 
     async fn list_payments(
         &self,
-        _request: Request<ListPaymentsRequest>,
+        request: Request<ListPaymentsRequest>,
     ) -> Result<Response<Self::ListPaymentsStream>, Status> {
-        let coordinator = self.coordinator.clone();
-        let pages = stream::try_unfold(None, move |after| {
-            let coordinator = coordinator.clone();
-            async move {
-                let page = coordinator.store().payments(after, PAGE).await;
-                let page = page.map_err(GatewayError::from)?;
-                let Some(last) = page.last() else { return Ok::<_, Status>(None) };
-                let after = Some(last.id.sequence);
-                let entries = page.into_iter().map(|record| Ok(convert::entry_to_wire(record)));
-                Ok(Some((stream::iter(entries), after)))
-            }
-        });
-        Ok(Response::new(Box::pin(pages.try_flatten())))
+        let request = request.into_inner();
+        let wanted = Wanted::of(&request, self.coordinator.store().name())?;
+        let most = match request.limit {
+            0 => usize::MAX,
+            limit => limit as usize,
+        };
+        let payments = listing::payments(self.coordinator.clone(), wanted);
+        Ok(Response::new(Box::pin(payments.err_into().take(most))))
     }
 }

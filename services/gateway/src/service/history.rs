@@ -74,7 +74,8 @@ impl Wanted {
     }
 }
 
-fn state_of(record: &Record) -> wire::PaymentState {
+/// As whoever asks is told.
+pub(super) fn state_of(record: &Record) -> wire::PaymentState {
     match record.state {
         _ if record.is_queued() => wire::PaymentState::Queued,
         State::Initiated => wire::PaymentState::Initiated,

@@ -1,10 +1,10 @@
 //! Payments within one bank: the bank decides, and is asked until it says what.
 
-use strife_proto::gateway::v1::{AbortReason, Decision, PaymentState};
 use super::{
     fake_bank::{Fault, Method, State},
     system::{System, to_himself},
 };
+use strife_proto::gateway::v1::{AbortReason, Decision, PaymentState};
 
 async fn check_moved_once(system: &System, amount: i64) {
     let answer = system.pay(to_himself("p1", amount)).await.unwrap();
