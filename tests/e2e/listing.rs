@@ -53,7 +53,7 @@ async fn check_listing(change: impl FnOnce(&mut FleetSpec)) {
 
     // A payment in the queue may have earlier attempts, each in a line of its own.
     let (all, said) = list(&booted, &[]);
-    let of = |id: &str| all.iter().filter(|line| line["payment_id"] == id).last().unwrap();
+    let of = |id: &str| all.iter().rfind(|line| line["payment_id"] == id).unwrap();
     assert!(said.is_empty() && all.len() >= 5, "{said}{all:?}");
     let out = of("out");
     assert_eq!(out["state"], "COMMITTED");

@@ -115,10 +115,17 @@ impl PaymentsArgs {
         let channel = connect::direct(&self.gateway, Expected::GATEWAY, &security)?;
         let failed = |status: Status| self.failure(&status);
         let mut client = GatewayAdminClient::new(channel);
-        let listed = client.list_payments(self.request()).await.map_err(failed)?;
+        let wanted = self.request();
+        let listed = client.list_payments(wanted.clone()).await.map_err(failed)?;
         let (mut listed, mut count) = (listed.into_inner(), 0);
         let (mut out, mut last) = (io::stdout().lock(), String::new());
         while let Some(payment) = listed.message().await.map_err(failed)? {
+            if !holds(&wanted, &payment) {
+                continue;
+            }
+            if self.limit > 0 && count == self.limit {
+                break;
+            }
             let line = serde_json::to_string(&Line::of(&payment))
                 .map_err(|error| Failure::new(format!("cannot write a payment: {error}")))?;
             match writeln!(out, "{line}") {
@@ -167,6 +174,20 @@ impl PaymentsArgs {
     }
 }
 
+/// Whether a payment is one that was asked for, as far as can be seen of it: a gateway of an earlier version
+/// sends all.
+fn holds(wanted: &ListPaymentsRequest, payment: &HistoryEntry) -> bool {
+    let is_side = |side: &Option<AccountRef>| {
+        side.as_ref().is_some_and(|side| {
+            (wanted.bank.is_empty() || wanted.bank == side.bank)
+                && (wanted.account_id.is_empty() || wanted.account_id == side.account_id)
+        })
+    };
+    (is_side(&payment.from) || is_side(&payment.to))
+        && (wanted.states.is_empty() || wanted.states.contains(&payment.state))
+        && payment.initiated_at_ms >= wanted.from_ms
+}
+
 impl Stands {
     fn state(self) -> PaymentState {
         match self {
@@ -212,5 +233,36 @@ impl<'a> Side<'a> {
             bank: &account.bank,
             account_id: &account.account_id,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_gateway_sends_unasked_is_left_out() {
+        let side = |bank: &str, account_id: &str| {
+            Some(AccountRef { bank: bank.to_owned(), account_id: account_id.to_owned() })
+        };
+        let payment = HistoryEntry {
+            state: PaymentState::Committed.into(),
+            from: side("icici", "A"),
+            to: side("sbi", "B"),
+            initiated_at_ms: 1_000,
+            ..HistoryEntry::default()
+        };
+        let check = |wanted: ListPaymentsRequest, expected: bool| {
+            assert_eq!(holds(&wanted, &payment), expected, "{wanted:?}");
+        };
+        let all = ListPaymentsRequest::default;
+        check(all(), true);
+        check(ListPaymentsRequest { bank: "sbi".to_owned(), ..all() }, true);
+        check(ListPaymentsRequest { bank: "hdfc".to_owned(), ..all() }, false);
+        let (bank, account_id) = ("sbi".to_owned(), "A".to_owned());
+        check(ListPaymentsRequest { bank, account_id, ..all() }, false);
+        check(ListPaymentsRequest { states: vec![PaymentState::Queued.into()], ..all() }, false);
+        check(ListPaymentsRequest { states: vec![PaymentState::Committed.into()], ..all() }, true);
+        check(ListPaymentsRequest { from_ms: 1_001, ..all() }, false);
     }
 }

@@ -239,7 +239,7 @@ fn what_was_queued_is_told_apart_from_what_failed() {
     windows.iter_mut().for_each(|window| window.p99_us = None);
     write_rows(&fixture.dir().windows(), &windows).unwrap();
     let waited = QueueRow { workload: "bank".to_owned(), fault: "slow".to_owned(), ..row() };
-    write_rows(&fixture.dir().queue(), &[waited.clone()]).unwrap();
+    write_rows(&fixture.dir().queue(), std::slice::from_ref(&waited)).unwrap();
 
     let drawn = draw(&fixture.dir()).unwrap();
     let headline = &drawn.headlines[0];
