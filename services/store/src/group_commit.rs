@@ -77,6 +77,7 @@ struct Shared<M: Machine> {
     waiting: Arc<Waiting>,
     database: Arc<Database>,
     commits: Arc<Latencies>,
+    batch: usize,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -147,7 +148,8 @@ impl<M: Machine> GroupCommit<M> {
             commits: commits.clone(),
             runtime: Handle::try_current().ok(),
         };
-        (Shared { requests, waiting, database, commits, thread: Mutex::new(None) }, writer)
+        let (batch, thread) = (limits.batch, Mutex::new(None));
+        (Shared { requests, waiting, database, commits, batch, thread }, writer)
     }
 
     /// Applies one command; answers once its effect is durable. A caller that stops waiting does
@@ -186,6 +188,11 @@ impl<M: Machine> GroupCommit<M> {
     /// How long durable commits took since the start.
     pub fn commits(&self) -> &Latencies {
         &self.shared.commits
+    }
+
+    /// Commands in one durable commit, at most, but for those that came together.
+    pub fn batch(&self) -> usize {
+        self.shared.batch
     }
 
     /// Applies what waits, then ends the actor; later commands fail with [`StoreError::Stopped`].

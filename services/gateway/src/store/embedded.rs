@@ -6,7 +6,7 @@
 
 use std::{ops::Bound, path::Path, sync::Arc};
 
-use redb::{ReadTransaction, ReadableTable};
+use redb::{Database, ReadableDatabase, ReadableTable};
 use strife_store::{GroupCommit, Latencies, Limits, StoreError, file};
 use tokio::sync::Notify;
 
@@ -16,14 +16,16 @@ use super::{
 };
 use crate::transaction::{Block, Run, RunNumber, Sequence};
 use machine::{Command, Outcome, Payments};
-use rows::{Rows, missing};
-use tables::Runs;
+use recent::{GENERATION, Recent};
 
 mod machine;
+mod merging;
 mod outbox;
 #[cfg(test)]
 mod power;
 mod queue;
+mod reading;
+mod recent;
 mod rows;
 #[cfg(feature = "test-support")]
 mod simulated;
@@ -38,6 +40,7 @@ const FILE: &str = "gateway.redb";
 #[derive(Clone)]
 pub struct Embedded {
     commits: GroupCommit<Payments>,
+    recent: Recent,
     name: u32,
     /// Whether a start fences every other run.
     alone: bool,
@@ -48,6 +51,11 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the store in `directory`, brings it up to date, or creates it.
     pub fn open(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
+        Self::open_with(directory, limits, GENERATION)
+    }
+
+    /// As [`Embedded::open`], with generations of this size.
+    fn open_with(directory: &Path, limits: Limits, generation: usize) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
         let database = match file::open_or_upgrade(&path, tables::KIND, tables::UPGRADES) {
             Err(StoreError::NotFound { .. }) => {
@@ -58,12 +66,23 @@ impl Embedded {
             }
             opened => opened,
         }?;
-        let commits = GroupCommit::start(database, Payments, limits);
-        let name = commits.read(|transaction| {
-            tables::about(&transaction.open_table(tables::ABOUT)?, tables::NAME)
-        });
-        let name = name.map_err(|error| StoreError::Unusable { path, why: error.to_string() })?;
-        Ok(Self { commits, name, alone: true, written: Arc::default() })
+        let start = |database, payments| GroupCommit::start(database, payments, limits);
+        let started = Self::start_with(database, generation, start);
+        started.map_err(|error| StoreError::Unusable { path, why: error.to_string() })
+    }
+
+    /// The store in a file, of which the generations are of this size, with its commits begun by `start`.
+    fn start_with(
+        database: Database,
+        generation: usize,
+        start: impl FnOnce(Database, Payments) -> GroupCommit<Payments>,
+    ) -> Result<Self, redb::Error> {
+        let about = database.begin_read()?.open_table(tables::ABOUT)?;
+        let name = tables::about(&about, tables::NAME)?;
+        let payments = Payments::of(&database, generation)?;
+        let recent = payments.recent().clone();
+        let commits = start(database, payments);
+        Ok(Self { commits, recent, name, alone: true, written: Arc::default() })
     }
 
     /// As if several gateways could have one file: nothing in the rules says that they cannot.
@@ -77,41 +96,6 @@ impl Embedded {
             Outcome::Was(was) => Ok(was),
             other => unreachable!("{other:?} answers another command"),
         }
-    }
-
-    fn listed(
-        &self,
-        table: tables::List,
-        after: Option<Sequence>,
-        limit: usize,
-        wanted: impl Fn(Option<RunNumber>, RunState) -> bool,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.commits.read(|transaction| {
-            let (list, rows) = (transaction.open_table(table)?, self.rows(transaction)?);
-            let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let mut found = Vec::new();
-            for entry in list.range((after, Bound::Unbounded))? {
-                let sequence = entry?.0.value();
-                let (run, state) = rows.runs.maker(sequence)?;
-                if wanted(run, state) {
-                    found.push(rows.standing(sequence)?.ok_or_else(|| missing(sequence))?);
-                }
-                if found.len() == limit {
-                    break;
-                }
-            }
-            Ok(found)
-        })
-    }
-
-    fn rows<'t>(&self, transaction: &'t ReadTransaction) -> Result<Rows<'t>, redb::Error> {
-        Ok(Rows {
-            transaction,
-            store: self.name,
-            runs: Runs::read(transaction)?,
-            payments: transaction.open_table(tables::PAYMENTS)?,
-            decisions: transaction.open_table(tables::DECISIONS)?,
-        })
     }
 }
 
@@ -241,11 +225,7 @@ impl Store for Embedded {
     }
 
     async fn find(&self, payment_id: &str) -> Result<Option<Record>, StoreError> {
-        self.commits.read(|transaction| {
-            let found = transaction.open_table(tables::BY_PAYMENT_ID)?.get(payment_id)?;
-            let Some(sequence) = found.map(|found| found.value()) else { return Ok(None) };
-            self.rows(transaction)?.listed(sequence).map(Some)
-        })
+        self.found(payment_id)
     }
 
     async fn get(&self, sequence: Sequence) -> Result<Found, StoreError> {
@@ -292,19 +272,7 @@ impl Store for Embedded {
         before: Option<Sequence>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.commits.read(|transaction| {
-            let rows = self.rows(transaction)?;
-            let history = transaction.open_table(tables::HISTORY)?;
-            let newest = match before {
-                None => Bound::Included((user, Sequence::MAX)),
-                Some(before) => {
-                    let taken_on = rows.standing(before)?.map(|record| record.first());
-                    Bound::Excluded((user, taken_on.unwrap_or(before)))
-                }
-            };
-            let range = history.range((Bound::Included((user, 0)), newest))?;
-            range.rev().take(limit).map(|entry| rows.newest(entry?.0.value().1)).collect()
-        })
+        self.history_before(user, before, limit)
     }
 
     async fn events(&self, after: Position, limit: usize) -> Result<Page, StoreError> {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{Database, ReadableTable, Table, WriteTransaction};
 use strife_store::Machine;
 
 use super::{
+    merging::Merging,
     outbox,
     queue::Queue,
+    recent::Recent,
     rows::{decided, missing},
     tables::{self, RunRow},
 };
@@ -76,7 +78,27 @@ pub(super) enum Outcome {
 
 /// The gateway's part of the group commit.
 #[derive(Debug)]
-pub(super) struct Payments;
+pub(super) struct Payments {
+    recent: Recent,
+    merging: Merging,
+}
+
+impl Payments {
+    /// What stands in the file; payments gather until they are this many, and then are merged.
+    pub(super) fn of(database: &Database, generation: usize) -> Result<Self, redb::Error> {
+        let recent = Recent::load(database)?;
+        let mut merging = Merging::new(recent.clone(), generation);
+        if recent.gathered() >= 2 * generation {
+            merging.merge_all(database)?;
+        }
+        Ok(Self { recent, merging })
+    }
+
+    /// What leads to the newest payments.
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+}
 
 impl Machine for Payments {
     type Command = Command;
@@ -87,6 +109,7 @@ impl Machine for Payments {
         transaction: &WriteTransaction,
         commands: Vec<Command>,
     ) -> Result<Vec<Outcome>, redb::Error> {
+        self.merging.begin_commit();
         let about = transaction.open_table(tables::ABOUT)?;
         let mut tables = Tables {
             last_run: tables::about(&about, tables::LAST_RUN)?,
@@ -96,16 +119,19 @@ impl Machine for Payments {
             payments: transaction.open_table(tables::PAYMENTS)?,
             decisions: transaction.open_table(tables::DECISIONS)?,
             by_payment_id: transaction.open_table(tables::BY_PAYMENT_ID)?,
-            history: transaction.open_table(tables::HISTORY)?,
             undecided: transaction.open_table(tables::UNDECIDED)?,
             unfinished: transaction.open_table(tables::UNFINISHED)?,
             queue: Queue::of(transaction),
             events: Packed::default(),
+            recent: &self.recent,
+            taken_on: Vec::new(),
             transaction,
         };
         let outcomes: Result<_, _> =
             commands.into_iter().map(|command| tables.apply(command)).collect();
-        outbox::append(transaction, &tables.events)?;
+        let (events, taken_on) = tables.close();
+        outbox::append(transaction, &events)?;
+        self.merging.end_commit(transaction, taken_on)?;
         outcomes
     }
 }
@@ -118,16 +144,23 @@ struct Tables<'t> {
     payments: Table<'t, Sequence, &'static [u8]>,
     decisions: Table<'t, Sequence, (u8, &'static str)>,
     by_payment_id: Table<'t, &'static str, Sequence>,
-    history: Table<'t, (&'static str, Sequence), ()>,
     undecided: Table<'t, Sequence, ()>,
     unfinished: Table<'t, Sequence, ()>,
     queue: Queue<'t>,
     /// Of this commit.
     events: Packed,
+    recent: &'t Recent,
+    /// In this commit.
+    taken_on: Vec<Sequence>,
     transaction: &'t WriteTransaction,
 }
 
 impl Tables<'_> {
+    /// What is yet to be written of this commit, in tables that can be opened now.
+    fn close(self) -> (Packed, Vec<Sequence>) {
+        (self.events, self.taken_on)
+    }
+
     fn apply(&mut self, command: Command) -> Result<Outcome, redb::Error> {
         match command {
             Command::Start { gateway, alone } => Ok(Outcome::Started(self.start(&gateway, alone)?)),
@@ -209,24 +242,23 @@ impl Tables<'_> {
         let sequence = record.id.sequence;
         let payment_id = record.order.payment_id.as_str();
         let by = self.maker_state(sequence)?;
-        let same_id = self.by_payment_id.get(payment_id)?.map(|found| found.value());
+        let same_id = match self.recent.find(payment_id) {
+            Some(found) => Some(found),
+            None => self.by_payment_id.get(payment_id)?.map(|found| found.value()),
+        };
         let begun = rules::begin(by, sequence, same_id);
-        if begun != Begun::Done || same_id.is_some() {
-            return Ok(begun);
-        }
-        self.write(record, record.initiated_at_ms)?;
-        self.history.insert((record.order.user.as_str(), sequence), ())?;
-        if let Some(payee) = &record.payee {
-            self.history.insert((payee.as_str(), sequence), ())?;
+        if begun == Begun::Done && same_id.is_none() {
+            self.write(record, record.initiated_at_ms)?;
+            self.recent.add(record);
+            self.taken_on.push(sequence);
         }
         Ok(begun)
     }
 
-    /// A payment's row, of which there was none, and what leads to it but for its users' history.
+    /// A payment's row, of which there was none, and what stands of it.
     fn write(&mut self, record: &Record, at_ms: i64) -> Result<(), redb::Error> {
         let sequence = record.id.sequence;
         self.payments.insert(sequence, records::encode(record).as_slice())?;
-        self.by_payment_id.insert(record.order.payment_id.as_str(), sequence)?;
         self.events.push(Change { kind: EventKind::Initiated, sequence, at_ms });
         match (&record.state, record.queued) {
             (State::Decided(decision), Some(place)) => {
@@ -241,7 +273,7 @@ impl Tables<'_> {
         }
     }
 
-    /// The users' history leads to where the payment was taken on, and from there to this attempt.
+    /// Its id and its users' history lead to where the payment was taken on, and from there to this attempt.
     fn retry(
         &mut self,
         record: &Record,
@@ -250,11 +282,12 @@ impl Tables<'_> {
     ) -> Result<Begun, redb::Error> {
         let sequence = record.id.sequence;
         let by = self.maker_state(sequence)?;
-        let payment_id = record.order.payment_id.as_str();
-        let same_id = self.by_payment_id.get(payment_id)?.map(|found| found.value());
+        let mut newest_of = self.transaction.open_table(tables::NEWEST)?;
+        let newest = newest_of.get(record.first())?.map_or(record.first(), |newest| newest.value());
         let waits = self.queue.get(after)?.is_some();
-        let begun = rules::retry(by, sequence, same_id, after, waits);
-        if begun == Begun::Done && same_id == Some(after) {
+        let begun = rules::retry(by, sequence, Some(newest), after, waits);
+        if begun == Begun::Done && newest == after {
+            newest_of.insert(record.first(), sequence)?;
             self.queue.remove(after)?;
             self.write(record, at_ms)?;
         }

@@ -18,6 +18,8 @@ use crate::{
 
 /// Power failures in one test.
 const FAILURES: usize = 3;
+/// Payments that gather before they are merged.
+const GENERATION: usize = 3;
 /// Payments that a step may be about.
 const PAYMENTS: u64 = 8;
 
@@ -46,9 +48,10 @@ fn open(disk: &ForgetfulDisk, is_new: bool) -> Result<Embedded, redb::Error> {
         tables::create(&transaction, 1)?;
         transaction.commit()?;
     }
-    let on_fatal = Box::new(|_: &str| {});
-    let commits = GroupCommit::start_with(database, Payments, Limits::default(), on_fatal);
-    Ok(Embedded { commits, name: 1, alone: true, written: Arc::default() })
+    Embedded::start_with(database, GENERATION, |database, payments| {
+        let on_fatal = Box::new(|_: &str| {});
+        GroupCommit::start_with(database, payments, Limits::default(), on_fatal)
+    })
 }
 
 fn decision(committed: bool) -> Decision {

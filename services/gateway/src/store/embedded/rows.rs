@@ -52,17 +52,18 @@ impl Rows<'_> {
         self.read(sequence)?.ok_or_else(|| missing(sequence))
     }
 
-    /// The newest attempt at the payment that was taken on under this sequence, as it is read.
-    pub(super) fn newest(&self, sequence: Sequence) -> Result<Record, redb::Error> {
-        let record = self.listed(sequence)?;
-        if !record.order.may_queue() {
-            return Ok(record);
-        }
-        let ids = self.transaction.open_table(tables::BY_PAYMENT_ID)?;
-        let newest = ids.get(record.order.payment_id.as_str())?.map(|found| found.value());
-        match newest {
-            Some(newest) if newest != sequence => self.listed(newest),
-            _ => Ok(record),
+    /// The newest attempt at the payment that was taken on under this sequence, as it is read; `None` if
+    /// this snapshot has no such payment.
+    pub(super) fn newest(&self, sequence: Sequence) -> Result<Option<Record>, redb::Error> {
+        match self.read(sequence)? {
+            Some(record) if record.order.may_queue() => {
+                let newest = self.transaction.open_table(tables::NEWEST)?.get(sequence)?;
+                match newest.map(|newest| newest.value()) {
+                    Some(newest) => self.listed(newest).map(Some),
+                    None => Ok(Some(record)),
+                }
+            }
+            found => Ok(found),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! A gateway's store in a simulation: on a disk that forgets, and in a task.
 
-use std::sync::Arc;
-
 use redb::{Database, ReadableDatabase};
 use strife_store::{GroupCommit, Limits, StoreError, disk::ForgetfulDisk};
 
-use super::{Embedded, Payments, tables};
+use super::{Embedded, recent::GENERATION, tables};
 
 /// The name of every store that is made here.
 const NAME: u32 = 1;
@@ -18,8 +16,10 @@ impl Embedded {
         let database = opened.map_err(redb::Error::from)?;
         create_if_new(&database)?;
         let (limits, ended) = (Limits::default(), Box::new(|_: &str| {}));
-        let commits = GroupCommit::start_in_task(database, Payments, limits, ended);
-        Ok(Self { commits, name: NAME, alone: true, written: Arc::default() })
+        let started = Self::start_with(database, GENERATION, |database, payments| {
+            GroupCommit::start_in_task(database, payments, limits, ended)
+        });
+        Ok(started?)
     }
 }
 

@@ -4,8 +4,8 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use strife_store::file;
 
 use crate::{
-    store::{Position, RunState, rules},
-    transaction::{Block, Maker, RunNumber, Sequence, maker_of},
+    store::{Position, RunState, records, records::Earlier, rules},
+    transaction::{Block, Maker, RunNumber, Sequence, TransactionId, maker_of},
 };
 
 /// A set of sequences.
@@ -26,11 +26,15 @@ pub(super) const PAYMENTS: TableDefinition<Sequence, &[u8]> = TableDefinition::n
 /// How payments ended, unless their own bytes say so, as they did in version 1.
 pub(super) const DECISIONS: TableDefinition<Sequence, (u8, &str)> =
     TableDefinition::new("decisions");
-/// Which payment has this id.
+/// Under which sequence the payment with this id was taken on, unless [`UNMERGED`] leads to it.
 pub(super) const BY_PAYMENT_ID: TableDefinition<&str, Sequence> =
     TableDefinition::new("by_payment_id");
-/// Which payments a user made or received.
+/// Which payments a user made or received, as they were taken on, unless [`UNMERGED`] leads to them.
 pub(super) const HISTORY: TableDefinition<(&str, Sequence), ()> = TableDefinition::new("history");
+/// Payments that the two tables before do not have yet: those of one commit together.
+pub(super) const UNMERGED: TableDefinition<u64, Vec<Sequence>> = TableDefinition::new("unmerged");
+/// The newest attempt at a payment that was tried again, by the sequence under which it was taken on.
+pub(super) const NEWEST: TableDefinition<Sequence, Sequence> = TableDefinition::new("newest");
 /// Payments that stand INITIATED.
 pub(super) const UNDECIDED: List = TableDefinition::new("undecided");
 /// Payments that are COMMITTED and whose banks have not all said that they know.
@@ -51,7 +55,7 @@ pub(super) const DUE: TableDefinition<(i64, Sequence), ()> = TableDefinition::ne
 pub(super) const KIND: &str = "gateway";
 /// From each version to the next; the newest is one more than there are steps.
 pub(super) const UPGRADES: &[file::Upgrade] =
-    &[add_runs_and_decisions, add_blocks, add_outbox, add_queue];
+    &[add_runs_and_decisions, add_blocks, add_outbox, add_queue, add_newest];
 
 /// Makes all tables, so that reads find them, and names the store.
 pub(super) fn create(transaction: &WriteTransaction, name: u32) -> Result<(), redb::Error> {
@@ -104,6 +108,26 @@ pub(super) fn run_of(
 fn add_queue(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(QUEUE)?;
     transaction.open_table(DUE)?;
+    Ok(())
+}
+
+/// Before, a payment's id led to its newest attempt.
+fn add_newest(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(UNMERGED)?;
+    let (payments, mut newest) =
+        (transaction.open_table(PAYMENTS)?, transaction.open_table(NEWEST)?);
+    let mut ids = transaction.open_table(BY_PAYMENT_ID)?;
+    for entry in payments.iter()? {
+        let (sequence, bytes) = entry?;
+        let sequence = sequence.value();
+        let record = records::decode(TransactionId { store: 0, sequence }, bytes.value())?;
+        let Some(Earlier { first, .. }) = record.earlier else { continue };
+        let payment_id = record.order.payment_id.as_str();
+        if ids.get(payment_id)?.is_some_and(|found| found.value() == sequence) {
+            newest.insert(first, sequence)?;
+            ids.insert(payment_id, first)?;
+        }
+    }
     Ok(())
 }
 

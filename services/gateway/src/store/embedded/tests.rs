@@ -8,7 +8,7 @@ use crate::{
     order::Route,
     payment::{Abort, AbortReason, Decision, State},
     store::{
-        EventKind,
+        Earlier, EventKind,
         conformance::{self, record},
         records,
     },
@@ -18,16 +18,26 @@ fn open(directory: &TempDir) -> Embedded {
     Embedded::open(directory.path(), Limits::default()).unwrap()
 }
 
-#[tokio::test]
-async fn conforms() {
+async fn check_conformance(generation: usize) {
     let directory = TempDir::new().unwrap();
     let mut number = 0;
     conformance::check(async || {
         number += 1;
         let path = directory.path().join(number.to_string());
-        Embedded::open_shared(&path)
+        let store = Embedded::open_with(&path, Limits::default(), generation).unwrap();
+        Embedded { alone: false, ..store }
     })
     .await;
+}
+
+#[tokio::test]
+async fn conforms() {
+    check_conformance(GENERATION).await;
+}
+
+#[tokio::test]
+async fn conforms_while_it_merges() {
+    check_conformance(1).await;
 }
 
 #[tokio::test]
@@ -179,4 +189,52 @@ async fn a_bounded_number_of_events_is_removed_at_once() {
     }
     let page = store.events(0, 99).await.unwrap();
     assert_eq!((page.removed, page.events.len()), (590, 10));
+}
+
+/// A file as version 5 made it, with a payment that was tried three times; its attempts.
+fn create_v5(path: &Path) -> Vec<Record> {
+    let run = Run { store: 7, number: 1 };
+    let attempts: Vec<Record> = (0..3)
+        .map(|attempts| {
+            let id = run.transaction(run.first_sequence() + u64::from(attempts));
+            let mut attempt = (*record(id, "p1", "sbi")).clone();
+            attempt.order.queue_for_s = 60;
+            let first = run.first_sequence();
+            attempt.earlier = (attempts > 0).then_some(Earlier { attempts, first });
+            attempt
+        })
+        .collect();
+    let fill = |transaction: &WriteTransaction| -> Result<(), redb::Error> {
+        tables::create_v1(transaction, run.store)?;
+        tables::UPGRADES[..4].iter().try_for_each(|upgrade| upgrade(transaction))?;
+        transaction.open_table(tables::ABOUT)?.insert(tables::LAST_RUN, run.number)?;
+        for attempt in &attempts {
+            let (sequence, bytes) = (attempt.id.sequence, records::encode(attempt));
+            transaction.open_table(tables::PAYMENTS)?.insert(sequence, bytes.as_slice())?;
+            transaction.open_table(tables::BY_PAYMENT_ID)?.insert("p1", sequence)?;
+            let decision = (0, "");
+            transaction.open_table(tables::DECISIONS)?.insert(sequence, decision)?;
+        }
+        let taken_on = attempts[0].id.sequence;
+        transaction.open_table(tables::HISTORY)?.insert(("john", taken_on), ())?;
+        Ok(())
+    };
+    let created =
+        file::create(path, "gateway v5", |transaction| fill(transaction).map_err(StoreError::from));
+    drop(created.unwrap());
+    attempts
+}
+
+#[tokio::test]
+async fn a_payment_of_version_5_is_found_by_its_newest_attempt() {
+    let directory = TempDir::new().unwrap();
+    let attempts = create_v5(&directory.path().join(FILE));
+    let store = open(&directory);
+    let newest = attempts[2].id;
+    assert_eq!(store.find("p1").await.unwrap().map(|found| found.id), Some(newest));
+    let history = store.history("john", None, 9).await.unwrap();
+    assert_eq!(history.iter().map(|found| found.id).collect::<Vec<_>>(), [newest]);
+    let run = store.start("one").await.unwrap();
+    let same_id = record(run.transaction(run.first_sequence()), "p1", "sbi");
+    assert_eq!(store.begin(same_id).await.unwrap(), Begun::Exists);
 }

@@ -1,0 +1,152 @@
+//! The payments of one generation become part of the tables, a piece in each commit.
+
+use std::{ops::Bound, sync::Arc};
+
+use redb::{Database, ReadableTable, WriteTransaction};
+
+use super::{
+    recent::{Entry, Generation, Recent},
+    tables,
+};
+use crate::transaction::Sequence;
+
+/// What a commit merges at least, in entries.
+const STEP: usize = 64;
+/// Entries that lead to a payment: its id, who pays, who is paid.
+const ENTRIES: usize = 3;
+/// Rows of [`tables::UNMERGED`] that are removed in one commit at most.
+const REMOVED_ROWS: usize = 256;
+
+/// How far the writer is with it.
+#[derive(Debug)]
+pub(super) struct Merging {
+    recent: Recent,
+    /// Payments that gather before they are merged.
+    most: usize,
+    under_way: Option<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    generation: Arc<Generation>,
+    /// The last row of [`tables::UNMERGED`] that belongs to it.
+    up_to: u64,
+    next: Next,
+}
+
+/// What is merged next: what comes after a key, if there is one.
+#[derive(Debug)]
+enum Next {
+    Ids(Option<Box<str>>),
+    Histories(Option<Entry>),
+    /// The tables have it all.
+    Rows,
+    /// And need not be told of it again.
+    Nothing,
+}
+
+impl Merging {
+    pub(super) fn new(recent: Recent, most: usize) -> Self {
+        Self { recent, most, under_way: None }
+    }
+
+    /// Whatever was written before this is durable by now.
+    pub(super) fn begin_commit(&mut self) {
+        if self.under_way.take_if(|under_way| matches!(under_way.next, Next::Nothing)).is_some() {
+            self.recent.forget();
+        }
+    }
+
+    /// Merges all that has gathered, in one transaction.
+    pub(super) fn merge_all(&mut self, database: &Database) -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        let up_to = transaction.open_table(tables::UNMERGED)?.last()?.map(|(row, _)| row.value());
+        let Some(up_to) = up_to else { return Ok(()) };
+        let (generation, next) = (self.recent.freeze(), Next::Ids(None));
+        let mut under_way = UnderWay { generation, up_to, next };
+        while !matches!(under_way.next, Next::Nothing) {
+            under_way.merge(&transaction, usize::MAX)?;
+        }
+        transaction.commit()?;
+        self.recent.forget();
+        Ok(())
+    }
+
+    /// Writes down that the tables do not have the payments of this commit yet, and merges a piece of those
+    /// that gathered before.
+    pub(super) fn end_commit(
+        &mut self,
+        transaction: &WriteTransaction,
+        taken_on: Vec<Sequence>,
+    ) -> Result<(), redb::Error> {
+        let count = taken_on.len();
+        if count > 0 {
+            let mut unmerged = transaction.open_table(tables::UNMERGED)?;
+            let row = unmerged.last()?.map_or(0, |(row, _)| row.value() + 1);
+            unmerged.insert(row, taken_on)?;
+            if self.under_way.is_none() && self.recent.gathered() >= self.most {
+                let (generation, next) = (self.recent.freeze(), Next::Ids(None));
+                self.under_way = Some(UnderWay { generation, up_to: row, next });
+            }
+        }
+        // So much that it is over when half a generation has gathered.
+        let Some(under_way) = &mut self.under_way else { return Ok(()) };
+        let entries = 2 * ENTRIES * under_way.generation.ids.len();
+        under_way.merge(transaction, STEP + count * entries.div_ceil(self.most))
+    }
+}
+
+impl UnderWay {
+    fn merge(&mut self, transaction: &WriteTransaction, most: usize) -> Result<(), redb::Error> {
+        match &mut self.next {
+            Next::Ids(after) => {
+                let mut ids = transaction.open_table(tables::BY_PAYMENT_ID)?;
+                let piece: Vec<_> =
+                    self.generation.ids.range::<Box<str>, _>(following(after)).take(most).collect();
+                for (id, sequence) in &piece {
+                    ids.insert(&***id, *sequence)?;
+                }
+                match piece.last() {
+                    Some((id, _)) if piece.len() == most => *after = Some((*id).clone()),
+                    _ => self.next = Next::Histories(None),
+                }
+            }
+            Next::Histories(after) => {
+                let mut histories = transaction.open_table(tables::HISTORY)?;
+                let piece: Vec<_> = self
+                    .generation
+                    .histories
+                    .range::<Entry, _>(following(after))
+                    .take(most)
+                    .collect();
+                for (user, sequence) in &piece {
+                    histories.insert((&**user, *sequence), ())?;
+                }
+                match piece.last() {
+                    Some(entry) if piece.len() == most => *after = Some((*entry).clone()),
+                    _ => self.next = Next::Rows,
+                }
+            }
+            Next::Rows => {
+                let mut unmerged = transaction.open_table(tables::UNMERGED)?;
+                for _ in 0..REMOVED_ROWS {
+                    if unmerged.first()?.is_none_or(|(row, _)| row.value() > self.up_to) {
+                        self.next = Next::Nothing;
+                        break;
+                    }
+                    unmerged.pop_first()?;
+                }
+            }
+            Next::Nothing => {}
+        }
+        Ok(())
+    }
+}
+
+/// What comes after a key, or everything.
+fn following<K>(after: &Option<K>) -> (Bound<&K>, Bound<&K>) {
+    (after.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+}
+
+#[cfg(test)]
+mod tests;
