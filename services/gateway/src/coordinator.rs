@@ -76,6 +76,7 @@ mod queue;
 mod same_bank;
 mod settings;
 mod tasks;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod two_phase;
@@ -325,13 +326,13 @@ impl<B: Banks, S: Store> Shared<B, S> {
         origin: Origin,
         turn: Option<Turn>,
     ) -> Running {
-        let (tell, told) = watch::channel(None);
+        let (teller, told) = telling::telling();
         let running = Running { record: record.clone(), told };
         active.insert(running.clone());
         let transaction_id = record.id.to_string();
         let waiting = self.places.take(&record.order);
         let (shared, place) = (self.clone(), OnceLock::new());
-        let job = Job { shared, record, transaction_id, tell, origin, place };
+        let job = Job { shared, record, transaction_id, teller, origin, place };
         let counted = self.tasks.start();
         tokio::spawn(async move {
             if let Err(why) = job.run(payment, actions, waiting, turn).await {

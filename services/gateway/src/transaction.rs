@@ -92,7 +92,7 @@ pub fn store_prefix(store: u32) -> String {
 
 impl fmt::Display for TransactionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:016x}", store_prefix(self.store), self.sequence)
+        write!(f, "{:08x}-{:016x}", self.store, self.sequence)
     }
 }
 

@@ -11,28 +11,14 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::ids::Ids;
-use crate::{
-    payment::Decision, queue::Queued, standing::Decider, store::Record, transaction::Sequence,
-};
-
-/// What whoever waits for a payment is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Told {
-    /// The decision, which is durable.
-    Decided(Decision),
-    /// This attempt's decision; the payment has a place in the queue. Both are durable.
-    Queued(Decision, Queued),
-    /// The payment id is another gateway's payment's: look there.
-    Elsewhere,
-}
+use super::{ids::Ids, telling::Listener};
+use crate::{standing::Decider, store::Record, transaction::Sequence};
 
 /// A payment under way.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     pub(super) record: Arc<Record>,
-    /// Closed without a value when the store failed.
-    pub(super) told: watch::Receiver<Option<Told>>,
+    pub(super) told: Listener,
 }
 
 /// All payments under way. Clones share them.
@@ -48,8 +34,8 @@ pub(super) struct Payments {
 
 #[derive(Debug)]
 enum Entry {
-    /// Somebody looks whether it may be; closed when he has.
-    Claimed(watch::Receiver<()>),
+    /// Somebody looks whether it may be. If others wait for that, this closes when he has.
+    Claimed(Option<watch::Sender<()>>),
     Running(Running),
 }
 
@@ -69,7 +55,6 @@ pub(super) enum Claimed {
 pub(super) struct Claim {
     active: Active,
     payment_id: Arc<str>,
-    _ends: watch::Sender<()>,
 }
 
 impl Active {
@@ -85,14 +70,16 @@ impl Active {
 
     pub(super) fn claim(&self, payment_id: &str) -> Claimed {
         let mut payments = self.lock();
-        match payments.by_payment_id.get(payment_id) {
+        match payments.by_payment_id.get_mut(payment_id) {
             Some(Entry::Running(running)) => Claimed::Running(running.clone()),
-            Some(Entry::Claimed(ends)) => Claimed::Elsewhere(ends.clone()),
+            Some(Entry::Claimed(ends)) => {
+                let ends = ends.get_or_insert_with(|| watch::Sender::new(()));
+                Claimed::Elsewhere(ends.subscribe())
+            }
             None => {
-                let (ends, ended) = watch::channel(());
                 let payment_id: Arc<str> = payment_id.into();
-                payments.by_payment_id.insert(payment_id.clone(), Entry::Claimed(ended));
-                Claimed::Here(Claim { active: self.clone(), payment_id, _ends: ends })
+                payments.by_payment_id.insert(payment_id.clone(), Entry::Claimed(None));
+                Claimed::Here(Claim { active: self.clone(), payment_id })
             }
         }
     }
@@ -155,12 +142,12 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{store::conformance::record, transaction::Run};
+    use crate::{coordinator::telling::telling, store::conformance::record, transaction::Run};
 
     fn running() -> Running {
         let run = Run { store: 1, number: 1 };
         let record = record(run.transaction(run.first_sequence()), "p1", "sbi");
-        Running { record, told: watch::channel(None).1 }
+        Running { record, told: telling().1 }
     }
 
     #[test]

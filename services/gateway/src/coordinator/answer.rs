@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strife_store::StoreError;
 
-use super::active::{Running, Told};
+use super::{active::Running, telling::Told};
 use crate::{
     error::GatewayError,
     order::Order,
@@ -63,11 +63,9 @@ pub(super) fn known(record: Record) -> Admitted {
 }
 
 /// Waits for what is told of a payment; the order, if the payment is another's.
-pub(super) async fn told(mut running: Running) -> Result<Result<Answer, Order>, GatewayError> {
-    let told = running.told.wait_for(Option::is_some).await;
-    let told = told.ok().and_then(|told| told.clone());
+pub(super) async fn told(running: Running) -> Result<Result<Answer, Order>, GatewayError> {
     let record = &*running.record;
-    match told {
+    match running.told.told().await {
         Some(Told::Decided(decision)) => {
             Ok(Ok(Answer::Decided(Receipt::of(&record.order, record.id, decision))))
         }

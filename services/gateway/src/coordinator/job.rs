@@ -9,13 +9,15 @@ use std::{
 
 use strife_runtime::failpoint;
 use strife_store::StoreError;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use super::{Shared, active::Told, places::Waiting, queue::Turn};
+use super::{
+    Shared,
+    places::Waiting,
+    queue::Turn,
+    telling::{Teller, Told},
+};
 use crate::{
     banks::Banks,
     clock::now_ms,
@@ -32,7 +34,7 @@ pub(super) struct Job<B: Banks, S: Store> {
     pub(super) record: Arc<Record>,
     /// The record's id, written out.
     pub(super) transaction_id: String,
-    pub(super) tell: watch::Sender<Option<Told>>,
+    pub(super) teller: Teller,
     pub(super) origin: Origin,
     /// The payment's place in the queue, once this attempt has ended with one.
     pub(super) place: OnceLock<Queued>,
@@ -200,6 +202,6 @@ impl<B: Banks, S: Store> Job<B, S> {
     fn tell(&self, told: Told) {
         debug!(transaction_id = self.transaction_id, ?told, "payment ended");
         self.shared.active.lock().remove(&self.record);
-        self.tell.send_replace(Some(told));
+        self.teller.tell(told);
     }
 }
