@@ -2,6 +2,8 @@
 //!
 //! Every server answers gRPC health and reflection beside its own services.
 
+mod routes;
+
 use std::{
     future::Future,
     io,
@@ -16,9 +18,10 @@ use tokio::{
     sync::{Semaphore, mpsc},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{server::NamedService, service::RoutesBuilder};
+use tonic::{body::Body, server::NamedService};
 use tracing::{debug, info, warn};
 
+use self::routes::Routes;
 use crate::{
     AccessTable, Failure, Security, Shutdown,
     calls::{Accepted, CallLayer, Peer},
@@ -37,7 +40,7 @@ const MAX_CONCURRENT_STREAMS: u32 = 10_000;
 
 /// What a server serves, and to whom.
 pub struct Services {
-    routes: RoutesBuilder,
+    routes: Routes,
     health: tonic_health::server::HealthReporter,
     names: Vec<&'static str>,
     calls: CallLayer,
@@ -47,8 +50,8 @@ impl Services {
     /// No service yet but health and reflection. `table`: who may call what.
     pub fn new(table: AccessTable) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
-        let mut routes = RoutesBuilder::default();
-        routes.add_service(health_service);
+        let mut routes = Routes::default();
+        routes.add(health_service);
         Self {
             routes,
             health,
@@ -63,8 +66,8 @@ impl Services {
     pub fn add<S>(mut self, service: S) -> Self
     where
         S: tower::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<tonic::body::Body>,
+                http::Request<Body>,
+                Response = http::Response<Body>,
                 Error = std::convert::Infallible,
             > + NamedService
             + Clone
@@ -73,7 +76,7 @@ impl Services {
             + 'static,
         S::Future: Send + 'static,
     {
-        self.routes.add_service(service);
+        self.routes.add(service);
         self.names.push(S::NAME);
         self
     }
@@ -158,7 +161,8 @@ impl Server {
         let failed = |error: &dyn std::fmt::Display| Failure::new(format!("server: {error}"));
         let reflection = reflection().map_err(|error| failed(&error))?;
         let mut routes = services.routes;
-        routes.add_service(reflection.0).add_service(reflection.1);
+        routes.add(reflection.0);
+        routes.add(reflection.1);
         for name in &services.names {
             services.health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
         }
@@ -170,7 +174,7 @@ impl Server {
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
             .http2_max_pending_accept_reset_streams(Some(MAX_CONCURRENT_STREAMS as usize))
             .layer(services.calls)
-            .serve_with_incoming_shutdown(routes.routes(), incoming, shutdown.clone().wait());
+            .serve_with_incoming_shutdown(routes, incoming, shutdown.clone().wait());
         tokio::select! {
             served = drain_bounded(server, drain_timeout, shutdown) => {
                 served.map_err(|error| failed(&error))
