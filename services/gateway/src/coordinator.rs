@@ -30,10 +30,7 @@ use std::{
 };
 
 use strife_store::{Latencies, StoreError};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinSet,
-};
+use tokio::{sync::Notify, task::JoinSet};
 use tracing::{debug, error};
 
 use crate::{

@@ -6,6 +6,7 @@
 //! the real name, whatever happens in between. A store of an earlier version is brought up to date in
 //! one transaction; one of a later version is refused.
 
+mod prewritten;
 mod trial;
 
 use std::{
@@ -19,10 +20,11 @@ use std::{
 
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition,
-    TableError, WriteTransaction,
+    TableError, WriteTransaction, backends::FileBackend,
 };
 use tracing::info;
 
+use self::prewritten::Prewritten;
 use crate::StoreError;
 
 /// Says whose store this is.
@@ -105,7 +107,7 @@ fn open_any(path: &Path) -> Result<(Database, String), StoreError> {
     // A damaged file must not take the process down, whatever redb thinks of it.
     let opened = panic::catch_unwind(AssertUnwindSafe(|| {
         trial::check(path)?;
-        builder.open(path)
+        builder.create_with_backend(backend(File::options().read(true).write(true).open(path)?)?)
     }))
     .map_err(|_| unusable("its structure is damaged".to_owned()))?;
     let database = opened.map_err(|error| match error {
@@ -158,7 +160,10 @@ fn build<E: From<StoreError>>(
         };
         E::from(StoreError::File { path: path.into(), source })
     };
-    let database = builder().create(path).map_err(|error| failed(error.into()))?;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|error| failed(redb::Error::Io(error)))?;
+    let database = backend(file).and_then(|file| builder().create_with_backend(file));
+    let database = database.map_err(|error| failed(error.into()))?;
     let transaction = database.begin_write().map_err(|error| failed(error.into()))?;
     transaction
         .open_table(ABOUT)
@@ -194,6 +199,34 @@ fn kind_of(database: &Database) -> Result<Option<String>, redb::Error> {
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A file as redb sees it. What was never written to begins, at the latest, where the file ends.
+fn backend(file: File) -> Result<Prewritten<FileBackend>, DatabaseError> {
+    let used = used_bytes(&file)?;
+    Ok(Prewritten::new(FileBackend::new(file)?, used)?)
+}
+
+/// Where the last part of a file ends that its file system has allocated, if that can be known.
+#[cfg(target_os = "linux")]
+fn used_bytes(file: &File) -> io::Result<u64> {
+    use rustix::fs::{SeekFrom, seek};
+
+    let length = file.metadata()?.len();
+    let mut used = 0;
+    // Parts that are allocated and those that are not, by turns; an error says that there is no more.
+    while let Ok(data) = seek(file, SeekFrom::Data(used)) {
+        used = seek(file, SeekFrom::Hole(data)).unwrap_or(length);
+        if used >= length {
+            return Ok(length);
+        }
+    }
+    Ok(used)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn used_bytes(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len())
 }
 
 fn builder() -> Builder {

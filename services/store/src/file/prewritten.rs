@@ -1,0 +1,222 @@
+//! A file that is written with zeros a little ahead of what is needed.
+//!
+//! The first write to a part of a file has the file system allocate it, and the sync after that waits for its
+//! journal: ten times as long as where something was written before. So whoever commits should find what
+//! he writes to written. A thread of its own writes zeros where only zeros are, beyond the highest place
+//! that was written to: as much as the file has grown since it was opened, so that a store with little to do
+//! stays small, and at most [`AHEAD_BYTES`].
+//!
+//! It changes no content. Of what lies ahead only the thread writes anything without being asked to, only
+//! where it has just read zeros, and under a lock that every write there takes. Should the thread fail to sync, the
+//! file's next sync fails, whoever asks for it: a disk says once that it lost something.
+
+use std::{
+    io,
+    ops::Bound,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    thread::{self, JoinHandle, Thread},
+};
+
+use redb::{BackendError, StorageBackend};
+
+/// How far ahead zeros are written, at most.
+pub(super) const AHEAD_BYTES: u64 = 16 << 20;
+/// How much is written and synced at once: not so much that a commit would have to wait for it long.
+const PIECE_BYTES: u64 = 256 << 10;
+
+/// The file behind `B`.
+#[derive(Debug)]
+pub(super) struct Prewritten<B: StorageBackend> {
+    shared: Arc<Shared<B>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Of `thread`, to be woken.
+    writer: Thread,
+}
+
+#[derive(Debug)]
+struct Shared<B> {
+    file: B,
+    /// Where the highest write ended.
+    written: AtomicU64,
+    /// As it was when the file was opened.
+    written_at_first: u64,
+    /// A copy of the edge, to be looked at without the lock.
+    edge: AtomicU64,
+    front: Mutex<Front>,
+    closing: AtomicBool,
+    /// The thread could not sync.
+    failed: AtomicBool,
+}
+
+/// Where zeros are written next.
+#[derive(Debug)]
+struct Front {
+    /// Nothing below is written with zeros any more. It only rises: who writes below it takes no lock.
+    edge: u64,
+    /// Of the file.
+    length: u64,
+}
+
+impl<B: StorageBackend> Prewritten<B> {
+    /// A file of which the part from `used` on was never written to, as far as is known.
+    pub(super) fn new(file: B, used: u64) -> io::Result<Self> {
+        let length = file.len()?;
+        let shared = Arc::new(Shared {
+            file,
+            written: AtomicU64::new(used),
+            written_at_first: used,
+            edge: AtomicU64::new(used),
+            front: Mutex::new(Front { edge: used, length }),
+            closing: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        });
+        let own = shared.clone();
+        let thread = thread::Builder::new().name("prewrite".to_owned()).spawn(move || own.run())?;
+        let (writer, thread) = (thread.thread().clone(), Mutex::new(Some(thread)));
+        Ok(Self { shared, thread, writer })
+    }
+
+    fn end(&self) {
+        self.shared.closing.store(true, SeqCst);
+        self.writer.unpark();
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = thread.take().map(JoinHandle::join);
+    }
+}
+
+impl<B: StorageBackend> Drop for Prewritten<B> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl<B: StorageBackend> Shared<B> {
+    /// Until the file is closed, or does not take more: whoever needs that will be told.
+    fn run(&self) {
+        while !self.closing.load(SeqCst) {
+            match self.write_piece() {
+                Ok(true) => {
+                    if self.file.sync_data().is_err() {
+                        self.failed.store(true, SeqCst);
+                        return;
+                    }
+                }
+                Ok(false) => thread::park(),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Writes zeros to the next piece, if one is wanted; whether it was.
+    fn write_piece(&self) -> io::Result<bool> {
+        let mut front = self.front();
+        let Some(piece) = self.wanted(&front) else { return Ok(false) };
+        let mut bytes = vec![0; piece as usize];
+        self.file.read(front.edge, &mut bytes)?;
+        if bytes.iter().all(|byte| *byte == 0) {
+            self.file.write(front.edge, &bytes)?;
+        }
+        let edge = front.edge + piece;
+        self.set_edge(&mut front, edge);
+        Ok(true)
+    }
+
+    /// The length of the next piece.
+    fn wanted(&self, front: &Front) -> Option<u64> {
+        let written = self.written.load(SeqCst);
+        let ahead = written.saturating_sub(self.written_at_first).min(AHEAD_BYTES);
+        let end = written.saturating_add(ahead).min(front.length);
+        let piece = end.saturating_sub(front.edge).min(PIECE_BYTES);
+        (piece == PIECE_BYTES).then_some(piece)
+    }
+
+    fn set_edge(&self, front: &mut Front, edge: u64) {
+        front.edge = edge;
+        self.edge.store(edge, SeqCst);
+    }
+
+    fn front(&self) -> MutexGuard<'_, Front> {
+        self.front.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: StorageBackend> StorageBackend for Prewritten<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.shared.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.shared.file.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut front = self.shared.front();
+        self.shared.file.set_len(length)?;
+        front.length = length;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.shared.failed.load(SeqCst) {
+            return Err(io::Error::other("the disk failed while the file was written ahead"));
+        }
+        self.shared.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let Shared { file, written, edge, .. } = &*self.shared;
+        let end = offset + data.len() as u64;
+        if end <= edge.load(SeqCst) {
+            file.write(offset, data)?;
+        } else {
+            let mut front = self.shared.front();
+            file.write(offset, data)?;
+            if end > front.edge {
+                self.shared.set_edge(&mut front, end);
+            }
+        }
+        if written.fetch_max(end, SeqCst) < end {
+            self.writer.unpark();
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.end();
+        self.shared.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.shared.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.shared.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.shared.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.shared.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.shared.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.shared.file.query_lock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests;
