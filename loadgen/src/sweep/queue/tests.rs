@@ -21,9 +21,13 @@ fn run() -> Run {
 /// Of `(payment, kind, at_ms)`, in order.
 fn counted(events: &[(&str, EventKind, i64)]) -> QueueRow {
     let mut fates = Fates::new();
-    for (payment_id, kind, at_ms) in events {
+    // Twice, as after an acknowledgement that was lost.
+    for (index, (payment_id, kind, at_ms)) in
+        events.iter().enumerate().chain(events.iter().enumerate())
+    {
         let payment = HistoryEntry { payment_id: (*payment_id).to_owned(), ..Default::default() };
         fates.take(&Event {
+            position: index as u64 + 1,
             kind: (*kind).into(),
             at_ms: *at_ms,
             payment: Some(payment),
