@@ -57,7 +57,7 @@ impl Service<Request<Body>> for Routes {
         match service_of(path).and_then(|service| self.0.get(service)) {
             Some(service) => service.clone().call(request),
             None => {
-                let status = Status::unimplemented(format!("no service here answers {path}"));
+                let status = Status::unimplemented("no service here answers this path");
                 Box::pin(future::ready(Ok(status.into_http())))
             }
         }

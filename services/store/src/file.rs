@@ -107,7 +107,7 @@ fn open_any(path: &Path) -> Result<(Database, String), StoreError> {
     // A damaged file must not take the process down, whatever redb thinks of it.
     let opened = panic::catch_unwind(AssertUnwindSafe(|| {
         trial::check(path)?;
-        builder.create_with_backend(backend(File::options().read(true).write(true).open(path)?)?)
+        builder.create_with_backend(backend(path, opened(path)?)?)
     }))
     .map_err(|_| unusable("its structure is damaged".to_owned()))?;
     let database = opened.map_err(|error| match error {
@@ -162,7 +162,7 @@ fn build<E: From<StoreError>>(
     };
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
     let file = file.map_err(|error| failed(redb::Error::Io(error)))?;
-    let database = backend(file).and_then(|file| builder().create_with_backend(file));
+    let database = backend(path, file).and_then(|file| builder().create_with_backend(file));
     let database = database.map_err(|error| failed(error.into()))?;
     let transaction = database.begin_write().map_err(|error| failed(error.into()))?;
     transaction
@@ -201,10 +201,19 @@ fn kind_of(database: &Database) -> Result<Option<String>, redb::Error> {
     }
 }
 
-/// A file as redb sees it. What was never written to begins, at the latest, where the file ends.
-fn backend(file: File) -> Result<Prewritten<FileBackend>, DatabaseError> {
-    let used = used_bytes(&file)?;
-    Ok(Prewritten::new(FileBackend::new(file)?, used)?)
+/// A file that is there. An empty one would be taken for a new one.
+fn opened(path: &Path) -> Result<File, DatabaseError> {
+    let file = File::options().read(true).write(true).open(path)?;
+    match file.metadata()?.len() {
+        0 => Err(DatabaseError::Storage(StorageError::Corrupted("it is empty".to_owned()))),
+        _ => Ok(file),
+    }
+}
+
+/// The file at `path` as redb sees it. What was never written to begins, at the latest, where the file ends.
+fn backend(path: &Path, file: File) -> Result<Prewritten<FileBackend>, DatabaseError> {
+    let (used, own) = (used_bytes(&file)?, File::options().read(true).write(true).open(path)?);
+    Ok(Prewritten::new(FileBackend::new(file)?, own, used)?)
 }
 
 /// Where the last part of a file ends that its file system has allocated, if that can be known.

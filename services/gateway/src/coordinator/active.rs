@@ -133,7 +133,10 @@ impl Payments {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut payments = self.active.lock();
-        if let Some(Entry::Claimed(_)) = payments.by_payment_id.get(&self.payment_id) {
+        let standing = payments.by_payment_id.get_key_value(&self.payment_id);
+        // Another's, if the payment was admitted and has ended since.
+        let is_own = |id: &Arc<str>| Arc::ptr_eq(id, &self.payment_id);
+        if matches!(standing, Some((id, Entry::Claimed(_))) if is_own(id)) {
             payments.by_payment_id.remove(&self.payment_id);
         }
     }

@@ -7,12 +7,15 @@
 //! stays small, and at most [`AHEAD_BYTES`].
 //!
 //! It changes no content. Of what lies ahead only the thread writes anything without being asked to, only
-//! where it has just read zeros, and under a lock that every write there takes. Should the thread fail to sync, the
-//! file's next sync fails, whoever asks for it: a disk says once that it lost something.
+//! where it has just read zeros, and under a lock that every write there takes. It has opened the file for
+//! itself: a disk says once that it lost something, to everyone who has the file open, and that must not be
+//! said to the thread instead of to who commits. If it cannot go on it ends, and nothing is written ahead.
 
 use std::{
+    fs::File,
     io,
     ops::Bound,
+    os::unix::fs::FileExt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -47,8 +50,6 @@ struct Shared<B> {
     edge: AtomicU64,
     front: Mutex<Front>,
     closing: AtomicBool,
-    /// The thread could not sync.
-    failed: AtomicBool,
 }
 
 /// Where zeros are written next.
@@ -61,8 +62,9 @@ struct Front {
 }
 
 impl<B: StorageBackend> Prewritten<B> {
-    /// A file of which the part from `used` on was never written to, as far as is known.
-    pub(super) fn new(file: B, used: u64) -> io::Result<Self> {
+    /// A file of which the part from `used` on was never written to, as far as is known; `own` is the same
+    /// file, opened once more.
+    pub(super) fn new(file: B, own: File, used: u64) -> io::Result<Self> {
         let length = file.len()?;
         let shared = Arc::new(Shared {
             file,
@@ -71,10 +73,10 @@ impl<B: StorageBackend> Prewritten<B> {
             edge: AtomicU64::new(used),
             front: Mutex::new(Front { edge: used, length }),
             closing: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
         });
-        let own = shared.clone();
-        let thread = thread::Builder::new().name("prewrite".to_owned()).spawn(move || own.run())?;
+        let front = shared.clone();
+        let thread = thread::Builder::new().name("prewrite".to_owned());
+        let thread = thread.spawn(move || front.run(&own))?;
         let (writer, thread) = (thread.thread().clone(), Mutex::new(Some(thread)));
         Ok(Self { shared, thread, writer })
     }
@@ -95,15 +97,10 @@ impl<B: StorageBackend> Drop for Prewritten<B> {
 
 impl<B: StorageBackend> Shared<B> {
     /// Until the file is closed, or does not take more: whoever needs that will be told.
-    fn run(&self) {
+    fn run(&self, own: &File) {
         while !self.closing.load(SeqCst) {
-            match self.write_piece() {
-                Ok(true) => {
-                    if self.file.sync_data().is_err() {
-                        self.failed.store(true, SeqCst);
-                        return;
-                    }
-                }
+            match self.write_piece(own) {
+                Ok(true) => {}
                 Ok(false) => thread::park(),
                 Err(_) => return,
             }
@@ -111,16 +108,18 @@ impl<B: StorageBackend> Shared<B> {
     }
 
     /// Writes zeros to the next piece, if one is wanted; whether it was.
-    fn write_piece(&self) -> io::Result<bool> {
+    fn write_piece(&self, own: &File) -> io::Result<bool> {
         let mut front = self.front();
         let Some(piece) = self.wanted(&front) else { return Ok(false) };
         let mut bytes = vec![0; piece as usize];
-        self.file.read(front.edge, &mut bytes)?;
+        own.read_exact_at(&mut bytes, front.edge)?;
         if bytes.iter().all(|byte| *byte == 0) {
-            self.file.write(front.edge, &bytes)?;
+            own.write_all_at(&bytes, front.edge)?;
         }
         let edge = front.edge + piece;
         self.set_edge(&mut front, edge);
+        drop(front);
+        own.sync_data()?;
         Ok(true)
     }
 
@@ -160,9 +159,6 @@ impl<B: StorageBackend> StorageBackend for Prewritten<B> {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if self.shared.failed.load(SeqCst) {
-            return Err(io::Error::other("the disk failed while the file was written ahead"));
-        }
         self.shared.file.sync_data()
     }
 

@@ -14,7 +14,7 @@ use crate::transaction::Sequence;
 const STEP: usize = 64;
 /// Entries that lead to a payment: its id, who pays, who is paid.
 const ENTRIES: usize = 3;
-/// Rows of [`tables::UNMERGED`] that are removed in one commit at most.
+/// Rows of [`tables::UNMERGED`] that are removed in one commit, if not as many as entries are merged.
 const REMOVED_ROWS: usize = 256;
 
 /// How far the writer is with it.
@@ -82,7 +82,9 @@ impl Merging {
         let count = taken_on.len();
         if count > 0 {
             let mut unmerged = transaction.open_table(tables::UNMERGED)?;
-            let row = unmerged.last()?.map_or(0, |(row, _)| row.value() + 1);
+            // Never a number of the generation that is being merged, whose rows go.
+            let own = self.under_way.as_ref().map_or(0, |under_way| under_way.up_to + 1);
+            let row = unmerged.last()?.map_or(0, |(row, _)| row.value() + 1).max(own);
             unmerged.insert(row, taken_on)?;
             if self.under_way.is_none() && self.recent.gathered() >= self.most {
                 let (generation, next) = (self.recent.freeze(), Next::Ids(None));
@@ -129,12 +131,15 @@ impl UnderWay {
             }
             Next::Rows => {
                 let mut unmerged = transaction.open_table(tables::UNMERGED)?;
-                for _ in 0..REMOVED_ROWS {
-                    if unmerged.first()?.is_none_or(|(row, _)| row.value() > self.up_to) {
-                        self.next = Next::Nothing;
+                let is_ours = |row: Option<u64>| row.is_some_and(|row| row <= self.up_to);
+                for _ in 0..REMOVED_ROWS.max(most) {
+                    if !is_ours(unmerged.first()?.map(|(row, _)| row.value())) {
                         break;
                     }
                     unmerged.pop_first()?;
+                }
+                if !is_ours(unmerged.first()?.map(|(row, _)| row.value())) {
+                    self.next = Next::Nothing;
                 }
             }
             Next::Nothing => {}

@@ -47,10 +47,13 @@ impl Embedded {
             let range = (Bound::Included((user, 0)), before.map(|before| (user, before)));
             let merged = history.range(range)?.rev().take(limit);
             let merged = merged.map(|entry| Ok(entry?.0.value().1));
-            let mut found = merged.collect::<Result<BTreeSet<_>, redb::Error>>()?;
-            found.extend(recent);
-            let newest = found.into_iter().rev().map(|sequence| rows.newest(sequence));
-            newest.filter_map(Result::transpose).take(limit).collect()
+            let merged = merged.collect::<Result<BTreeSet<_>, redb::Error>>()?;
+            let newest = (&merged | &recent).into_iter().rev();
+            let found = newest.map(|sequence| match rows.newest(sequence)? {
+                None if merged.contains(&sequence) => Err(missing(sequence)),
+                found => Ok(found),
+            });
+            found.filter_map(Result::transpose).take(limit).collect()
         })
     }
 

@@ -25,7 +25,8 @@ use crate::{
     transaction::{Sequence, TransactionId},
 };
 
-/// Payments of a generation, about a quarter of a kilobyte each; there are three generations at most.
+/// Payments of a generation, about a quarter of a kilobyte each. One gathers while another is merged, which is
+/// over before the former is as large; a start finds twice as many at most, or merges them.
 pub(super) const GENERATION: usize = 65_536;
 
 /// A user and a payment that he made or received.

@@ -216,3 +216,29 @@ async fn what_has_gathered_beyond_two_generations_is_merged_by_the_start() {
     (0..20).for_each(|number| model.add(&payment(run, number)));
     model.check(&store, 9).await;
 }
+
+/// The rows of what is merged are all gone in the commit before; a new payment's must not be taken for one.
+#[tokio::test]
+async fn a_payment_that_comes_right_after_the_last_row_is_removed_is_found_again() {
+    for rows in [255, 256, 257, 512] {
+        let directory = TempDir::new().unwrap();
+        let store = open(directory.path(), rows);
+        let run = store.start("one").await.unwrap();
+        for number in 0..rows as u64 {
+            store.begin(payment(run, number)).await.unwrap();
+        }
+        // Commits of nothing new, until the rows are gone.
+        let rows_left =
+            || store.commits.read(|read| Ok(read.open_table(tables::UNMERGED)?.len()?));
+        while rows_left().unwrap() > 0 {
+            assert!(store.beat(run.number).await.unwrap());
+        }
+        let next = payment(run, rows as u64);
+        assert_eq!(store.begin(next.clone()).await.unwrap(), Begun::Done);
+        store.close().await;
+        drop(store);
+        let store = open(directory.path(), rows);
+        let found = store.find(&next.order.payment_id).await.unwrap();
+        assert_eq!(found.map(|found| found.id), Some(next.id), "after {rows} rows");
+    }
+}
