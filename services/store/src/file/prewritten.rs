@@ -26,7 +26,7 @@ use std::{
 use redb::{BackendError, StorageBackend};
 
 /// How far ahead zeros are written, at most.
-pub(super) const AHEAD_BYTES: u64 = 16 << 20;
+const AHEAD_BYTES: u64 = 16 << 20;
 /// How much is written and synced at once: not so much that a commit would have to wait for it long.
 const PIECE_BYTES: u64 = 256 << 10;
 
@@ -110,26 +110,31 @@ impl<B: StorageBackend> Shared<B> {
     /// Writes zeros to the next piece, if one is wanted; whether it was.
     fn write_piece(&self, own: &File) -> io::Result<bool> {
         let mut front = self.front();
-        let Some(piece) = self.wanted(&front) else { return Ok(false) };
-        let mut bytes = vec![0; piece as usize];
+        if !self.is_wanted(&front) {
+            return Ok(false);
+        }
+        let mut bytes = vec![0; PIECE_BYTES as usize];
         own.read_exact_at(&mut bytes, front.edge)?;
         if bytes.iter().all(|byte| *byte == 0) {
             own.write_all_at(&bytes, front.edge)?;
         }
-        let edge = front.edge + piece;
+        let edge = front.edge + PIECE_BYTES;
         self.set_edge(&mut front, edge);
         drop(front);
         own.sync_data()?;
         Ok(true)
     }
 
-    /// The length of the next piece.
-    fn wanted(&self, front: &Front) -> Option<u64> {
-        let written = self.written.load(SeqCst);
+    /// Whether the next piece is wanted, and there is room for it in the file.
+    fn is_wanted(&self, front: &Front) -> bool {
+        let end = self.reach(self.written.load(SeqCst)).min(front.length);
+        end.saturating_sub(front.edge) >= PIECE_BYTES
+    }
+
+    /// Up to where zeros are wanted if the highest write ended at `written`.
+    fn reach(&self, written: u64) -> u64 {
         let ahead = written.saturating_sub(self.written_at_first).min(AHEAD_BYTES);
-        let end = written.saturating_add(ahead).min(front.length);
-        let piece = end.saturating_sub(front.edge).min(PIECE_BYTES);
-        (piece == PIECE_BYTES).then_some(piece)
+        written.saturating_add(ahead)
     }
 
     fn set_edge(&self, front: &mut Front, edge: u64) {
@@ -163,18 +168,21 @@ impl<B: StorageBackend> StorageBackend for Prewritten<B> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let Shared { file, written, edge, .. } = &*self.shared;
+        let shared = &*self.shared;
+        let Shared { file, written, edge, .. } = shared;
         let end = offset + data.len() as u64;
         if end <= edge.load(SeqCst) {
             file.write(offset, data)?;
         } else {
-            let mut front = self.shared.front();
+            let mut front = shared.front();
             file.write(offset, data)?;
             if end > front.edge {
-                self.shared.set_edge(&mut front, end);
+                shared.set_edge(&mut front, end);
             }
         }
-        if written.fetch_max(end, SeqCst) < end {
+        // Not for every page: only once there is a piece to write.
+        let is_highest = written.fetch_max(end, SeqCst) < end;
+        if is_highest && shared.reach(end).saturating_sub(edge.load(SeqCst)) >= PIECE_BYTES {
             self.writer.unpark();
         }
         Ok(())

@@ -75,8 +75,8 @@ impl Recent {
         self.lock().each().find_map(|generation| generation.ids.get(payment_id).copied())
     }
 
-    /// The newest payments of a user that are older than `before`, newest first, as they were taken on or are
-    /// about to be.
+    /// The newest payments of a user that are older than `before`, as they were taken on or are about to be: `limit`
+    /// of each generation.
     pub(super) fn history(
         &self,
         user: &str,
