@@ -60,6 +60,8 @@ async fn payments_in_doubt_end_as_decided_after_everybody_is_killed() {
     let after = fleet.settled_totals(PATIENCE).await.unwrap();
     println!("nothing in doubt after {:.1} s more", served.elapsed().as_secs_f64());
     after.check_against(&before).unwrap();
+    // The balancer connects again with backoff, which has grown while the gateway was away.
+    fleet.until_ready(PATIENCE).await.unwrap_or_else(|error| panic!("{error}"));
     seed.check(&fleet).await;
     fleet.stop().await;
 }
