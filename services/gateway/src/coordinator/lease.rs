@@ -2,16 +2,23 @@
 //! from those it has not heard of for a lease.
 //!
 //! Only the observer's own monotonic clock counts, and only for as long as it could look: where the
-//! store stands still, for one or for all, nobody is silent. A suspicion that is wrong, because somebody was merely slow, costs that gateway its run and undecided payments
-//! an abort; never money, for what counts is the fence, and not the suspicion.
+//! store stands still, for one or for all, nobody is silent. A suspicion that is wrong, because somebody was
+//! merely slow, costs that gateway its run and undecided payments an abort; never money, for what counts is
+//! the fence, and not the suspicion.
+//!
+//! A fence waits for what its run has under way in the store. No sign of life waits for a fence.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use futures_util::{StreamExt, future::join, stream::FuturesUnordered};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
 use tracing::{debug, error, warn};
 
 use super::Shared;
@@ -24,6 +31,8 @@ use crate::{
 
 /// How often in a lease a gateway says that it goes on, and looks for others.
 const BEATS_PER_LEASE: u32 = 3;
+/// Silent gateways that are fenced at once: each may keep a connection of the store waiting.
+const FENCED_AT_ONCE: usize = 2;
 
 /// What one gateway knows of the others. Pure: the time comes in.
 #[derive(Debug)]
@@ -82,6 +91,13 @@ impl Observer {
 
 /// Until the gateway ends.
 pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
+    let (silent, found) = watch::channel(Vec::new());
+    join(beat(&shared, silent), fence(&shared, found)).await;
+}
+
+/// Says that this gateway goes on, and looks who else does: who does not is put into `silent`, at every
+/// look anew.
+async fn beat<B: Banks, S: Store>(shared: &Shared<B, S>, silent: watch::Sender<Vec<RunNumber>>) {
     let lease = shared.settings.lease;
     let (mut observer, started) = (Observer::new(shared.run.number, lease), Instant::now());
     let mut ticks = interval(lease / BEATS_PER_LEASE);
@@ -95,32 +111,53 @@ pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
         }
         match shared.store.runs().await {
             Ok(runs) => {
-                let findings = observer.look(&runs, started.elapsed());
-                shared.see_to(findings).await;
+                let found = observer.look(&runs, started.elapsed());
+                shared.others.store(found.others, Relaxed);
+                if found.orphaned {
+                    shared.orphaned.notify_one();
+                }
+                silent.send_replace(found.silent);
             }
             Err(why) => debug!(%why, "the store cannot be asked who is there"),
         }
     }
 }
 
-impl<B: Banks, S: Store> Shared<B, S> {
-    async fn see_to(&self, findings: Findings) {
-        let Findings { silent, mut orphaned, others } = findings;
-        self.others.store(others, Relaxed);
-        for run in silent {
-            match self.store.fence(run).await {
-                Ok(true) => {
-                    warn!(run, "a gateway is silent; taking over its payments");
-                    orphaned = true;
+/// Fences those that are found silent, each once at a time. For whom there is no room now there will be at
+/// a later look, if he is silent still.
+async fn fence<B: Banks, S: Store>(
+    shared: &Shared<B, S>,
+    mut silent: watch::Receiver<Vec<RunNumber>>,
+) {
+    let (mut fencing, mut under_way) = (FuturesUnordered::new(), HashSet::new());
+    loop {
+        tokio::select! {
+            Some(run) = fencing.next() => drop(under_way.remove(&run)),
+            Ok(()) = silent.changed() => {
+                for run in silent.borrow_and_update().iter().copied() {
+                    if under_way.len() < FENCED_AT_ONCE && under_way.insert(run) {
+                        fencing.push(shared.take_over_from(run));
+                    }
                 }
-                Ok(false) => {}
-                Err(why) if retry::is_passing(&why) => debug!(run, %why, "cannot be fenced yet"),
-                Err(why) => error!(run, %why, "a silent gateway cannot be fenced"),
             }
+            else => return,
         }
-        if orphaned {
-            self.orphaned.notify_one();
+    }
+}
+
+impl<B: Banks, S: Store> Shared<B, S> {
+    /// Fences a run, if that can be done now; which it was.
+    async fn take_over_from(&self, run: RunNumber) -> RunNumber {
+        match self.store.fence(run).await {
+            Ok(true) => {
+                warn!(run, "a gateway is silent; taking over its payments");
+                self.orphaned.notify_one();
+            }
+            Ok(false) => {}
+            Err(why) if retry::is_passing(&why) => debug!(run, %why, "cannot be fenced yet"),
+            Err(why) => error!(run, %why, "a silent gateway cannot be fenced"),
         }
+        run
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod fencing;
+mod lease;
 mod queueing;
 
 /// Long enough that only a test that fails waits for it.
