@@ -29,9 +29,12 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a new connection is set up. Rows are found by key alone, and a table that was empty when a
 /// statement was planned must not be read from end to end ever after: hence no sequential scans
-/// where an index serves. A statement that hangs gives up before its caller does. Commits wait for the
-/// disk whatever the server's default is, and for more if the default is more.
+/// where an index serves. PostgreSQL counts a scan that is off as dearer than all others, and where there
+/// is no other it would compile the statement to machine code, for hundreds of milliseconds each time:
+/// hence no such compiler, where there is one. A statement that hangs gives up before its caller does.
+/// Commits wait for the disk whatever the server's default is, and for more if the default is more.
 const SETUP: &str = "SET enable_seqscan TO off; \
+    SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'; \
     SET statement_timeout TO '10s'; \
     SET idle_in_transaction_session_timeout TO '30s'; \
     SELECT set_config('synchronous_commit', 'on', false) \

@@ -84,6 +84,17 @@ async fn counting(url: &str) -> BatchCommit<Counting> {
 }
 
 #[tokio::test]
+async fn no_statement_is_compiled() {
+    let database =
+        connect(&Server::shared().create_database().await, &schema(&[FIRST])).await.unwrap();
+    let client = database.client().await.unwrap();
+    for (setting, expected) in [("jit", "off"), ("enable_seqscan", "off")] {
+        let row = client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), expected, "{setting}");
+    }
+}
+
+#[tokio::test]
 async fn migrations_are_applied_once_by_whoever_comes_first() {
     let url = Server::shared().create_database().await;
     let schema = schema(&[FIRST]);
