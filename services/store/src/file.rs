@@ -6,6 +6,7 @@
 //! the real name, whatever happens in between. A store of an earlier version is brought up to date in
 //! one transaction; one of a later version is refused.
 
+mod durable;
 mod prewritten;
 mod trial;
 
@@ -66,11 +67,14 @@ pub fn open_or_upgrade(
     match version {
         Some(version @ 1..) if version <= known => {
             if version < known {
-                let failed = |error: redb::Error| StoreError::Unusable {
-                    path: path.into(),
-                    why: format!("it cannot be brought up to date: {error}"),
-                };
-                upgrade(&database, &kind(base, known), &upgrades[version - 1..]).map_err(failed)?;
+                let upgraded = upgrade(&database, &kind(base, known), &upgrades[version - 1..]);
+                upgraded.map_err(|error| match failed(path, error) {
+                    StoreError::Unusable { path, why } => {
+                        let why = format!("it cannot be brought up to date: {why}");
+                        StoreError::Unusable { path, why }
+                    }
+                    disk => disk,
+                })?;
                 info!(store = %path.display(), from = version, to = known, "brought up to date");
             }
             Ok(database)
@@ -90,24 +94,35 @@ fn upgrade(database: &Database, kind: &str, steps: &[Upgrade]) -> Result<(), red
     Ok(transaction.commit()?)
 }
 
+/// What an error of redb's is to whoever opens the store at `path`: the disk's, which says nothing of the
+/// store, or the content's.
+pub fn failed(path: &Path, error: redb::Error) -> StoreError {
+    let path = path.into();
+    match error {
+        redb::Error::Io(source) if !is_damage(&source) => StoreError::File { path, source },
+        redb::Error::PreviousIo => StoreError::File { path, source: io::Error::other(error) },
+        other => StoreError::Unusable { path, why: other.to_string() },
+    }
+}
+
 /// Opens a store that strife made; the kind that stands in it.
 fn open_any(path: &Path) -> Result<(Database, String), StoreError> {
     let unusable = |why: String| StoreError::Unusable { path: path.into(), why };
     if !path.try_exists().map_err(|source| StoreError::File { path: path.into(), source })? {
         return Err(StoreError::NotFound { path: path.into() });
     }
-    let mut builder = builder();
     let (shown, told) = (path.display().to_string(), Cell::new(None));
-    builder.set_repair_callback(move |repair| {
-        let percent = (repair.progress() * 4.0) as u32 * 25;
+    let progress = move |done: f64| {
+        let percent = (done * 4.0) as u32 * 25;
         if told.replace(Some(percent)) != Some(percent) {
             info!(store = shown, percent, "the store was not closed; checking it");
         }
-    });
+    };
+    durable::refresh(path).map_err(|source| StoreError::File { path: path.into(), source })?;
     // A damaged file must not take the process down, whatever redb thinks of it.
     let opened = panic::catch_unwind(AssertUnwindSafe(|| {
-        trial::check(path)?;
-        builder.create_with_backend(backend(path, opened(path)?)?)
+        let file = File::options().read(true).write(true).open(path)?;
+        trial::open(backend(path, file)?, progress)
     }))
     .map_err(|_| unusable("its structure is damaged".to_owned()))?;
     let database = opened.map_err(|error| match error {
@@ -117,7 +132,7 @@ fn open_any(path: &Path) -> Result<(Database, String), StoreError> {
         }
         other => unusable(other.to_string()),
     })?;
-    match kind_of(&database).map_err(|error| unusable(error.to_string()))? {
+    match kind_of(&database).map_err(|error| failed(path, error))? {
         Some(found) => Ok((database, found)),
         None => Err(unusable("it is a redb file, but not made by strife".to_owned())),
     }
@@ -133,7 +148,7 @@ pub fn create<E: From<StoreError>>(
 ) -> Result<Database, E> {
     let at = |source| StoreError::File { path: path.into(), source };
     let directory = directory_of(path);
-    fs::create_dir_all(directory).map_err(at)?;
+    durable::create_directory(directory).map_err(at)?;
     if path.try_exists().map_err(at)? {
         return Err(StoreError::AlreadyExists { path: path.into() }.into());
     }
@@ -144,7 +159,7 @@ pub fn create<E: From<StoreError>>(
     let _ = fs::remove_file(&unfinished);
     let database = created?;
     remove_abandoned(path);
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(at)?;
+    durable::sync_directory(directory).map_err(at)?;
     Ok(database)
 }
 
@@ -175,17 +190,17 @@ fn build<E: From<StoreError>>(
     Ok(database)
 }
 
-/// Gives the finished file its name. A hard link, because a rename would replace what is there; on
-/// file systems without hard links a rename has to do.
+/// Gives the finished file its name. A rename would replace what is there, so it is a hard link; on file
+/// systems that have none, a rename that replaces nothing, where there is such a thing.
 fn publish(unfinished: &Path, path: &Path) -> Result<(), StoreError> {
-    let exists = || StoreError::AlreadyExists { path: path.into() };
-    match fs::hard_link(unfinished, path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
-        Err(_) if path.exists() => Err(exists()),
-        Err(_) => fs::rename(unfinished, path)
-            .map_err(|source| StoreError::File { path: path.into(), source }),
-    }
+    let linked = fs::hard_link(unfinished, path).or_else(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Err(error),
+        _ => durable::rename_new(unfinished, path),
+    });
+    linked.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists { path: path.into() },
+        _ => StoreError::File { path: path.into(), source },
+    })
 }
 
 /// Whether an I/O error speaks of the file's content rather than of the disk.
@@ -198,15 +213,6 @@ fn kind_of(database: &Database) -> Result<Option<String>, redb::Error> {
         Ok(about) => Ok(about.get(KIND)?.map(|kind| kind.value().to_owned())),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// A file that is there. An empty one would be taken for a new one.
-fn opened(path: &Path) -> Result<File, DatabaseError> {
-    let file = File::options().read(true).write(true).open(path)?;
-    match file.metadata()?.len() {
-        0 => Err(DatabaseError::Storage(StorageError::Corrupted("it is empty".to_owned()))),
-        _ => Ok(file),
     }
 }
 

@@ -55,8 +55,8 @@ impl Default for Limits {
     }
 }
 
-/// What to do when the store failed: told why, once. In a service it does not return.
-pub type OnFatal = Box<dyn FnOnce(&str) + Send>;
+/// What to do when the store failed: told why. In a service it does not return.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A handle to the actor; clones share it. The actor ends with [`GroupCommit::close`] or with its
 /// last handle.
@@ -79,6 +79,7 @@ struct Shared<M: Machine> {
     commits: Arc<Latencies>,
     batch: usize,
     thread: Mutex<Option<JoinHandle<()>>>,
+    on_fatal: OnFatal,
 }
 
 impl<M: Machine> Shared<M> {
@@ -102,12 +103,12 @@ impl<M: Machine> GroupCommit<M> {
     /// Starts the actor. When the store fails it logs one line and stops the process. Answers are given
     /// by a task of the runtime in which this is called, if it is one; it must be the one that waits for them.
     pub fn start(database: Database, machine: M, limits: Limits) -> Self {
-        Self::start_with(database, machine, limits, Box::new(stop_process))
+        Self::start_with(database, machine, limits, Arc::new(stop_process))
     }
 
     /// As [`GroupCommit::start`], with another end than the process's.
     pub fn start_with(database: Database, machine: M, limits: Limits, on_fatal: OnFatal) -> Self {
-        let (mut shared, writer) = Self::parts(database, machine, limits);
+        let (mut shared, writer) = Self::parts(database, machine, limits, on_fatal.clone());
         let thread = thread::spawn(move || {
             if let Err(why) = writer.run() {
                 on_fatal(&why);
@@ -126,7 +127,7 @@ impl<M: Machine> GroupCommit<M> {
         limits: Limits,
         on_fatal: OnFatal,
     ) -> Self {
-        let (shared, writer) = Self::parts(database, machine, limits);
+        let (shared, writer) = Self::parts(database, machine, limits, on_fatal.clone());
         tokio::spawn(async move {
             if let Err(why) = writer.run_in_task().await {
                 on_fatal(&why);
@@ -135,7 +136,12 @@ impl<M: Machine> GroupCommit<M> {
         Self { shared: Arc::new(shared) }
     }
 
-    fn parts(database: Database, machine: M, limits: Limits) -> (Shared<M>, Writer<M>) {
+    fn parts(
+        database: Database,
+        machine: M,
+        limits: Limits,
+        on_fatal: OnFatal,
+    ) -> (Shared<M>, Writer<M>) {
         let (requests, queue) = mpsc::channel(limits.queue + 1);
         let (database, waiting) = (Arc::new(database), Arc::new(Waiting::new(limits.queue)));
         let commits = Arc::new(Latencies::default());
@@ -149,7 +155,7 @@ impl<M: Machine> GroupCommit<M> {
             runtime: Handle::try_current().ok(),
         };
         let (batch, thread) = (limits.batch, Mutex::new(None));
-        (Shared { requests, waiting, database, commits, batch, thread }, writer)
+        (Shared { requests, waiting, database, commits, batch, thread, on_fatal }, writer)
     }
 
     /// Applies one command; answers once its effect is durable. A caller that stops waiting does
@@ -176,13 +182,20 @@ impl<M: Machine> GroupCommit<M> {
     }
 
     /// Reads a consistent snapshot of what is committed. Blocks for as long as `read` takes: keep
-    /// it to a few look-ups, or move it off the runtime's threads.
+    /// it to a few look-ups, or move it off the runtime's threads. A disk that cannot be read ends
+    /// the process, as one does that cannot be written.
     pub fn read<T>(
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let transaction = self.shared.database.begin_read().map_err(redb::Error::from)?;
-        Ok(read(&transaction)?)
+        let transaction = self.shared.database.begin_read().map_err(redb::Error::from);
+        transaction.and_then(|transaction| read(&transaction)).map_err(|error| {
+            // Reads that follow fail as well until the file is opened anew.
+            if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+                (self.shared.on_fatal)(&error.to_string());
+            }
+            error.into()
+        })
     }
 
     /// How long durable commits took since the start.

@@ -68,7 +68,7 @@ impl Embedded {
         }?;
         let start = |database, payments| GroupCommit::start(database, payments, limits);
         let started = Self::start_with(database, generation, start);
-        started.map_err(|error| StoreError::Unusable { path, why: error.to_string() })
+        started.map_err(|error| file::failed(&path, error))
     }
 
     /// The store in a file, of which the generations are of this size, with its commits begun by `start`.

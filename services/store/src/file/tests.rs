@@ -207,6 +207,19 @@ fn an_upgrade_that_fails_changes_nothing() {
 }
 
 #[test]
+fn a_disk_that_is_full_is_not_taken_for_damage() {
+    let directory = TempDir::new().unwrap();
+    let path = create_filled(&directory);
+    let full: Upgrade = |_| Err(redb::Error::Io(io::ErrorKind::StorageFull.into()));
+    let refused = open_or_upgrade(&path, "numbers", &[full]).unwrap_err();
+    assert!(matches!(refused, StoreError::File { .. }), "{refused}");
+    let after_another: Upgrade = |_| Err(redb::Error::PreviousIo);
+    let refused = open_or_upgrade(&path, "numbers", &[after_another]).unwrap_err();
+    assert!(matches!(refused, StoreError::File { .. }), "{refused}");
+    assert!(open(&path, "numbers v1").is_ok(), "the store is as it was");
+}
+
+#[test]
 fn a_later_store_and_somebody_elses_are_refused() {
     let directory = TempDir::new().unwrap();
     let path = create_filled(&directory);

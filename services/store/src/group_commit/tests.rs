@@ -68,7 +68,7 @@ struct Fixture {
 fn start(database: Database, limits: Limits, gate: Option<Receiver<()>>) -> Fixture {
     let (batches, seen) = sync_channel(1000);
     let (told, fatal) = sync_channel(1);
-    let on_fatal = Box::new(move |why: &str| told.send(why.to_owned()).unwrap());
+    let on_fatal = Arc::new(move |why: &str| drop(told.try_send(why.to_owned())));
     let machine = Appender { gate, batches };
     Fixture {
         store: GroupCommit::start_with(database, machine, limits, on_fatal),
@@ -199,6 +199,7 @@ async fn a_machine_that_panics_stops_the_store() {
 struct FailingDisk {
     file: FileBackend,
     failing: Arc<AtomicBool>,
+    unreadable: Arc<AtomicBool>,
 }
 
 impl StorageBackend for FailingDisk {
@@ -207,7 +208,10 @@ impl StorageBackend for FailingDisk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
+        match self.unreadable.load(Relaxed) {
+            true => Err(io::Error::other("EIO")),
+            false => self.file.read(offset, out),
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -226,17 +230,41 @@ impl StorageBackend for FailingDisk {
     }
 }
 
+/// A store on a disk that fails when it is told to: at a sync, or at a read.
+fn on_failing_disk(directory: &TempDir) -> (Fixture, Arc<AtomicBool>, Arc<AtomicBool>) {
+    let path = directory.path().join("log.redb");
+    let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+    let (failing, unreadable) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+    let disk = FailingDisk {
+        file: FileBackend::new(file).unwrap(),
+        failing: failing.clone(),
+        unreadable: unreadable.clone(),
+    };
+    // Without a cache, so that every page is read from the disk.
+    let database = Database::builder().set_cache_size(0).create_with_backend(disk).unwrap();
+    (start(database, Limits::default(), None), failing, unreadable)
+}
+
 #[tokio::test]
 async fn a_failed_fsync_acknowledges_nothing() {
     let directory = TempDir::new().unwrap();
-    let path = directory.path().join("log.redb");
-    let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
-    let failing = Arc::new(AtomicBool::new(false));
-    let disk = FailingDisk { file: FileBackend::new(file).unwrap(), failing: failing.clone() };
-    let database = Database::builder().create_with_backend(disk).unwrap();
-    let Fixture { store, fatal, .. } = start(database, Limits::default(), None);
+    let (Fixture { store, fatal, .. }, failing, _) = on_failing_disk(&directory);
     store.apply(Append::Number(1)).await.unwrap();
     failing.store(true, Relaxed);
     assert!(matches!(store.apply(Append::Number(2)).await, Err(StoreError::Stopped)));
+    assert!(fatal.recv().unwrap().contains("EIO"));
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_read_stops_the_store() {
+    let directory = TempDir::new().unwrap();
+    let (Fixture { store, fatal, .. }, _, unreadable) = on_failing_disk(&directory);
+    store.apply(Append::Number(1)).await.unwrap();
+    let first = |transaction: &ReadTransaction| {
+        Ok(transaction.open_table(LOG)?.get(0)?.map(|number| number.value()))
+    };
+    store.read(first).unwrap();
+    unreadable.store(true, Relaxed);
+    assert!(store.read(first).is_err());
     assert!(fatal.recv().unwrap().contains("EIO"));
 }

@@ -1,6 +1,6 @@
 //! A server on a disk that forgets: whenever the power fails, no block is given twice.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};
 use rand::{SeedableRng, rngs::StdRng};
@@ -18,7 +18,7 @@ fn open(disk: &ForgetfulDisk, is_new: bool) -> Result<HighWater, redb::Error> {
         transaction.commit()?;
     }
     let limits = Limits { queue: QUEUE, batch: QUEUE };
-    Ok(HighWater(GroupCommit::start_with(database, Raise, limits, Box::new(|_: &str| {}))))
+    Ok(HighWater(GroupCommit::start_with(database, Raise, limits, Arc::new(|_: &str| {}))))
 }
 
 /// Blocks taken between power failures; each life ends after so many steps of the disk.

@@ -1,6 +1,8 @@
 //! A bank's store on a disk that forgets: whatever is acknowledged is there when the power is back, and of
 //! what was not, each batch is there whole or not at all.
 
+use std::sync::Arc;
+
 use proptest::{collection::vec, prelude::*};
 use rand::{SeedableRng, rngs::StdRng};
 use redb::Database;
@@ -27,7 +29,8 @@ fn open(disk: &ForgetfulDisk) -> Result<Embedded, redb::Error> {
     }
     books.flush()?;
     transaction.commit()?;
-    let books = GroupCommit::start_with(database, Bookkeeper, Limits::default(), Box::new(|_| {}));
+    let books =
+        GroupCommit::start_with(database, Bookkeeper, Limits::default(), Arc::new(|_: &str| {}));
     Ok(Embedded { books })
 }
 

@@ -1,5 +1,7 @@
 //! A bank's store in a simulation: on a disk that forgets, and in a task.
 
+use std::sync::Arc;
+
 use redb::Database;
 use strife_store::{GroupCommit, Limits, StoreError, disk::ForgetfulDisk};
 
@@ -16,7 +18,7 @@ impl Embedded {
         let opened = Database::builder().create_with_backend(disk.clone());
         let database = opened.map_err(redb::Error::from).map_err(StoreError::from)?;
         open_accounts(&database, accounts).map_err(StoreError::from)?;
-        let (limits, ended) = (Limits::default(), Box::new(|_: &str| {}));
+        let (limits, ended) = (Limits::default(), Arc::new(|_: &str| {}));
         Ok(Self { books: GroupCommit::start_in_task(database, Bookkeeper, limits, ended) })
     }
 }

@@ -49,7 +49,7 @@ fn open(disk: &ForgetfulDisk, is_new: bool) -> Result<Embedded, redb::Error> {
         transaction.commit()?;
     }
     Embedded::start_with(database, GENERATION, |database, payments| {
-        let on_fatal = Box::new(|_: &str| {});
+        let on_fatal = Arc::new(|_: &str| {});
         GroupCommit::start_with(database, payments, Limits::default(), on_fatal)
     })
 }

@@ -1,5 +1,7 @@
 //! A gateway's store in a simulation: on a disk that forgets, and in a task.
 
+use std::sync::Arc;
+
 use redb::{Database, ReadableDatabase};
 use strife_store::{GroupCommit, Limits, StoreError, disk::ForgetfulDisk};
 
@@ -15,7 +17,7 @@ impl Embedded {
         let opened = Database::builder().create_with_backend(disk.clone());
         let database = opened.map_err(redb::Error::from)?;
         create_if_new(&database)?;
-        let (limits, ended) = (Limits::default(), Box::new(|_: &str| {}));
+        let (limits, ended) = (Limits::default(), Arc::new(|_: &str| {}));
         let started = Self::start_with(database, GENERATION, |database, payments| {
             GroupCommit::start_in_task(database, payments, limits, ended)
         });

@@ -1,8 +1,9 @@
-//! The overlay behaves like a file, and the file under it never changes.
+//! The overlay behaves like a file, and the file under it never changes before it is settled.
 
-use std::io::Write;
+use std::{fs::File, io::Write};
 
 use proptest::{collection::vec, prelude::*};
+use redb::backends::FileBackend;
 
 use super::*;
 
@@ -30,7 +31,8 @@ proptest! {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&original).unwrap();
         let opened = File::options().read(true).write(true).open(file.path()).unwrap();
-        let overlay = Overlay::new(opened, original.len() as u64).unwrap();
+        let file_under = FileBackend::new(opened).unwrap();
+        let overlay = Overlay::over(file_under, original.len() as u64);
         let mut model = original.clone();
         for step in steps {
             match step {
@@ -51,6 +53,10 @@ proptest! {
         overlay.read(0, &mut read).unwrap();
         prop_assert!(read == model);
         prop_assert!(overlay.read(model.len() as u64, &mut [0]).is_err());
-        prop_assert_eq!(std::fs::read(file.path()).unwrap(), original);
+        prop_assert!(std::fs::read(file.path()).unwrap() == original);
+        overlay.settle().unwrap();
+        prop_assert!(std::fs::read(file.path()).unwrap() == model);
+        overlay.write(7, b"through").unwrap();
+        prop_assert!(std::fs::read(file.path()).unwrap()[7..14] == *b"through");
     }
 }
