@@ -15,6 +15,7 @@ pub(super) async fn check<S: Store>(mut fresh: impl AsyncFnMut() -> S) {
     what_a_fenced_run_left_undecided_is_queued(fresh().await).await;
     who_is_due_is_listed_in_order(fresh().await).await;
     a_history_has_every_payment_once_where_it_was_taken_on(fresh().await).await;
+    a_history_stays_in_order_while_payments_are_tried_again(fresh().await).await;
 }
 
 /// A payment that may be queued.
@@ -263,4 +264,43 @@ async fn a_history_has_every_payment_once_where_it_was_taken_on<S: Store>(store:
         }
         assert_eq!(found, expected, "pages of {limit}");
     }
+}
+
+/// All are taken on within a millisecond, by two gateways, and each is tried again, by the other one, after
+/// every page: what the next page has goes neither by the newest attempts nor by where the page before
+/// seemed to end.
+async fn a_history_stays_in_order_while_payments_are_tried_again<S: Store>(store: S) {
+    let runs = [store.start("one").await.unwrap(), store.start("two").await.unwrap()];
+    let mut newest = Vec::new();
+    for number in 0..6 {
+        let run = runs[number as usize % 2];
+        newest.push(queued(&store, run, number, &format!("p{number}"), PLACE).await);
+    }
+    let mut expected: Vec<_> = newest.iter().map(Record::first).collect();
+    expected.sort_unstable_by(|one, next| next.cmp(one));
+    let mut number = 100;
+    for limit in 1..4 {
+        let (mut before, mut found) = (None, Vec::new());
+        loop {
+            let page = store.history("jane", before, limit).await.unwrap();
+            let Some(last) = page.last() else { break };
+            before = Some(last.id.sequence);
+            found.extend(page.iter().map(Record::first));
+            for last in &mut newest {
+                number += 1;
+                *last = tried_again(&store, last, runs[number as usize % 2], number).await;
+            }
+        }
+        assert_eq!(found, expected, "pages of {limit}");
+    }
+}
+
+/// In vain.
+async fn tried_again<S: Store>(store: &S, last: &Record, run: Run, number: u64) -> Record {
+    let attempt = again(last, run, number);
+    let retried = store.retry(attempt.clone(), last.id.sequence, 18).await.unwrap();
+    assert_eq!(retried, Begun::Done);
+    let verdict = Verdict { queued: Some(PLACE), ..verdict(&attempt, aborted()) };
+    assert_eq!(store.decide(run.number, verdict).await.unwrap(), Decided::Done);
+    at(&attempt, PLACE)
 }

@@ -45,8 +45,9 @@ const SAME_IDS: &str = "SELECT payment_id, sequence FROM payments WHERE payment_
 const LEAVE: &str = "UPDATE payments SET payment_id = NULL, payer = NULL, payee = NULL \
     WHERE sequence = ANY($1)";
 const BEGIN: &str = "INSERT INTO payments \
-    (sequence, run, payment_id, payer, payee, initiated_at_ms, body) SELECT * FROM \
-    unnest($1::bigint[], $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::bytea[])";
+    (sequence, run, payment_id, payer, payee, initiated_at_ms, body, first) SELECT * FROM \
+    unnest($1::bigint[], $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], \
+    $8::bigint[])";
 /// These are locked, and stand undecided.
 const DECIDE: &str = "UPDATE payments SET code = new.code, detail = new.detail, \
     unfinished = new.unfinished \

@@ -32,6 +32,7 @@ pub(super) fn begun_columns(begun: &BTreeMap<Vec<u8>, (RunNumber, Arc<Record>)>)
         column(records(), |record| record.payee.clone()),
         column(records(), |record| record.initiated_at_ms),
         column(records(), |record| records::encode(record)),
+        column(records(), |record| record.earlier.map(|earlier| schema::sequence(earlier.first))),
     ]
 }
 

@@ -45,21 +45,22 @@ const DUE: &str = "SELECT r.live, p.sequence, p.code, p.detail, p.body, \
     ORDER BY p.due_at_ms, p.sequence LIMIT $6";
 const QUEUED: &str = "SELECT count(*) FROM payments WHERE due_at_ms IS NOT NULL";
 /// Sequences of gateways that run at the same time do not say what came first, so that their clocks
-/// have to. `$2` is where the page before ended.
-const HISTORY: &str = "WITH ended AS (SELECT initiated_at_ms, sequence FROM payments \
-    WHERE sequence = $2 UNION SELECT 9223372036854775807, 0 WHERE $2 IS NULL) \
+/// have to. A payment stands where it was taken on, whichever of its attempts is the newest, so that it
+/// stays there while its history is read. `$2` is where the page before ended.
+pub(super) const HISTORY: &str = "WITH ended AS (SELECT initiated_at_ms, coalesce(first, sequence) AS first \
+    FROM payments WHERE sequence = $2 UNION SELECT 9223372036854775807, 0 WHERE $2 IS NULL) \
     SELECT r.live, p.sequence, p.code, p.detail, p.body, \
     p.attempts, p.due_at_ms FROM payments p \
     LEFT JOIN runs r ON r.number = p.run WHERE p.sequence IN (\
     (SELECT sequence FROM payments WHERE payer = $1 \
-    AND (initiated_at_ms, sequence) < \
-    ((SELECT initiated_at_ms FROM ended), (SELECT sequence FROM ended)) \
-    ORDER BY initiated_at_ms DESC, sequence DESC LIMIT $3) UNION \
+    AND (initiated_at_ms, coalesce(first, sequence)) < \
+    ((SELECT initiated_at_ms FROM ended), (SELECT first FROM ended)) \
+    ORDER BY initiated_at_ms DESC, coalesce(first, sequence) DESC LIMIT $3) UNION \
     (SELECT sequence FROM payments WHERE payee = $1 \
-    AND (initiated_at_ms, sequence) < \
-    ((SELECT initiated_at_ms FROM ended), (SELECT sequence FROM ended)) \
-    ORDER BY initiated_at_ms DESC, sequence DESC LIMIT $3)) \
-    ORDER BY p.initiated_at_ms DESC, p.sequence DESC LIMIT $3";
+    AND (initiated_at_ms, coalesce(first, sequence)) < \
+    ((SELECT initiated_at_ms FROM ended), (SELECT first FROM ended)) \
+    ORDER BY initiated_at_ms DESC, coalesce(first, sequence) DESC LIMIT $3)) \
+    ORDER BY p.initiated_at_ms DESC, coalesce(p.first, p.sequence) DESC LIMIT $3";
 
 /// The store's own name.
 pub(super) async fn name(database: &Database) -> Result<u32, StoreError> {

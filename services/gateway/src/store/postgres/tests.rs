@@ -9,10 +9,12 @@ use super::*;
 use crate::{
     payment::Decision,
     store::{
-        EventKind,
+        Earlier, EventKind,
         conformance::{self, events::read, record},
         events::{Change, Packed},
+        records,
     },
+    transaction::TransactionId,
 };
 
 /// As another process would open it.
@@ -102,18 +104,72 @@ async fn a_fence_waits_for_the_batches_that_hold_the_run() {
     assert_eq!(one.decide(run.number, late).await.unwrap(), Decided::Fenced);
 }
 
+/// A database as it was made by an earlier version, with what these statements write.
+async fn create_of_version(version: usize, url: &str, old: &str) -> Database {
+    let (address, before) = (Address::parse(url).unwrap(), schema::of_version(version));
+    let database = Database::connect(&address, &before, Connections::default()).await.unwrap();
+    let begin = async |client: &Client| client.batch_execute(old).await.map_err(StoreError::from);
+    database.migrate(&before, begin).await.unwrap();
+    database
+}
+
+/// Attempts that were written before rows said which was the first, of one payment that was tried at
+/// once and one that was tried often: runs and numbers of few bytes and of many.
+#[tokio::test]
+async fn later_attempts_of_before_say_which_was_the_first() {
+    let url = Server::shared().create_database().await;
+    let about = "INSERT INTO about (name, last_run) VALUES (7, 4000000)";
+    let database = create_of_version(4, &url, about).await;
+    let client = database.client().await.unwrap();
+    let firsts =
+        [1, 127, 128, 1 << 42, (1 << 42) + 129, (4_000_000 << 40) + 3, i64::MAX as Sequence];
+    let mut expected = Vec::new();
+    for (number, first) in (0..).zip(firsts) {
+        for (attempts, queue_for_s) in [(None, 0), (None, 128), (Some(1), 60), (Some(128), 16_384)]
+        {
+            let sequence = 1_000 + expected.len() as Sequence;
+            let id = TransactionId { store: 7, sequence };
+            let mut payment = (*record(id, &format!("p{sequence}"), "sbi")).clone();
+            payment.order.queue_for_s = queue_for_s;
+            payment.initiated_at_ms = number;
+            payment.earlier = attempts.map(|attempts| Earlier { attempts, first });
+            let begin = "INSERT INTO payments (sequence, run, initiated_at_ms, body) \
+                         VALUES ($1, 1, $2, $3)";
+            let (stored, body) = (schema::sequence(sequence), records::encode(&payment));
+            client.execute(begin, &[&stored, &number, &body]).await.unwrap();
+            expected.push((stored, attempts.map(|_| schema::sequence(first))));
+        }
+    }
+    let store = open(&url).await;
+    let client = store.batches.database().client().await.unwrap();
+    let rows = client.query("SELECT sequence, first FROM payments ORDER BY 1", &[]).await.unwrap();
+    let found: Vec<(i64, Option<i64>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(found, expected);
+}
+
+/// A page of a long history costs as much as one of a short one.
+#[tokio::test]
+async fn a_history_is_read_by_its_index() {
+    let store = open(&Server::shared().create_database().await).await;
+    let client = store.batches.database().client().await.unwrap();
+    let history = reading::HISTORY.replace("$1", "'john'").replace("$2", "7").replace("$3", "5");
+    let rows = client.query(&format!("EXPLAIN {history}"), &[]).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    for (index, user) in [("payments_made", "payer"), ("payments_received", "payee")] {
+        assert!(plan.contains(&format!("Index Scan Backward using {index} on")), "{plan}");
+        let bound = format!("({user} = 'john'::text) AND (ROW(initiated_at_ms, COALESCE(first, ");
+        assert!(plan.contains(&bound), "{plan}");
+    }
+}
+
 /// It would say of what is queued that it is over.
 #[tokio::test]
 async fn a_gateway_that_knows_no_queue_may_not_go_on() {
     let url = Server::shared().create_database().await;
-    let (address, before) = (Address::parse(&url).unwrap(), schema::before_queue());
-    let database = Database::connect(&address, &before, Connections::default()).await.unwrap();
-    let begin = async |client: &Client| {
-        let old = "INSERT INTO about (name, last_run) VALUES (7, 1); \
-                   INSERT INTO runs (number, gateway, live) VALUES (1, 'old', true)";
-        client.batch_execute(old).await.map_err(StoreError::from)
-    };
-    database.migrate(&before, begin).await.unwrap();
+    let old = "INSERT INTO about (name, last_run) VALUES (7, 1); \
+               INSERT INTO runs (number, gateway, live) VALUES (1, 'old', true)";
+    create_of_version(3, &url, old).await;
     let store = open(&url).await;
     assert!(!store.beat(1).await.unwrap(), "it hears of it when it says that it goes on");
     let run = store.start("new").await.unwrap();
