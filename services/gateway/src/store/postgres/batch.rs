@@ -115,10 +115,11 @@ impl Transactions for Payments {
     async fn run(&self, work: Work<'_>, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
         self.makers.learn(&work, commands.iter().filter_map(Command::about)).await?;
         let mut books = Books::begin(&work, &self.makers, commands).await?;
-        let outcomes = commands.iter().map(|command| books.apply(command)).collect();
+        let outcomes = commands.iter().map(|command| books.apply(command));
+        let outcomes = outcomes.collect::<Result<_, StoreError>>()?;
         let writes = books.changes.writes(work.client()).await?;
         work.commit_with(&writes).await?;
-        outcomes
+        Ok(outcomes)
     }
 }
 

@@ -205,6 +205,24 @@ async fn a_gateway_that_stands_still_amid_a_batch_does_not_keep_its_run() {
     assert!(client.batch_execute("COMMIT").await.is_err(), "its connection is gone");
 }
 
+/// A decision on a payment that is not there, behind one that may be written.
+#[tokio::test]
+async fn a_batch_that_fails_changes_nothing() {
+    let store = open(&Server::shared().create_database().await).await;
+    let run = store.start("one").await.unwrap();
+    let payment = record(run.transaction(run.first_sequence()), "p1", "sbi");
+    assert_eq!(store.begin(payment.clone()).await.unwrap(), Begun::Done);
+    let verdict = |number: u64| {
+        let (sequence, route) = (payment.id.sequence + number, payment.order.route());
+        Verdict { sequence, route, decision: Decision::Committed, at_ms: 18, queued: None }
+    };
+    let failed = store.decide_all(run.number, vec![verdict(0), verdict(1)]).await;
+    assert!(matches!(failed, Err(StoreError::DatabaseFailed { .. })), "{failed:?}");
+    assert_eq!(store.find("p1").await.unwrap().as_ref(), Some(&*payment));
+    assert_eq!(store.decide(run.number, verdict(0)).await.unwrap(), Decided::Done);
+    assert_eq!(read(&store, 0, 9, 2).await.len(), 2, "its events as well");
+}
+
 #[tokio::test]
 async fn ids_with_zero_bytes_are_ids() {
     let store = open(&Server::shared().create_database().await).await;
