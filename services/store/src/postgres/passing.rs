@@ -13,8 +13,8 @@ pub(super) enum Passing {
     /// It met another transaction (serialization failure, deadlock, the same new key, a lock that
     /// took too long). It has been rolled back.
     Conflict,
-    /// The connection was lost or could not be made, or the server is starting, stopping or full.
-    /// If a COMMIT was under way it is not known whether it took place.
+    /// The connection was lost or could not be made, the server has ended it, or is starting, stopping
+    /// or full. If a COMMIT was under way it is not known whether it took place.
     Away,
 }
 
@@ -32,6 +32,8 @@ pub(super) fn passing(error: &Error) -> Option<Passing> {
         | SqlState::QUERY_CANCELED => Some(Passing::Conflict),
         // A server that became a standby takes no writes; its successor will.
         SqlState::READ_ONLY_SQL_TRANSACTION => Some(Passing::Away),
+        // Whoever was suspended amid a transaction finds its connection ended, and its work undone.
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Some(Passing::Away),
         // 08: connection exception; 53: insufficient resources; 57P: operator intervention.
         ref other if ["08", "53", "57P"].iter().any(|class| other.code().starts_with(class)) => {
             Some(Passing::Away)

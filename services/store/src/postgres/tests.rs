@@ -94,6 +94,37 @@ async fn no_statement_is_compiled() {
     }
 }
 
+/// What the server says, by SQLSTATE, and what that is to whoever asked.
+#[tokio::test]
+async fn errors_that_pass_are_told_from_those_that_do_not() {
+    let database =
+        connect(&Server::shared().create_database().await, &schema(&[FIRST])).await.unwrap();
+    let client = database.client().await.unwrap();
+    for (code, expected) in [
+        ("40001", "contended"),
+        ("40P01", "contended"),
+        ("23505", "contended"),
+        ("25P03", "away"),
+        ("25006", "away"),
+        ("08006", "away"),
+        ("53300", "away"),
+        ("57P01", "away"),
+        ("22021", "failed"),
+        ("25P02", "failed"),
+    ] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$");
+        let raised = client.batch_execute(&raise).await.unwrap_err();
+        assert_eq!(raised.code().map(|raised| raised.code()), Some(code));
+        let found = match database.failed(raised.into()) {
+            StoreError::DatabaseContended { .. } => "contended",
+            StoreError::DatabaseAway { .. } => "away",
+            StoreError::DatabaseFailed { .. } => "failed",
+            other => panic!("{code}: {other}"),
+        };
+        assert_eq!(found, expected, "{code}");
+    }
+}
+
 #[tokio::test]
 async fn migrations_are_applied_once_by_whoever_comes_first() {
     let url = Server::shared().create_database().await;
