@@ -10,6 +10,7 @@ pub(super) async fn check<S: Store>(fresh: &mut impl AsyncFnMut() -> S) {
     what_changes_nothing_is_not_told(fresh().await).await;
     what_is_decided_for_others_is_told(fresh().await).await;
     events_of_many_at_once_are_told_once(fresh().await).await;
+    a_page_is_full_as_long_as_there_are_more(fresh().await).await;
     what_no_follower_waits_for_is_removed(fresh().await).await;
     without_followers_the_newest_are_kept(fresh().await).await;
     followers_are_remembered_and_forgotten(fresh().await).await;
@@ -144,6 +145,20 @@ async fn events_of_many_at_once_are_told_once<S: Store>(store: S) {
     }
     agree(&store, records.iter()).await;
     assert_eq!(meanwhile, read(&store, 0, 99, 600).await);
+}
+
+/// Of few commits or of many.
+async fn a_page_is_full_as_long_as_there_are_more<S: Store>(store: S) {
+    let run = store.start("one").await.unwrap();
+    let verdicts: Vec<_> = some(&store, run, 0..100).await;
+    let verdicts = verdicts.iter().map(|event| verdict(&event.record, Decision::Committed));
+    store.decide_all(run.number, verdicts.collect()).await.unwrap();
+    let all = read(&store, 0, 9, 200).await;
+    for (from, limit) in [(0, 99), (0, 100), (0, 150), (50, 60), (99, 100), (130, 60), (10, 190)] {
+        let after = all[..from].last().map_or(0, |event| event.position);
+        let page = store.events(after, limit).await.unwrap();
+        assert_eq!(page.events, all[from..from + limit], "{limit} from {from}");
+    }
 }
 
 /// As many payments, each begun by a commit of its own.

@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{
     Client,
     census::Census,
-    reading::{Reader, sequence_of},
+    reading::{Reader, limit_of, sequence_of},
     schema,
 };
 use crate::{
@@ -29,18 +29,18 @@ use crate::{
 
 /// A position is the number of a transaction and, in its last bits, that of an event in it.
 pub(super) const EVENT_BITS: u32 = 12;
-/// Rows that are read at once; each has at least one event.
-const ROWS: i64 = 64;
 /// Rows that are removed in one transaction at most.
 const PRUNED_ROWS: i64 = 4096;
 
 const APPEND: &str = "INSERT INTO outbox (size, events) VALUES ($1, $2)";
-/// From the row in which `$1` stands.
+/// From the row in which `$1` stands, `$2` rows at most, until they have `$3` events. In one statement:
+/// between two, events could be removed.
 const READ: &str = "SELECT a.removed, o.number, o.events FROM about a LEFT JOIN LATERAL (\
-    SELECT written_by, written_by::text::bigint AS number, events FROM outbox \
+    SELECT written_by, written_by::text::bigint AS number, events, \
+    sum(size) OVER (ORDER BY written_by) - size AS before FROM outbox \
     WHERE written_by >= ($1::bigint >> 12)::text::xid8 \
     AND written_by < pg_snapshot_xmin(pg_current_snapshot()) \
-    ORDER BY written_by LIMIT $2) o ON true ORDER BY o.written_by";
+    ORDER BY written_by LIMIT $2) o ON o.before < $3 ORDER BY o.written_by";
 const PAYMENTS: &str = "SELECT sequence, code, detail, body, attempts, due_at_ms \
     FROM payments WHERE sequence = ANY($1)";
 const FOLLOW: &str = "INSERT INTO followers (name, position) SELECT $1, removed FROM about \
@@ -103,7 +103,11 @@ impl Reader<'_> {
     }
 
     pub(super) async fn events(&self, after: Position, limit: usize) -> Result<Page, StoreError> {
-        let rows = self.query(READ, &[&stored(after), &ROWS]).await?;
+        // Each row has at least one event; of the first, those up to `after` are passed over.
+        let most_rows = limit_of(limit).saturating_add(1);
+        let passed_over = stored((after & ((1 << EVENT_BITS) - 1)) + 1);
+        let most_events = limit_of(limit).saturating_add(passed_over);
+        let rows = self.query(READ, &[&stored(after), &most_rows, &most_events]).await?;
         let mut page = Page::default();
         let mut changes = Vec::new();
         for row in rows {

@@ -235,6 +235,6 @@ fn after_of(after: Option<Sequence>) -> i64 {
     after.map_or(-1, schema::sequence)
 }
 
-fn limit_of(limit: usize) -> i64 {
+pub(super) fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
