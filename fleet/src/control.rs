@@ -134,13 +134,15 @@ impl Fleet {
         Ok(())
     }
 
-    /// The money in all banks once nothing is in doubt any more; as it stands after `limit`.
+    /// The money in all banks once nothing is in doubt any more; as it stands after `limit`. Until then banks
+    /// that do not answer are asked again.
     pub async fn settled_totals(&self, limit: Duration) -> Result<Totals, FleetError> {
         let end = Instant::now() + limit;
         loop {
-            let totals = self.totals().await?;
-            if totals.in_doubt == 0 || Instant::now() >= end {
-                return Ok(totals);
+            let totals = self.totals().await;
+            let is_settled = totals.as_ref().is_ok_and(|totals| totals.in_doubt == 0);
+            if is_settled || Instant::now() >= end {
+                return totals;
             }
             sleep(POLL_INTERVAL).await;
         }

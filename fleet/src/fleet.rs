@@ -17,8 +17,8 @@ use crate::{
 
 /// How often a boot is tried when the chosen ports were taken meanwhile.
 const BOOT_TRIES: u32 = 3;
-/// How long the balancer may take to find every endpoint ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the balancer may take to find every endpoint ready, also on a busy machine.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The balancer's name among the members.
 pub(crate) const BALANCER: &str = "lb";
@@ -45,8 +45,7 @@ impl Fleet {
         loop {
             match Self::boot_once(spec.clone()).await {
                 Err(FleetError::NotStarted { member, reason })
-                    if member == BALANCER
-                        && spec.balancer_ports.is_none()
+                    if (member != BALANCER || spec.balancer_ports.is_none())
                         && reason.contains("in use")
                         && tries < BOOT_TRIES =>
                 {

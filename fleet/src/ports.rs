@@ -1,8 +1,8 @@
 //! Ports that must be known before the process that uses them exists.
 //!
 //! Banks are told the balancer's address and the balancer the banks', so one side's ports have to be
-//! chosen in advance. They are taken from below the range the kernel hands out by itself; whoever
-//! still loses the race boots again with others.
+//! chosen in advance; and whoever is killed and started again comes back where it was. They are taken from
+//! below the range the kernel hands out by itself; whoever still loses the race boots again with others.
 
 use std::{
     net::{Ipv4Addr, TcpListener},

@@ -2,7 +2,7 @@
 
 use strife_runtime::{TlsArgs, parse::format_duration};
 
-use crate::{BankSpec, Fleet, FleetError, fleet::BALANCER, member::Recipe};
+use crate::{BankSpec, Fleet, FleetError, fleet::BALANCER, member::Recipe, ports};
 
 /// Methods of a bank that change nothing, so that the balancer may send their calls again to another
 /// server. No write is among them, though a bank knows a transaction that it has seen: whoever sends it
@@ -33,7 +33,7 @@ impl Fleet {
         let name = &bank.name;
         let data = self.spec().dir.join("data").join(name).display().to_string();
         let accounts = self.spec().accounts().join(format!("{name}.csv")).display().to_string();
-        let mut arguments = flags(&["bank", "--bank-name", name, "--port", "0"]);
+        let mut arguments = flags(&["bank", "--bank-name", name, "--port", &port()]);
         arguments.extend(flags(&["--accounts", &accounts]));
         arguments.extend(match &self.spec().database {
             Some(database) => flags(&["--store", database]),
@@ -73,7 +73,7 @@ impl Fleet {
     }
 
     pub(crate) fn server(&self, bank: &BankSpec, number: u32, owner: &str) -> Recipe {
-        let mut arguments = flags(&["bank", "--bank-name", &bank.name, "--port", "0"]);
+        let mut arguments = flags(&["bank", "--bank-name", &bank.name, "--port", &port()]);
         match &self.spec().database {
             Some(database) => {
                 arguments.extend(flags(&["--store", database]));
@@ -89,7 +89,7 @@ impl Fleet {
         let data = self.spec().dir.join("data").join(name).display().to_string();
         let users = self.spec().accounts().join("users.csv").display().to_string();
         let timeout = format_duration(self.spec().payment_timeout);
-        let mut arguments = flags(&["gateway", "--port", "0", "--users", &users]);
+        let mut arguments = flags(&["gateway", "--port", &port(), "--users", &users]);
         arguments.extend(match &self.spec().database {
             Some(database) => flags(&["--store", database]),
             None => flags(&["--data", &data]),
@@ -105,7 +105,7 @@ impl Fleet {
     pub(crate) fn txid(&self, number: u8, name: &str) -> Recipe {
         let data = self.spec().dir.join("data").join(name).display().to_string();
         let size = self.spec().txid_block_size.to_string();
-        let mut arguments = flags(&["txid", "--server", &number.to_string(), "--port", "0"]);
+        let mut arguments = flags(&["txid", "--server", &number.to_string(), "--port", &port()]);
         arguments.extend(flags(&["--data", &data, "--block-size", &size]));
         arguments.extend(flags(&["--balancer", self.control()]));
         self.recipe(name, arguments)
@@ -140,6 +140,11 @@ impl Fleet {
         }
         Ok(self.recipe(BALANCER, arguments))
     }
+}
+
+/// A port that stays a member's own while it is away: the kernel gives it to nobody.
+fn port() -> String {
+    ports::free_port().unwrap_or_default().to_string()
 }
 
 fn flags(words: &[&str]) -> Vec<String> {
