@@ -21,8 +21,8 @@ pub fn arm() {
     }
 }
 
-/// A place where a process may die, as by `kill -9`, or, told `NAME=return(stall)`, where whoever comes by
-/// waits for ever.
+/// A place where a process may die, as by `kill -9`; or, told `NAME=return(stall)`, where whoever comes by
+/// waits for ever; or, told `NAME=return(suspend)`, where the whole process stands still until it gets SIGCONT.
 pub async fn reach(name: &str) {
     if is_to_stall(name) {
         pending().await
@@ -30,12 +30,18 @@ pub async fn reach(name: &str) {
 }
 
 fn is_to_stall(name: &str) -> bool {
-    fail_point!(name, |told: Option<String>| {
-        if told.as_deref() != Some("stall") {
+    #[allow(unused_imports)] // Only failpoints use it.
+    use rustix::process;
+    fail_point!(name, |told: Option<String>| match told.as_deref() {
+        Some("stall") => true,
+        Some("suspend") => {
+            eprintln!("strife: stands still at {name}");
+            process::kill_process(process::getpid(), process::Signal::STOP).is_err()
+        }
+        _ => {
             eprintln!("strife: dies at {name}");
             std::process::abort();
         }
-        true
     });
     // Without failpoints nothing above is left of it.
     let _ = name;

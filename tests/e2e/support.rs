@@ -11,16 +11,19 @@ use strife_proto::{
     bank::v1::{AccountRequest, bank_service_client::BankServiceClient},
     common::v1::Money,
     gateway::v1::{
-        AccountRef, PaymentRequest, PaymentResponse, payment_gateway_client::PaymentGatewayClient,
+        AccountRef, BalanceRequest, BalanceResponse, PaymentRequest, PaymentResponse,
+        payment_gateway_client::PaymentGatewayClient,
     },
 };
 use strife_runtime::{Role, Security, TlsArgs, connect, tls::Expected};
 use tempfile::TempDir;
-use tonic::{Status, transport::Channel};
+use tonic::{Response, Status, transport::Channel};
 
 /// How long a condition that must come true may take. Never asserted as a time; it only ends a test
 /// that would otherwise hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How long payments may take: banks have time to vote, also on a busy machine with a slow disk.
+const PAYMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Units each generated account opens with are at least this many.
 pub(crate) const PAYMENT: i64 = 7;
 
@@ -49,6 +52,7 @@ pub(crate) async fn boot(change: impl FnOnce(&mut FleetSpec)) -> Booted {
     let mut spec = FleetSpec::new(program(), dir.path());
     spec.banks = vec![BankSpec::new("icici", 2), BankSpec::new("sbi", 2)];
     spec.accounts_per_bank = 50;
+    spec.payment_timeout = PAYMENT_TIMEOUT;
     change(&mut spec);
     let fleet = Fleet::boot(spec).await.unwrap_or_else(|error| panic!("{error}"));
     let accounts = accounts(&fleet.spec().accounts());
@@ -110,17 +114,35 @@ impl Booted {
     /// Asks until there is an answer, as a client with a payment id may.
     pub(crate) async fn pay(&self, request: PaymentRequest) -> PaymentResponse {
         let mut gateway = self.gateway();
-        let paid = async {
-            loop {
-                match gateway.process_payment(request.clone()).await {
-                    Ok(answer) => return answer.into_inner(),
-                    Err(status) => assert!(may_ask_again(&status), "{status}"),
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, paid).await.expect("the payment gets an answer")
+        until_answered(async || gateway.process_payment(request.clone()).await).await
     }
+
+    /// What users have, from whichever banks answer.
+    pub(crate) async fn balances(&self, user: &str) -> BalanceResponse {
+        let (mut gateway, request) = (self.gateway(), BalanceRequest { user: user.to_owned() });
+        until_answered(async || gateway.get_balance(request.clone()).await).await
+    }
+}
+
+/// Asks until there is an answer, as whoever may ask twice does.
+pub(crate) async fn until_answered<T>(
+    mut ask: impl AsyncFnMut() -> Result<Response<T>, Status>,
+) -> T {
+    let asking = async {
+        loop {
+            match ask().await {
+                Ok(answer) => return answer.into_inner(),
+                Err(status) => assert!(may_ask_again(&status), "{status}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("there is an answer at last")
+}
+
+/// Whether a status means that the call reached no server of the pool, or none any more.
+pub(crate) fn is_not_there(status: &Status) -> bool {
+    status.code() == tonic::Code::Unavailable && status.message().contains("no server of pool")
 }
 
 /// Whether a status means "ask again with the same id".

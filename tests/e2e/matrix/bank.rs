@@ -26,8 +26,8 @@ on_every_store!(
     bank_after_a_commit_is_applied_before_the_answer,
 );
 
-/// Short, so that a bank which stays away is a NO soon.
-const TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Short, so that a bank which stays away is a NO soon; long enough for one that is there.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// It comes back without the leg and never gives a vote: the payment is aborted by its timeout, and what
 /// the other bank holds is released.
