@@ -19,7 +19,7 @@ const SPECIAL_MESSAGE = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non
 const SOAK_ITERATIONS = 50;
 const LARGE_VALUE = 12 << 10;
 const LARGE_MESSAGE = 4 << 20;
-const DEADLINE_MS = 1000;
+const DEADLINE_MS = 3000;
 
 const FLAGS = ["server_host", "server_port", "server_host_override", "use_tls", "certs", "calls", "test_case"];
 const flags = { server_host: "127.0.0.1", calls: "node", ...interop.parse(FLAGS) };

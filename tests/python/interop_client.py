@@ -29,7 +29,7 @@ LARGE_VALUE = 12 << 10
 LARGE_MESSAGE = 4 << 20
 # What servers of the negative cases answer with.
 SMALL_RESPONSE = 1024
-DEADLINE_SECONDS = 1
+DEADLINE_SECONDS = 3
 CASES = {}
 
 

@@ -20,7 +20,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Response, Status, transport::Channel};
 
 /// How long anything may take that a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at what a test waits for.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -63,7 +63,25 @@ impl Fleet {
         let announce = || ready.send(()).expect("the test waits");
         let served = tokio::spawn(bound.serve(shutdown.clone(), announce));
         is_ready.await.expect("it becomes ready");
-        Self { listen, control, shutdown, served, security: client }
+        let fleet = Self { listen, control, shutdown, served, security: client };
+        fleet.until_settled().await;
+        fleet
+    }
+
+    /// Every server was tried once: a balancer is ready after a second in any case.
+    async fn until_settled(&self) {
+        let settled = async {
+            loop {
+                let status = self.admin().get_status(StatusRequest {}).await.expect("status");
+                let pools = status.into_inner().pools;
+                let mut endpoints = pools.iter().flat_map(|pool| &pool.endpoints);
+                if endpoints.all(|endpoint| endpoint.state() != EndpointState::Connecting) {
+                    return;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled).await.expect("every server is tried");
     }
 
     /// A connection of its own through the balancer.

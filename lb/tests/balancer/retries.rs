@@ -86,7 +86,7 @@ async fn a_kill_is_hidden_from_calls_that_may_run_twice() {
 #[tokio::test]
 async fn servers_have_no_more_calls_than_they_may() {
     let mut stubs = plain_stubs(2);
-    let flags = "--policy round_robin --max-calls-per-server 1 --ready-timeout 50ms";
+    let flags = "--policy round_robin --max-calls-per-server 1 --ready-timeout 2s";
     let fleet = Fleet::start(&format!("--pool default={} {flags}", list(&stubs))).await;
     let calls = [hang(&fleet), hang(&fleet)];
     for stub in &mut stubs {

@@ -160,7 +160,7 @@ async fn uploads_that_nobody_reads_leave_the_connection_to_others() {
 #[tokio::test]
 async fn a_full_endpoint_refuses_in_time() {
     let address = start_server(1).await;
-    let flags = format!("--pool default={address} --threads 1 --ready-timeout 20ms");
+    let flags = format!("--pool default={address} --threads 1 --ready-timeout 2s");
     let fleet = Fleet::start(&flags).await;
     let client = connect(&fleet, 65_535).await;
     let mut hanging = Vec::new();

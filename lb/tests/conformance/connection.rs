@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long anything may take that a row waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lengths of pieces, in turn: no frame's head stays whole.
 const PIECES: [usize; 6] = [1, 3, 2, 7, 1, 5];

@@ -27,6 +27,8 @@ fn config(target: impl Into<String>) -> RunConfig {
         connections: 2,
         warmup: Duration::ZERO,
         length: Length::For(ms(500)),
+        // A busy machine loses no call.
+        timeout: MAX_TIMEOUT,
         ..RunConfig::new(target, Security::Plaintext)
     }
 }
@@ -122,7 +124,6 @@ fn a_stall_of_the_target_is_seen_by_every_call_that_was_due() {
     let config = RunConfig {
         pace: constant(200.0),
         length: Length::For(ms(1_000)),
-        timeout: MAX_TIMEOUT,
         ..config(stub.target())
     };
     let samples = run_watched(&config, "a", |progress, _| {
@@ -140,7 +141,7 @@ fn a_stall_of_the_target_is_seen_by_every_call_that_was_due() {
 fn a_closed_loop_hides_the_same_stall() {
     let stub = Stub::new();
     stub.bank.stall();
-    let config = RunConfig { timeout: MAX_TIMEOUT, ..config(stub.target()) };
+    let config = config(stub.target());
     let samples = run_watched(&config, "a", |progress, _| {
         wait_for(|| stub.bank.most_in_flight() == 8);
         assert_eq!(progress.sent(), 8);
@@ -210,7 +211,7 @@ fn calls_beyond_the_limit_are_shed() {
     let config = RunConfig {
         pace: constant(100.0),
         in_flight_limit: 4,
-        timeout: ms(2_000),
+        timeout: ms(5_000),
         ..config(stub.target())
     };
     let samples = run_account(&config, HANGING);
@@ -275,7 +276,7 @@ fn a_killed_server_gives_errors_and_the_run_ends() {
     let stub = Stub::new();
     let config = RunConfig {
         pace: constant(400.0),
-        length: Length::For(ms(1_000)),
+        length: Length::For(ms(3_000)),
         timeout: ms(300),
         ..config(stub.target())
     };
@@ -285,7 +286,7 @@ fn a_killed_server_gives_errors_and_the_run_ends() {
     });
     let samples = samples.unwrap();
     let counters = adds_up(&samples);
-    assert_eq!(counters.due, 400);
+    assert_eq!(counters.due, 1_200);
     assert!(counters.ok >= 50 && counters.all_errors() > 0, "{counters:?}");
 }
 
@@ -294,8 +295,13 @@ fn connections_are_made_again_when_the_server_is_back() {
     for pace in [constant(200.0), Pace::Closed] {
         let stub = Stub::new();
         let target = stub.target();
-        let config =
-            RunConfig { pace, length: Length::For(Duration::from_secs(60)), ..config(&target) };
+        let config = RunConfig {
+            pace,
+            length: Length::For(Duration::from_secs(60)),
+            // Of those that were under way.
+            timeout: ms(1_000),
+            ..config(&target)
+        };
         let samples = run_watched(&config, "a", move |progress, stop| {
             wait_for(|| progress.done() >= 20);
             drop(stub);

@@ -9,7 +9,7 @@ use tokio::{
 use super::*;
 
 /// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const NAME: &str = "--listen";
 
 struct Old {

@@ -121,6 +121,7 @@ async fn when_a_server_dies_only_what_it_was_serving_fails() {
     assert!(failed.load(Relaxed) <= 4, "{} failed", failed.load(Relaxed));
     let mut ends = Vec::new();
     until(&channel, |servers| servers[1].in_flight == 0).await;
+    until(&channel, |_| hanging.iter().any(|call| call.is_finished())).await;
     for call in hanging {
         if call.is_finished() {
             ends.push(call.await.unwrap().unwrap_err());
@@ -167,6 +168,7 @@ async fn calls_beyond_the_bound_are_refused() {
     let server = Server::start();
     let channel = Channel::builder().servers([server.address.clone()]).max_calls(2);
     let channel = channel.build().unwrap();
+    until_ready(&channel, 1).await;
     let hanging: Vec<_> = (0..2)
         .map(|_| {
             let channel = channel.clone();
@@ -185,6 +187,7 @@ async fn calls_beyond_the_bound_are_refused() {
 async fn reports_that_lie_change_no_answer() {
     let server = Server::start();
     let channel = Channel::builder().servers([server.address.clone()]).build().unwrap();
+    until_ready(&channel, 1).await;
     let nan = [&[9][..], &f64::NAN.to_le_bytes()].concat();
     let negative = [&[9][..], &(-1.0_f64).to_le_bytes()].concat();
     let sound = [&[9][..], &0.5_f64.to_le_bytes()].concat();

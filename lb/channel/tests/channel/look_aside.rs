@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use strife_channel::Channel;
@@ -126,7 +125,7 @@ async fn a_balancer_that_is_gone_is_done_without() {
     let servers = servers(2);
     let (balancer, control, task) = Balancer::start(&addresses(&servers)).await;
     let channel = Channel::builder().look_aside(control, "").policy("round_robin");
-    let channel = channel.ready_timeout(Duration::from_secs(5)).build().unwrap();
+    let channel = channel.ready_timeout(PATIENCE).build().unwrap();
     for _ in 0..4 {
         check(&channel, "").await.unwrap();
     }

@@ -26,7 +26,7 @@ use tonic_health::pb::{
 };
 
 /// How long anything may take that a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a server is made.
 #[derive(Clone, Default)]

@@ -6,7 +6,7 @@ use strife_channel::Channel;
 use tonic::{Code, Request, Streaming};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
 
-use crate::server::{Server, until, until_idle};
+use crate::server::{Server, until, until_idle, until_ready};
 
 async fn watch(
     channel: &Channel,
@@ -29,6 +29,7 @@ fn in_flight(channel: &Channel) -> u64 {
 async fn a_stream_is_in_flight_until_its_end() {
     let server = Server::start();
     let channel = Channel::builder().servers([server.address.clone()]).build().unwrap();
+    until_ready(&channel, 1).await;
     let mut answers = watch(&channel, "3", None).await;
     assert_eq!(in_flight(&channel), 1);
     for _ in 0..3 {
@@ -43,6 +44,7 @@ async fn a_stream_is_in_flight_until_its_end() {
 async fn a_stream_that_is_dropped_is_over() {
     let server = Server::start();
     let channel = Channel::builder().servers([server.address.clone()]).build().unwrap();
+    until_ready(&channel, 1).await;
     let mut streams = Vec::new();
     for _ in 0..10 {
         let mut answers = watch(&channel, "", None).await;
@@ -59,7 +61,9 @@ async fn a_stream_that_is_dropped_is_over() {
 async fn a_stream_ends_at_its_deadline() {
     let server = Server::start();
     let channel = Channel::builder().servers([server.address.clone()]).build().unwrap();
-    let mut answers = watch(&channel, "", Some(Duration::from_millis(200))).await;
+    until_ready(&channel, 1).await;
+    // Enough for the answer to begin.
+    let mut answers = watch(&channel, "", Some(Duration::from_secs(3))).await;
     assert!(answers.message().await.unwrap().is_some());
     let status = answers.message().await.unwrap_err();
     assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status}");
@@ -70,6 +74,7 @@ async fn a_stream_ends_at_its_deadline() {
 async fn a_stream_whose_server_dies_is_unavailable_and_the_servers_failure() {
     let server = Server::start();
     let channel = Channel::builder().servers([server.address.clone()]).build().unwrap();
+    until_ready(&channel, 1).await;
     let mut answers = watch(&channel, "", None).await;
     assert!(answers.message().await.unwrap().is_some());
     server.kill();

@@ -3,7 +3,7 @@
 use strife_channel::{Channel, Connectivity};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
-use crate::server::{Server, Setup, check, until};
+use crate::server::{PATIENCE, Server, Setup, check, until};
 
 fn channel(server: &Server, ca: &str, name: &'static str) -> Channel {
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)).domain_name(name);
@@ -11,7 +11,7 @@ fn channel(server: &Server, ca: &str, name: &'static str) -> Channel {
         Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls.clone())
     };
     let channel = Channel::builder().servers([server.address.clone()]).endpoint(endpoint);
-    channel.build().expect("a runtime")
+    channel.ready_timeout(PATIENCE).build().expect("a runtime")
 }
 
 #[tokio::test]

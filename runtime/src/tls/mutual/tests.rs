@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const NOBODY: AccessTable = &[];
 
 fn wanted() -> Wanted {

@@ -398,8 +398,10 @@ async fn every_bank_is_told_of_a_run_that_is_gone_until_it_knows() {
 async fn gateways_that_are_there_leave_each_other_alone_and_one_that_leaves_is_followed_at_once() {
     let directory = TempDir::new().unwrap();
     let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
-    let one = start(&store, &banks, soon()).await;
-    let two = start(&store, &banks, soon()).await;
+    // Nobody is silent for so long, also on a busy machine.
+    let settings = Settings { lease: Duration::from_secs(1), ..settings() };
+    let one = start(&store, &banks, settings).await;
+    let two = start(&store, &banks, settings).await;
     let beats = async || store.runs().await.unwrap().iter().map(|run| run.beats).min();
     until(async || beats().await > Some(9)).await;
     assert_eq!(pay(&one, &order("p1", "sbi")).await.decision, Decision::Committed);

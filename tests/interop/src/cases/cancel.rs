@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Of a call that is never answered.
-pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const DEADLINE: Duration = Duration::from_secs(3);
 
 /// A call that is dropped is cancelled: tonic has no status for it, so there is nothing to see on this
 /// side but that the channel is as good as before.

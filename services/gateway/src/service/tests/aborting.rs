@@ -50,7 +50,7 @@ async fn a_bank_that_turns_the_call_away_votes_no() {
 #[tokio::test]
 async fn silence_ends_in_a_timeout_and_tombstones() {
     // Long enough for the other bank to vote, also on a busy machine.
-    let settings = Settings { payment_timeout: Duration::from_secs(2), ..quick() };
+    let settings = Settings { payment_timeout: Duration::from_secs(5), ..quick() };
     let plaintext = strife_runtime::Security::Plaintext;
     let banks = [plaintext.clone(), plaintext.clone()];
     let system = System::start_with(settings, plaintext, banks).await;

@@ -56,7 +56,7 @@ pub(super) fn quick() -> Settings {
     Settings {
         // As good as never: what waits for a timeout asks for a short one.
         payment_timeout: NEVER,
-        attempt_timeout: Duration::from_millis(500),
+        attempt_timeout: Duration::from_secs(2),
         backoff: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(5) },
         look_again: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(5) },
         lease: Duration::from_millis(500),

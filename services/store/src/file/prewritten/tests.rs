@@ -99,7 +99,7 @@ fn what_lies_ahead_is_written_as_the_file_grows() {
     for offset in (0..3 << 20).step_by(4096) {
         found.write(offset, &[1; 4096]).unwrap();
     }
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(120);
     while allocated_bytes(&file) < 5 << 20 {
         assert!(Instant::now() < until, "only {} bytes", allocated_bytes(&file));
         std::thread::yield_now();
@@ -115,7 +115,7 @@ fn a_thread_that_cannot_write_ahead_is_not_needed() {
     let backend = FileBackend::new(file.reopen().unwrap()).unwrap();
     let found = Prewritten::new(backend, for_reading, 0).unwrap();
     found.write(0, &[1; 1 << 20]).unwrap();
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(120);
     while !found.thread.lock().unwrap().as_ref().unwrap().is_finished() {
         assert!(Instant::now() < until, "it cannot have written");
         std::thread::yield_now();
