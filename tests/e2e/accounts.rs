@@ -3,7 +3,7 @@
 use std::{path::Path, process::Output};
 
 use redb::{Database, ReadableTable, TableDefinition};
-use strife_proto::gateway::v1::{AbortReason, BalanceRequest, PaymentState};
+use strife_proto::gateway::v1::{AbortReason, PaymentState};
 
 use crate::support::{Account, Booted, PATIENCE, PAYMENT, boot, strife};
 
@@ -151,8 +151,7 @@ async fn balances_are_told_without_the_bank_that_is_away() {
     for member in ["icici", "icici-1", "icici-2"] {
         booted.fleet.kill(member).await.unwrap();
     }
-    let answer = booted.gateway().get_balance(BalanceRequest { user }).await.unwrap().into_inner();
-    for balance in answer.accounts {
+    for balance in booted.balances(&user).await.accounts {
         let bank = balance.account.unwrap().bank;
         assert_eq!(balance.available.is_none(), bank == "icici", "{bank}");
         assert_eq!(balance.error.contains("bank icici"), bank == "icici", "{}", balance.error);

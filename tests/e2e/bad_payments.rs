@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use strife_proto::gateway::v1::{AbortReason, BalanceRequest, PaymentRequest, PaymentState};
+use strife_proto::gateway::v1::{AbortReason, PaymentRequest, PaymentState};
 use tonic::{Code, Request, metadata::MetadataValue};
 
 use crate::{
@@ -112,9 +112,9 @@ async fn a_payment_that_a_bank_refuses_is_aborted_by_name_and_holds_nothing() {
     };
     check("unknown-within-the-bank", AbortReason::UnknownAccount, &within).await;
     let held = async || {
-        let request = BalanceRequest { user: from.user.clone() };
-        let answer = booted.gateway().get_balance(request).await.unwrap().into_inner();
-        answer.accounts.into_iter().any(|account| account.held.unwrap().minor_units > 0)
+        let accounts = booted.balances(&from.user).await.accounts;
+        // None is told of a bank that does not answer.
+        accounts.into_iter().any(|account| account.held.is_none_or(|held| held.minor_units > 0))
     };
     tokio::time::timeout(PATIENCE, async {
         while held().await {

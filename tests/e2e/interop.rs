@@ -21,7 +21,7 @@ use strife_interop::{
 use self::balancer::{Balancer, Links};
 
 /// How long a case may take. Never asserted as a time; it only ends one that would otherwise hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Any free port on this machine.
 pub(crate) const ANYWHERE: SocketAddr =

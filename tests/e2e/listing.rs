@@ -34,7 +34,7 @@ fn ids(booted: &Booted, flags: &[&str]) -> Vec<String> {
 async fn check_listing(change: impl FnOnce(&mut FleetSpec)) {
     let mut booted = boot(|spec| {
         // Banks have time to vote on a busy machine, and what waits for one that is away is soon told so.
-        spec.payment_timeout = Duration::from_secs(5);
+        spec.payment_timeout = Duration::from_secs(10);
         change(spec);
     })
     .await;

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -22,6 +23,8 @@ use crate::support::{Booted, PATIENCE, PAYMENT, boot};
 
 /// Concurrent payers in the tests that kill something.
 const PAYERS: usize = 16;
+/// How long to wait before one asks again: a gateway that comes back is not asked without end.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Payments each of them makes at least.
 const PAYMENTS: usize = 12;
 
@@ -174,6 +177,7 @@ async fn pay_until(
                 }
                 Err(status) => assert!(crate::support::may_ask_again(&status), "{status}"),
             }
+            tokio::time::sleep(ASK_AGAIN).await;
         }
     }
     outcomes
@@ -234,12 +238,19 @@ async fn a_refused_payment_is_aborted_for_ever_and_moves_nothing() {
     booted.fleet.settled_totals(PATIENCE).await.unwrap().check_against(&before).unwrap();
 }
 
+/// Asks until the account's bank answers.
 pub(crate) async fn balance(booted: &Booted, user: &str, account: &str) -> i64 {
-    let request = BalanceRequest { user: user.to_owned() };
-    let answer = booted.gateway().get_balance(request).await.unwrap().into_inner();
-    let found = answer.accounts.into_iter().find(|found| {
-        found.account.as_ref().is_some_and(|reference| reference.account_id == account)
-    });
-    let found = found.expect("the user's account");
-    found.available.unwrap().minor_units + found.held.map_or(0, |held| held.minor_units)
+    let asking = async {
+        loop {
+            let answer = booted.balances(user).await;
+            let found = answer.accounts.into_iter().find(|found| {
+                found.account.as_ref().is_some_and(|reference| reference.account_id == account)
+            });
+            let found = found.expect("the user's account");
+            if let Some(available) = found.available {
+                return available.minor_units + found.held.map_or(0, |held| held.minor_units);
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("the bank answers")
 }

@@ -21,13 +21,17 @@ use crate::{
 /// Longer than any test takes, seconds.
 const LONG: u32 = 3_600;
 /// Payments that are asked for at once.
-const AT_ONCE: usize = 50;
+const AT_ONCE: usize = 150;
+/// Soon given up, and long enough for banks that are there to vote, also on a busy machine with a slow disk.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long payments wait that are to expire, seconds: longer than until they are in the queue.
+const SHORT: u32 = 20;
 /// How long to wait before one looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 async fn boot_impatient(change: impl FnOnce(&mut FleetSpec)) -> Booted {
     boot(|spec| {
-        spec.payment_timeout = Duration::from_secs(1);
+        spec.payment_timeout = TIMEOUT;
         change(spec);
     })
     .await
@@ -163,7 +167,7 @@ async fn what_cannot_be_made_in_time_expires_for_good() {
     let mut booted = boot_impatient(|_| {}).await;
     let before = booted.fleet.totals().await.unwrap();
     booted.fleet.kill("sbi").await.unwrap();
-    let requests = queue(&booted, 20, 3).await;
+    let requests = queue(&booted, 20, SHORT).await;
     let ends = end(&booted, &requests).await;
     for ended in &ends {
         assert_eq!(ended.state(), PaymentState::Aborted, "{ended:?}");

@@ -255,10 +255,15 @@ async fn a_gateway_on_an_older_copy_of_its_store_says_so_and_serves_once_its_run
         booted.fleet.restart("gateway").await.unwrap();
         let mut gateway = booted.gateway();
         let payment_id = format!("as-run-{run}");
-        let answer = gateway.process_payment(PaymentRequest { payment_id, ..request.clone() });
-        let answer = answer.await;
-        assert!(answer.is_err(), "run {run} answers {answer:?}");
-        until("it ends", &mut || booted.fleet.has_ended("gateway").unwrap()).await;
+        let request = PaymentRequest { payment_id, ..request.clone() };
+        // Until the balancer has connected to it again.
+        let asking = async {
+            while !booted.fleet.has_ended("gateway").unwrap() {
+                let answer = gateway.process_payment(request.clone()).await;
+                assert!(answer.is_err(), "run {run} answers {answer:?}");
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("it ends");
     }
     assert!(says(&booted, "gateway", "is an older copy"));
     booted.fleet.restart("gateway").await.unwrap();

@@ -4,16 +4,18 @@ use std::{collections::BTreeMap, fmt, fs, time::Duration};
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use strife_fleet::Fleet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::PATIENCE;
 
 /// How long a gateway may be silent before another takes over from it.
-const LEASE: &str = "1s";
+const LEASE: &str = "2s";
 /// How long a process is suspended; longer than a gateway's lease at times.
 const SUSPENDED_MS: std::ops::Range<u64> = 200..4_000;
-/// Longer than a lease, always.
-const SILENT: Duration = Duration::from_secs(3);
+/// How long another may take to find out.
+const FOUND_OUT: Duration = Duration::from_secs(30);
+/// Between two looks at what gateways say.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Between two blows.
 const PAUSE_MS: std::ops::Range<u64> = 100..1_500;
 
@@ -69,7 +71,7 @@ pub(crate) async fn befall(fleet: &mut Fleet, random: &mut StdRng, time: Duratio
     if fleet.spec().gateways > 1 {
         // One that is taken for gone, and wakes up.
         *befallen.0.entry("suspended").or_default() += 1;
-        suspend(fleet, &["gateway"], SILENT).await;
+        suspend_until_taken_for_gone(fleet, &befallen).await;
     }
     while Instant::now() < end {
         let number = random.random_range(1..=2);
@@ -95,6 +97,19 @@ pub(crate) async fn befall(fleet: &mut Fleet, random: &mut StdRng, time: Duratio
         fleet.restart_ended().await.unwrap_or_else(|error| panic!("{error}"));
     }
     befallen
+}
+
+async fn suspend_until_taken_for_gone(fleet: &mut Fleet, befallen: &Befallen) {
+    let before = befallen.takeovers(fleet);
+    fleet.freeze("gateway").unwrap();
+    let taken_for_gone = async {
+        while befallen.takeovers(fleet) == before {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    // If it is not, that shows in the end.
+    let _ = timeout(FOUND_OUT, taken_for_gone).await;
+    fleet.thaw("gateway").unwrap();
 }
 
 async fn suspend(fleet: &mut Fleet, victims: &[&str], time: Duration) {

@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 /// One nemesis at a time, or the processes do nothing but wait for each other.
 static TURN: Mutex<()> = Mutex::const_new(());
 /// How long what must come true may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 const SECONDS: u64 = 30;
 
 fn from_environment<T: FromStr>(name: &str) -> Option<T> {

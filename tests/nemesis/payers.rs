@@ -15,7 +15,7 @@ use strife_fleet::Fleet;
 use strife_proto::{
     common::v1::Money,
     gateway::v1::{
-        AccountRef, BalanceRequest, PaymentRequest, PaymentState,
+        AccountRef, BalanceRequest, BalanceResponse, PaymentRequest, PaymentState,
         payment_gateway_client::PaymentGatewayClient,
     },
 };
@@ -90,15 +90,8 @@ impl World {
         let users: BTreeSet<&String> = self.accounts.iter().map(|(user, _)| user).collect();
         let mut balances = BTreeMap::new();
         for user in users {
-            // A bank that does not answer is named, and has no amounts.
-            let answer = loop {
-                let request = BalanceRequest { user: user.clone() };
-                let answer = self.gateway.clone().get_balance(request).await.unwrap().into_inner();
-                if answer.accounts.iter().all(|account| account.available.is_some()) {
-                    break answer;
-                }
-                tokio::time::sleep(RETRY_PAUSE).await;
-            };
+            let asked = tokio::time::timeout(PATIENCE, self.balances_of(user)).await;
+            let answer = asked.unwrap_or_else(|_| panic!("nobody tells what {user} has"));
             for found in answer.accounts {
                 let account = found.account.unwrap();
                 let units = |money: Option<Money>| money.map_or(0, |money| money.minor_units);
@@ -107,6 +100,24 @@ impl World {
             }
         }
         balances
+    }
+
+    /// Asks until there is an answer and every bank has told its part.
+    async fn balances_of(&self, user: &str) -> BalanceResponse {
+        loop {
+            let request = BalanceRequest { user: user.to_owned() };
+            match self.gateway.clone().get_balance(request).await {
+                Ok(answer) => {
+                    let answer = answer.into_inner();
+                    // A bank that does not answer is named, and has no amounts.
+                    if answer.accounts.iter().all(|account| account.available.is_some()) {
+                        return answer;
+                    }
+                }
+                Err(status) => assert!(may_ask_again(&status), "{status}"),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
     }
 
     /// Asks once more about every payment, and counts what everybody must have.

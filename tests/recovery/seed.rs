@@ -22,8 +22,9 @@ use strife_proto::{
 };
 use strife_runtime::{Role, Security, TlsArgs, connect, tls::Expected};
 use strife_store::Limits;
+use tonic::Code;
 
-use crate::{BANKS, GATEWAY};
+use crate::{BANKS, GATEWAY, PATIENCE};
 
 /// What every payment moves.
 const UNITS: i64 = 1;
@@ -139,7 +140,17 @@ impl Seed {
         let mut gateway = PaymentGatewayClient::new(channel);
         for (number, order) in self.orders.iter().enumerate().step_by(LOOKED_AT) {
             let (payment_id, user) = (order.payment_id.clone(), order.user.clone());
-            let found = gateway.get_payment(GetPaymentRequest { payment_id, user }).await.unwrap();
+            let request = GetPaymentRequest { payment_id, user };
+            // Asked again, as whoever changes nothing does when nobody is there for a moment.
+            let asking = async {
+                loop {
+                    match gateway.get_payment(request.clone()).await {
+                        Err(status) if status.code() == Code::Unavailable => {}
+                        answer => return answer.unwrap(),
+                    }
+                }
+            };
+            let found = tokio::time::timeout(PATIENCE, asking).await.expect("the gateway answers");
             // Chunks begin at even numbers.
             let committed = number % 2 == 0;
             let expected = if committed { PaymentState::Committed } else { PaymentState::Aborted };

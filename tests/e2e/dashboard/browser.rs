@@ -177,8 +177,10 @@ impl Browser {
              const at = [box.x + box.width / 2, box.y + box.height / 2]; \
              return one.contains(document.elementFromPoint(...at)) ? at : null; }})()"
         );
+        // Covered by nothing, and on the screen.
+        self.until(&format!("{seen} !== null")).await;
         let at = self.evaluate(&seen).await;
-        assert!(at.is_array(), "{selector} is covered by something or not on the screen");
+        assert!(at.is_array(), "{selector} is gone");
         for kind in ["mousePressed", "mouseReleased"] {
             let event =
                 json!({"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1});

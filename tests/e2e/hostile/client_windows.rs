@@ -98,7 +98,7 @@ async fn a_client_that_lingers_takes_nobody_along() {
 /// What is stuck for too long is reset; the attacker need not go away for that.
 #[tokio::test]
 async fn stalled_calls_are_ended() {
-    let scene = Scene::start(&["--stall-timeout", "1s"]).await;
+    let scene = Scene::start(&["--stall-timeout", "3s"]).await;
     let mut attacker = client_with_window(&scene, 0).await;
     attacker.send(&ask_for_much(ANSWERS)).await.unwrap();
     for _ in 0..ANSWERS {

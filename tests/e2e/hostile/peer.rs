@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How long anything may take that a test waits for. Longer than every bound of the balancer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Sent after a flood: the answer to it means that the flood was borne.
 const MARKER: [u8; 8] = *b"survived";
 

@@ -66,7 +66,7 @@ async fn drip(address: SocketAddr, start: &[u8], bytes: &[u8]) {
 
 #[tokio::test]
 async fn clients_that_stop_halfway_are_let_go() {
-    let scene = Scene::start(&["--handshake-timeout", "1s"]).await;
+    let scene = Scene::start(&["--handshake-timeout", "2s"]).await;
     let address = scene.balancer.listen;
     let before = scene.balancer.descriptors();
     let greeting = [PREFACE, &settings(&[])].concat();
@@ -94,7 +94,7 @@ async fn clients_that_stop_halfway_are_let_go() {
 /// Each byte comes well before any timeout on silence, and all of them too late.
 #[tokio::test]
 async fn clients_that_drip_are_let_go() {
-    let scene = Scene::start(&["--handshake-timeout", "1s"]).await;
+    let scene = Scene::start(&["--handshake-timeout", "2s"]).await;
     let address = scene.balancer.listen;
     let greeting = [PREFACE, &settings(&[])].concat();
     let frame = [announced(1000, kind::UNKNOWN, flag::NONE, 0), vec![0; 1000]].concat();

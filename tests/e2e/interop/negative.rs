@@ -30,6 +30,8 @@ use super::{
 const SIZE: usize = 1024;
 /// Events a test may have left unread.
 const EVENTS: usize = 64;
+/// Calls wait for as long as any test takes until there is a connection, or a place on one.
+const PATIENT: [&str; 2] = ["--ready-timeout", "60s"];
 
 fn request() -> SimpleRequest {
     let payload = Some(Payload { r#type: 0, body: vec![0; 271_828].into() });
@@ -64,7 +66,7 @@ pub(crate) async fn goaway_server() -> (SocketAddr, mpsc::Receiver<usize>) {
 #[tokio::test]
 async fn goaway() {
     let (server, mut calls) = goaway_server().await;
-    let balancer = Balancer::start(&[server], &Links::plaintext()).await;
+    let balancer = Balancer::start_with(&[server], &Links::plaintext(), &PATIENT).await;
     let client = balancer.target("goaway").client();
     for expected in 0..2 {
         let answer = client.clone().unary_call(request()).await.unwrap();
@@ -88,7 +90,8 @@ async fn a_call_beyond_the_last_stream_runs_elsewhere() {
         connection.rest().await;
         Ok(())
     });
-    let balancer = Balancer::start(&[server.await], &Links::plaintext()).await;
+    let servers = [server.await];
+    let balancer = Balancer::start_with(&servers, &Links::plaintext(), &PATIENT).await;
     let caller = Caller::connect(balancer.address()).await;
     let small = SimpleRequest::default();
     let calls =
@@ -220,7 +223,8 @@ async fn max_streams() {
             }
         }
     });
-    let balancer = Balancer::start(&[server.await], &Links::plaintext()).await;
+    let servers = [server.await];
+    let balancer = Balancer::start_with(&servers, &Links::plaintext(), &PATIENT).await;
     let client = balancer.target("max_streams").client();
     client.clone().unary_call(request()).await.unwrap();
     let calls = (0..10).map(|_| {

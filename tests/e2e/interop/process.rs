@@ -11,7 +11,7 @@ use tokio::{
 };
 
 /// How long it may take to serve, or to end. Never asserted as a time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running child. Ends when dropped.
 pub(crate) struct Process {

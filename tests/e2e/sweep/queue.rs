@@ -10,9 +10,9 @@ seed = 3
 trials = 1
 policies = ["least_load"]
 clients = [20]
-duration = "4s"
+duration = "7s"
 warmup = "200ms"
-timeout = "3s"
+timeout = "30s"
 
 [[workloads]]
 kind = "payments"
@@ -22,12 +22,12 @@ servers = [0]
 accounts = 50
 cross_bank = 100
 queue_for = "2m"
-payment_timeout = "500ms"
+payment_timeout = "2s"
 
 [[workloads.faults]]
 kind = "bank_away"
-at = "1s"
-for = "1500ms"
+at = "2s"
+for = "4s"
 "#;
 
 #[test]
