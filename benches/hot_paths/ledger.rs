@@ -34,6 +34,7 @@ fn bank() -> MemoryState {
             account_id: account(number),
             balance: amount(1_000_000_000_000),
             state: AccountState::Active,
+            transaction_id: None,
         })
     };
     do_all(&mut state, &(0..ACCOUNTS).map(open).collect::<Vec<_>>());

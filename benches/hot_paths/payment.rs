@@ -98,6 +98,7 @@ async fn bank_server(directory: &TempDir, bank: &str) -> String {
         account_id: n.to_string(),
         balance: Amount { minor_units: 1_000_000_000, currency: "INR".parse().expect("a code") },
         state: AccountState::Active,
+        transaction_id: None,
     };
     let accounts: Vec<_> = (0..ACCOUNTS).map(account).collect();
     let path = directory.path().join(format!("{bank}.redb"));

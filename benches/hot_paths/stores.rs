@@ -22,6 +22,7 @@ fn openings() -> Vec<OpenAccount> {
         account_id: account(number),
         balance: amount(1_000_000_000_000),
         state: AccountState::Active,
+        transaction_id: None,
     };
     (0..ACCOUNTS).map(open).collect()
 }

@@ -58,6 +58,9 @@ pub struct OpenAccount {
     pub balance: Amount,
     /// Whether it may pay and be paid.
     pub state: AccountState,
+    /// Chosen by the caller, kept across retries: who repeats it is told that it is done, anybody else that
+    /// the account exists. `None` where a store is filled for the first time, which is done once.
+    pub transaction_id: Option<String>,
 }
 
 /// A payment within the bank.
@@ -245,18 +248,31 @@ pub fn apply<S: LedgerState>(state: &mut S, command: &Command) -> Result<Verdict
 }
 
 fn open<S: LedgerState>(state: &mut S, opening: &OpenAccount) -> Result<Verdict, S::Error> {
-    let OpenAccount { account_id, balance, state: account_state } = opening;
+    let OpenAccount { account_id, balance, state: account_state, transaction_id } = opening;
     if balance.minor_units < 0 {
         return Ok(Err(Refusal::InvalidAmount));
+    }
+    let against = Internal::Opening(balance.currency);
+    let (from, to, verdict) = (against.name(), account_id.clone(), Ok(Receipt::Done));
+    let record = TransferRecord { from, to, amount: *balance, verdict };
+    if let Some(transaction_id) = transaction_id
+        && let Some(known) = state.transfer(transaction_id)?
+    {
+        let known = (&known.from, &known.to, known.amount);
+        let same = known == (&record.from, &record.to, record.amount);
+        return Ok(if same { verdict } else { Err(Refusal::Conflict) });
     }
     if state.account(account_id)?.is_some() {
         return Ok(Err(Refusal::AccountExists));
     }
     let account = Account::new(*balance, *account_state);
     state.put_account(account_id, account)?;
-    let against = Internal::Opening(balance.currency);
-    post_internally(state, "opening", account_id, balance.minor_units, account, against)?;
-    Ok(Ok(Receipt::Done))
+    let name = transaction_id.as_deref().unwrap_or("opening");
+    post_internally(state, name, account_id, balance.minor_units, account, against)?;
+    if let Some(transaction_id) = transaction_id {
+        state.put_transfer(transaction_id, record)?;
+    }
+    Ok(verdict)
 }
 
 /// Posts `amount` (signed) to a customer, whose balances are already written, and its opposite to

@@ -79,7 +79,8 @@ impl Bank {
         let mut bank = Self { account: None, opening: 0, settlement: 0, legs, fenced };
         let balance = Amount { minor_units: balance, ..amount() };
         let (account_id, state) = (ACCOUNT.to_owned(), AccountState::Active);
-        let opened = bank.apply(&Command::OpenAccount(OpenAccount { account_id, balance, state }));
+        let opening = OpenAccount { account_id, balance, state, transaction_id: None };
+        let opened = bank.apply(&Command::OpenAccount(opening));
         opened.expect("a new bank has no account of that name");
         bank
     }

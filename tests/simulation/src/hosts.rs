@@ -151,6 +151,7 @@ fn openings() -> Vec<OpenAccount> {
         account_id: (*id).to_owned(),
         balance,
         state: AccountState::Active,
+        transaction_id: None,
     };
     ACCOUNTS.iter().map(opening).collect()
 }

@@ -91,7 +91,7 @@ fn account(row: Row) -> Result<OpenAccount, String> {
         Some(other) => return Err(format!("`{other}` is not a state (active or frozen)")),
     };
     let balance = Amount { minor_units: balance, currency };
-    Ok(OpenAccount { account_id, balance, state })
+    Ok(OpenAccount { account_id, balance, state, transaction_id: None })
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ pub struct LegRecord {
     pub prepared_at_ms: u64,
 }
 
-/// A transfer and what became of it, kept for ever.
+/// A transfer and what became of it, kept for ever; or an opening, from the bank's own account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferRecord {
     /// Who pays.

@@ -19,7 +19,9 @@ fn rupees(minor_units: i64) -> Amount {
 }
 
 fn open_account(account_id: &str, balance: Amount, state: AccountState) -> Command {
-    Command::OpenAccount(OpenAccount { account_id: account_id.to_owned(), balance, state })
+    let (account_id, transaction_id) =
+        (account_id.to_owned(), Some(format!("opening of {account_id}")));
+    Command::OpenAccount(OpenAccount { account_id, balance, state, transaction_id })
 }
 
 fn transfer(transaction_id: &str, from: &str, to: &str, amount: Amount) -> Command {
@@ -86,9 +88,7 @@ fn check(state: &mut MemoryState, command: &Command, expected: Verdict) {
     assert_eq!(verdict, expected, "{command:?}");
     let (accounts, postings) = (state.accounts().clone(), state.postings());
     let Ok(again) = apply(state, command);
-    if !matches!(command, Command::OpenAccount(_)) {
-        assert_eq!(again, expected, "repeated {command:?}");
-    }
+    assert_eq!(again, expected, "repeated {command:?}");
     assert_eq!((state.accounts(), state.postings()), (&accounts, postings));
 }
 
@@ -337,6 +337,7 @@ pub(crate) fn openings() -> Vec<OpenAccount> {
         account_id: account_id.to_owned(),
         balance: Amount { minor_units, currency: currency.parse().unwrap() },
         state,
+        transaction_id: None,
     };
     vec![
         open("a", 100, "INR", AccountState::Active),

@@ -128,7 +128,10 @@ impl<S: WholeStore> BankAdmin for Admin<S> {
         check_new_id(&account_id)?;
         let balance = amount(opening)?;
         let (what, state) = (format!("opened with {balance}"), AccountState::Active);
-        let opening = OpenAccount { account_id: account_id.clone(), balance, state };
+        // The store may run it again where it does not know whether it took place.
+        let transaction_id = Some(format!("opening-{:032x}", rand::random::<u128>()));
+        let opening =
+            OpenAccount { account_id: account_id.clone(), balance, state, transaction_id };
         self.change(&caller, account_id, what, Command::OpenAccount(opening)).await
     }
 

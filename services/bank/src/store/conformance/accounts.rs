@@ -11,9 +11,12 @@ use crate::{
 };
 
 const DONE: Verdict = Ok(Receipt::Done);
+/// Accounts that are there afterwards and were not before.
+pub(super) const OPENED: u64 = 1;
 
 pub(super) async fn check(store: &impl Store, whole: &impl WholeStore) {
     check_states(store, whole).await;
+    check_openings(store, whole).await;
     check_limits(store, whole).await;
     check_legs(store, whole).await;
     check_forced(store, whole).await;
@@ -37,15 +40,42 @@ fn hold(id: &str, minor_units: i64) -> Command {
     Command::Prepare(Prepare { key: key(id, Leg::Debit), body, at_ms, maker: None })
 }
 
+fn opening(account_id: &str, minor_units: i64, transaction_id: Option<&str>) -> Command {
+    Command::OpenAccount(OpenAccount {
+        account_id: account_id.to_owned(),
+        balance: rupees(minor_units),
+        state: AccountState::Active,
+        transaction_id: transaction_id.map(str::to_owned),
+    })
+}
+
+/// Once, however often it is asked for, and whatever became of the account since; not by another.
+async fn check_openings(store: &impl Store, whole: &impl WholeStore) {
+    let mine = || opening("late", 0, Some("opening-1"));
+    for _ in 0..2 {
+        assert_eq!(verdict(whole, mine()).await, DONE);
+    }
+    let pay = transfer("to late", "a", "late", 1);
+    assert_eq!(verdict(store, pay).await, available(99));
+    assert_eq!(verdict(whole, mine()).await, DONE);
+    assert_eq!(whole.details("late").await.unwrap().unwrap().account.available, 1);
+    for (other, refusal) in [
+        (opening("late", 0, Some("opening-2")), Refusal::AccountExists),
+        (opening("late", 1, Some("opening-1")), Refusal::Conflict),
+        (opening("other", 0, Some("opening-1")), Refusal::Conflict),
+        (opening("other", 0, Some("to late")), Refusal::Conflict),
+    ] {
+        assert_eq!(verdict(whole, other).await, Err(refusal));
+    }
+    let batch = vec![opening("late", 0, None), mine()];
+    let verdicts = whole.apply_all(batch).await.unwrap();
+    assert_eq!(verdicts, [Err(Refusal::AccountExists), DONE]);
+    assert_eq!(verdict(store, transfer("back from late", "late", "a", 1)).await, available(0));
+    assert_eq!(whole.details("other").await.unwrap(), None);
+}
+
 async fn check_states(store: &impl Store, whole: &impl WholeStore) {
-    let opening = |account_id: &str| {
-        Command::OpenAccount(OpenAccount {
-            account_id: account_id.to_owned(),
-            balance: rupees(0),
-            state: AccountState::Active,
-        })
-    };
-    assert_eq!(verdict(whole, opening("a")).await, Err(Refusal::AccountExists));
+    assert_eq!(verdict(whole, opening("a", 0, None)).await, Err(Refusal::AccountExists));
     let set =
         |state| Command::SetAccountState(SetAccountState { account_id: "a".to_owned(), state });
     assert_eq!(verdict(whole, set(AccountState::Frozen)).await, DONE);

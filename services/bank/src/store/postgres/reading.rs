@@ -26,7 +26,8 @@ use crate::{
 /// meanwhile, our own insert will fail, and the batch is run again.
 const LEGS: &str = "SELECT key, state, account_id, minor_units, currency, coordinator, \
     prepared_at_ms, forced_end, forced_by, forced_reason, forced_at_ms, forced_decision FROM legs WHERE key = ANY($1) ORDER BY key FOR UPDATE";
-/// Transfers never change.
+/// Transfers and openings never change. It runs after [`ACCOUNTS`] and so sees those of every account that
+/// was there, and of every balance.
 const TRANSFERS: &str = "SELECT transaction_id, from_account, to_account, minor_units, currency, \
     refusal, available FROM transfers WHERE transaction_id = ANY($1)";
 /// The accounts that commands name and those of the legs that they end, locked in their order. It
@@ -71,6 +72,7 @@ impl Named {
         for command in commands {
             match command {
                 Command::OpenAccount(opening) => {
+                    named.transfers.extend(opening.transaction_id.clone());
                     named.accounts.insert(opening.account_id.clone());
                 }
                 Command::Transfer(transfer) => {
@@ -110,10 +112,10 @@ pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreE
     let client = work.client();
     // Polled, and therefore sent and run, in this order: locks on legs before those on accounts.
     let reads = async {
-        let (legs, transfers, accounts, fenced) = join4(
+        let (legs, accounts, transfers, fenced) = join4(
             by_keys(client, &statements.0, &legs),
-            by_keys(client, &statements.1, &transfers),
             accounts_of(client, &statements.2, &accounts, &legs),
+            by_keys(client, &statements.1, &transfers),
             fenced(client, &statements.3, &named.runs),
         )
         .await;

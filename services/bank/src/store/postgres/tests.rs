@@ -1,12 +1,17 @@
 //! The conformance suite by two processes' stores on one database, the model, starts, and refusals.
 
+mod lossy;
+
+use std::sync::atomic::Ordering::Relaxed;
+
 use proptest::{collection::vec, prelude::*};
 use strife_store::postgres::testing::Server;
 
+use self::lossy::LossyWay;
 use super::*;
 use crate::{
     ledger::{
-        Internal, MemoryState,
+        AccountState, Internal, MemoryState, Receipt, Refusal,
         tests::{any_command_of_all, openings},
     },
     store::conformance,
@@ -79,6 +84,45 @@ async fn the_journal_sums_to_nothing() {
     let all = "SELECT (SELECT sum(balance) FROM positions) + \
         (SELECT sum(available::numeric + held) FROM accounts) = 0";
     assert!(client.query_one(all, &[]).await.unwrap().get::<_, bool>(0));
+}
+
+fn opening(account_id: &str, transaction_id: &str) -> Command {
+    Command::OpenAccount(OpenAccount {
+        account_id: account_id.to_owned(),
+        balance: openings()[0].balance,
+        state: AccountState::Active,
+        transaction_id: Some(transaction_id.to_owned()),
+    })
+}
+
+/// The first finds no account and its batch is run again; then it is its own that it finds.
+#[tokio::test]
+async fn an_opening_whose_commit_is_lost_is_done() {
+    let server = Server::shared();
+    let url = server.create_database().await;
+    let way = LossyWay::to(server.host()).await;
+    let (bank, _) = open(&url.replace(&server.host(), &way.host), "icici").await.unwrap();
+    way.lose_a_commit.store(true, Relaxed);
+    assert_eq!(bank.apply(opening("new", "one")).await.unwrap(), Ok(Receipt::Done));
+    assert!(!way.lose_a_commit.load(Relaxed), "nothing was lost");
+    let again = bank.apply(opening("new", "two")).await.unwrap();
+    assert_eq!(again, Err(Refusal::AccountExists));
+    let account = bank.account("new").await.unwrap().unwrap();
+    assert_eq!(account.available, openings()[0].balance.minor_units);
+}
+
+/// As where a batch is run again while its COMMIT is still under way.
+#[tokio::test]
+async fn of_two_who_open_an_account_by_one_command_both_have() {
+    let url = Server::shared().create_database().await;
+    let ((one, _), (other, _)) =
+        tokio::try_join!(open(&url, "icici"), open(&url, "icici")).unwrap();
+    for round in 0..50 {
+        let opening = || opening(&format!("new-{round}"), &format!("opening-{round}"));
+        let both = tokio::try_join!(one.apply(opening()), other.apply(opening())).unwrap();
+        assert_eq!(both, (Ok(Receipt::Done), Ok(Receipt::Done)), "{round}");
+    }
+    assert_eq!(one.totals().await.unwrap().accounts, openings().len() as u64 + 50);
 }
 
 proptest! {
