@@ -133,7 +133,8 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             settings,
         });
         let mut background = JoinSet::new();
-        background.spawn(adoption::run(shared.clone(), shared.tasks.start()));
+        let first = [shared.tasks.start(), shared.tasks.start()];
+        background.spawn(adoption::run(shared.clone(), first));
         background.spawn(phase_two::sweep(shared.clone()));
         if let Some(source) = blocks {
             background.spawn(ids::supply(shared.clone(), source));

@@ -3,111 +3,70 @@
 //! Between two banks it is aborted already: everybody reads it so. Here that is written down, in pages,
 //! behind what is being served, and the banks are told; what is to be queued gets its place there. Within
 //! one bank, that bank is asked.
-//!
-//! All banks are told of every run that is gone, until they know: what it has yet to prepare is refused, should
-//! its gateway wake up. Only then is the run forgotten.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::{StreamExt, future::join, stream};
+use futures_util::future::join3;
 use strife_store::StoreError;
-use tracing::{debug, error, info, warn};
+use tokio::sync::{Notify, watch};
+use tracing::{error, info};
 
 use super::{Shared, job::Origin, tasks::Task};
 use crate::{
-    banks::{Banks, CallError},
+    banks::Banks,
     clock::now_ms,
     payment::{Action, Input, Payment},
     retry,
     store::{Decided, Record, Store, Verdict},
-    transaction::{Run, RunNumber},
 };
+
+mod fences;
 
 /// Payments that are ended in one durable write.
 const PAGE: usize = 1_024;
-/// Banks that are told at once that a run is fenced.
-const BANKS_AT_ONCE: usize = 16;
 
-/// Which banks know of which runs that they are fenced.
-type Told = HashSet<(RunNumber, String)>;
+/// Takes over whatever there is, and tells the banks, now and whenever a run is fenced. A bank that does
+/// not listen holds up nothing that is taken over. The tasks of `first` are over with the first time.
+pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>, first: [Task; 2]) {
+    let fenced = watch::Sender::new(());
+    let [adopting, telling] = first;
+    join3(
+        pass_on(&shared.orphaned, &fenced),
+        adopt_all(&shared, fenced.subscribe(), adopting),
+        fences::tell_all(&shared, fenced.subscribe(), telling),
+    )
+    .await;
+}
 
-/// Takes over whatever there is, now and whenever a run is fenced. `first` is over with the first
-/// time.
-pub(super) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>, first: Task) {
-    let (mut first, mut told) = (Some(first), Told::new());
-    let mut attempt = 0;
+/// Has both look again whenever there is something new.
+async fn pass_on(orphaned: &Notify, fenced: &watch::Sender<()>) {
     loop {
-        let is_over = match take_over(&shared, &mut told).await {
-            Ok(is_over) => {
-                drop(first.take());
-                is_over
-            }
-            Err(why) if retry::is_passing(&why) => false,
-            Err(why) => {
-                error!(%why, "what was left undecided cannot be taken over");
-                drop(first.take());
-                true
-            }
-        };
-        if is_over {
-            attempt = 0;
-            shared.orphaned.notified().await;
-        } else {
-            shared.settings.backoff.wait(attempt).await;
-            attempt = attempt.saturating_add(1);
-        }
+        orphaned.notified().await;
+        fenced.send_replace(());
     }
 }
 
-/// Whether nothing is left to be done.
-async fn take_over<B: Banks, S: Store>(
+async fn adopt_all<B: Banks, S: Store>(
     shared: &Arc<Shared<B, S>>,
-    told: &mut Told,
-) -> Result<bool, StoreError> {
-    let runs = shared.store.runs().await?.into_iter().filter(|run| !run.live);
-    let fenced: Vec<RunNumber> = runs.map(|run| run.number).collect();
-    let (adopted, ()) = join(adopt(shared), tell_banks(shared, &fenced, told)).await;
-    adopted?;
-    let names = shared.banks.names();
-    let mut is_over = true;
-    for run in fenced {
-        if names.iter().all(|bank| told.contains(&(run, bank.clone()))) {
-            shared.store.forget(run).await?;
-            told.retain(|(forgotten, _)| *forgotten != run);
-        } else {
-            is_over = false;
-        }
-    }
-    Ok(is_over)
-}
-
-/// Tells every bank, that does not know, to hold nothing more for these runs: they may yet wake up.
-async fn tell_banks<B: Banks, S: Store>(
-    shared: &Shared<B, S>,
-    fenced: &[RunNumber],
-    told: &mut Told,
+    mut fenced: watch::Receiver<()>,
+    first: Task,
 ) {
-    let pairs =
-        fenced.iter().flat_map(|run| shared.banks.names().into_iter().map(|bank| (*run, bank)));
-    let untold: Vec<_> = pairs.filter(|pair| !told.contains(pair)).collect();
-    let tell = async |(run, bank): (RunNumber, String)| {
-        let fenced = Run { number: run, ..shared.run };
-        match shared.banks.fence(&bank, fenced, shared.settings.attempt_timeout).await {
-            Ok(()) => Some((run, bank)),
-            Err(CallError::NoAnswer(why)) => {
-                debug!(run, why, "a bank does not know yet that a gateway is gone");
-                None
+    let (mut first, mut attempt) = (Some(first), 0);
+    loop {
+        match adopt(shared).await {
+            Err(why) if retry::is_passing(&why) => {
+                shared.settings.backoff.wait(attempt).await;
+                attempt = attempt.saturating_add(1);
+                continue;
             }
-            // It would only have spared it holds that are released again.
-            Err(CallError::Rejected(why) | CallError::Invalid(why) | CallError::Fenced(why)) => {
-                warn!(run, why, "a bank goes on to hold money for a gateway that is gone");
-                Some((run, bank))
-            }
+            Err(why) => error!(%why, "what was left undecided cannot be taken over"),
+            Ok(()) => {}
         }
-    };
-    let mut answers = stream::iter(untold).map(tell).buffer_unordered(BANKS_AT_ONCE);
-    while let Some(answer) = answers.next().await {
-        told.extend(answer);
+        drop(first.take());
+        attempt = 0;
+        if fenced.changed().await.is_err() {
+            return;
+        }
     }
 }
 

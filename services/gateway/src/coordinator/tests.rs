@@ -21,6 +21,7 @@ use crate::{
     transaction::RunNumber,
 };
 
+mod adoption;
 mod fencing;
 mod lease;
 mod queueing;
@@ -46,6 +47,8 @@ struct Books {
     slow_to_end: Duration,
     /// They do not hear of fences.
     deaf: watch::Sender<bool>,
+    /// They never answer when they are told of a fence.
+    silent_to_fences: bool,
     /// These say that the run that asks is gone.
     refusing: watch::Sender<HashSet<&'static str>>,
 }
@@ -56,6 +59,7 @@ impl TestBanks {
         let (prepared, ended, moved, fenced) = Default::default();
         let (deaf, refusing) = (watch::channel(false).0, watch::channel(HashSet::new()).0);
         let (silent, silent_to_ends, slow_to_end) = (None, None, Duration::ZERO);
+        let silent_to_fences = false;
         Self(Arc::new(Books {
             open,
             prepared,
@@ -66,6 +70,7 @@ impl TestBanks {
             silent_to_ends,
             slow_to_end,
             deaf,
+            silent_to_fences,
             refusing,
         }))
     }
@@ -79,6 +84,12 @@ impl TestBanks {
     fn silent_to_ends(bank: &'static str) -> Self {
         let mut banks = Self::new(true);
         Arc::get_mut(&mut banks.0).unwrap().silent_to_ends = Some(bank);
+        banks
+    }
+
+    fn silent_to_fences() -> Self {
+        let mut banks = Self::new(true);
+        Arc::get_mut(&mut banks.0).unwrap().silent_to_fences = true;
         banks
     }
 
@@ -165,6 +176,9 @@ impl Banks for TestBanks {
     fn begin(&self, _: Run) {}
 
     async fn fence(&self, bank: &str, run: Run, _: Duration) -> Result<(), CallError> {
+        if self.0.silent_to_fences {
+            std::future::pending::<()>().await;
+        }
         if *self.0.deaf.borrow() {
             return Err(CallError::NoAnswer("deaf".to_owned()));
         }
