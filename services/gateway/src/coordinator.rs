@@ -93,6 +93,8 @@ struct Shared<B, S> {
     active: Active,
     supply: Supply,
     places: Places,
+    /// Those of payments that were taken over, once more.
+    adopted: Places,
     phase_two: PhaseTwo,
     queue: Queue,
     tasks: Tasks,
@@ -121,6 +123,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             active: Active::new(ids),
             supply: Supply::new(),
             places: Places::default(),
+            adopted: Places::default(),
             phase_two: PhaseTwo::new(settings.phase_two_max),
             queue: Queue::new(settings.queue_max, settings.queue_attempts_max),
             tasks: Tasks::default(),
@@ -326,9 +329,10 @@ impl<B: Banks, S: Store> Shared<B, S> {
     ) -> Running {
         let (teller, told) = telling::telling();
         let running = Running { record: record.clone(), told };
-        active.insert(running.clone());
+        active.insert(running.clone(), origin);
         let transaction_id = record.id.to_string();
         let waiting = self.places.take(&record.order);
+        let adopted = (origin == Origin::Recovered).then(|| self.adopted.take(&record.order));
         let (shared, place) = (self.clone(), OnceLock::new());
         let job = Job { shared, record, transaction_id, teller, origin, place };
         let counted = self.tasks.start();
@@ -336,7 +340,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
             if let Err(why) = job.run(payment, actions, waiting, turn).await {
                 error!(transaction_id = job.transaction_id, %why, "payment cannot be recorded");
             }
-            drop(counted);
+            drop((counted, adopted));
         });
         running
     }

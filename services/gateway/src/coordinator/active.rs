@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{ids::Ids, telling::Listener};
+use super::{ids::Ids, job::Origin, telling::Listener};
 use crate::{standing::Decider, store::Record, transaction::Sequence};
 
 /// A payment under way.
@@ -29,6 +29,8 @@ pub(super) struct Active(Arc<Mutex<Payments>>);
 pub(super) struct Payments {
     by_payment_id: HashMap<Arc<str>, Entry>,
     sequences: HashSet<Sequence>,
+    /// Those of them that were taken over from gateways that are gone.
+    recovered: HashSet<Sequence>,
     pub(super) ids: Ids,
 }
 
@@ -60,8 +62,9 @@ pub(super) struct Claim {
 impl Active {
     /// None yet; they get their sequences from `ids`.
     pub(super) fn new(ids: Ids) -> Self {
-        let payments = Payments { by_payment_id: HashMap::new(), sequences: HashSet::new(), ids };
-        Self(Arc::new(Mutex::new(payments)))
+        let (sequences, recovered) = (HashSet::new(), HashSet::new());
+        let by_payment_id = HashMap::new();
+        Self(Arc::new(Mutex::new(Payments { by_payment_id, sequences, recovered, ids })))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Payments> {
@@ -86,9 +89,9 @@ impl Active {
 }
 
 impl Payments {
-    /// How many are under way.
-    pub(super) fn len(&self) -> usize {
-        self.sequences.len()
+    /// How many are under way that this gateway was asked for.
+    pub(super) fn taken_on(&self) -> usize {
+        self.sequences.len() - self.recovered.len()
     }
 
     pub(super) fn is_under_way(&self, sequence: Sequence) -> bool {
@@ -113,8 +116,11 @@ impl Payments {
     }
 
     /// Adds a payment whose id is claimed, or which was found in the store.
-    pub(super) fn insert(&mut self, running: Running) {
+    pub(super) fn insert(&mut self, running: Running, origin: Origin) {
         self.sequences.insert(running.record.id.sequence);
+        if origin == Origin::Recovered {
+            self.recovered.insert(running.record.id.sequence);
+        }
         let payment_id = running.record.order.payment_id.as_str().into();
         self.by_payment_id.insert(payment_id, Entry::Running(running));
     }
@@ -127,6 +133,7 @@ impl Payments {
             self.by_payment_id.remove(payment_id);
         }
         self.sequences.remove(&record.id.sequence);
+        self.recovered.remove(&record.id.sequence);
     }
 }
 
@@ -163,12 +170,12 @@ mod tests {
         drop(claim);
         assert!(ends.has_changed().is_err());
         let Claimed::Here(claim) = active.claim("p1") else { panic!("the claim has ended") };
-        active.lock().insert(running());
+        active.lock().insert(running(), Origin::Asked);
         drop(claim);
         assert!(matches!(active.claim("p1"), Claimed::Running(_)), "admitted");
-        assert_eq!(active.lock().len(), 1);
+        assert_eq!(active.lock().taken_on(), 1);
         active.lock().remove(&running().record);
         assert!(matches!(active.claim("p1"), Claimed::Here(_)));
-        assert_eq!(active.lock().len(), 0);
+        assert_eq!(active.lock().taken_on(), 0);
     }
 }

@@ -62,7 +62,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
     /// Why there is no room for this payment, if there is none.
     fn full(&self, active: &Payments, order: &Order) -> Option<GatewayError> {
         let limit = self.settings.payments_max;
-        if active.len() >= limit {
+        if active.taken_on() >= limit {
             return Some(GatewayError::TooManyPayments { limit });
         }
         let limit = self.settings.payments_per_bank_max;

@@ -1,203 +1,29 @@
 //! Gateways that end, and gateways that share a store, with banks that do as they are told.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use strife_store::Limits;
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    banks::{Balance, CallError, End},
-    order::{Account, Money},
-    payment::{Abort, AbortReason, Decision, Leg, State, Vote},
+    banks::End,
+    payment::{Abort, AbortReason, Decision, State},
     retry::Backoff,
     store::{Embedded, conformance::record},
-    transaction::RunNumber,
 };
 
 mod adoption;
+mod banks;
 mod fencing;
 mod lease;
 mod queueing;
 
+use banks::TestBanks;
+
 /// Long enough that only a test that fails waits for it.
 const NEVER: Duration = Duration::from_secs(60);
-
-/// All banks at once. What comes to them is delayed until `open`.
-#[derive(Clone)]
-struct TestBanks(Arc<Books>);
-
-struct Books {
-    open: watch::Sender<bool>,
-    prepared: Mutex<HashSet<(String, Leg)>>,
-    ended: Mutex<HashMap<(String, Leg), End>>,
-    moved: Mutex<HashSet<String>>,
-    fenced: Mutex<HashSet<(String, RunNumber)>>,
-    /// Never answers to a prepare.
-    silent: Option<&'static str>,
-    /// Never answers when it is to end a leg.
-    silent_to_ends: Option<&'static str>,
-    /// How long they take to end a leg.
-    slow_to_end: Duration,
-    /// They do not hear of fences.
-    deaf: watch::Sender<bool>,
-    /// They never answer when they are told of a fence.
-    silent_to_fences: bool,
-    /// These say that the run that asks is gone.
-    refusing: watch::Sender<HashSet<&'static str>>,
-}
-
-impl TestBanks {
-    fn new(open: bool) -> Self {
-        let open = watch::channel(open).0;
-        let (prepared, ended, moved, fenced) = Default::default();
-        let (deaf, refusing) = (watch::channel(false).0, watch::channel(HashSet::new()).0);
-        let (silent, silent_to_ends, slow_to_end) = (None, None, Duration::ZERO);
-        let silent_to_fences = false;
-        Self(Arc::new(Books {
-            open,
-            prepared,
-            ended,
-            moved,
-            fenced,
-            silent,
-            silent_to_ends,
-            slow_to_end,
-            deaf,
-            silent_to_fences,
-            refusing,
-        }))
-    }
-
-    fn silent(bank: &'static str) -> Self {
-        let mut banks = Self::new(true);
-        Arc::get_mut(&mut banks.0).unwrap().silent = Some(bank);
-        banks
-    }
-
-    fn silent_to_ends(bank: &'static str) -> Self {
-        let mut banks = Self::new(true);
-        Arc::get_mut(&mut banks.0).unwrap().silent_to_ends = Some(bank);
-        banks
-    }
-
-    fn silent_to_fences() -> Self {
-        let mut banks = Self::new(true);
-        Arc::get_mut(&mut banks.0).unwrap().silent_to_fences = true;
-        banks
-    }
-
-    fn slow_to_end(time: Duration) -> Self {
-        let mut banks = Self::new(true);
-        Arc::get_mut(&mut banks.0).unwrap().slow_to_end = time;
-        banks
-    }
-
-    fn open(&self) {
-        self.0.open.send_replace(true);
-    }
-
-    async fn opened(&self) {
-        self.0.open.subscribe().wait_for(|open| *open).await.unwrap();
-    }
-
-    /// Of every leg, how it ended; a leg committed beside one aborted is found out here.
-    fn ends(&self, transaction_id: TransactionId) -> [Option<End>; 2] {
-        let ended = self.0.ended.lock().unwrap();
-        Leg::BOTH.map(|leg| ended.get(&(transaction_id.to_string(), leg)).copied())
-    }
-}
-
-impl Banks for TestBanks {
-    async fn prepare(
-        &self,
-        transaction_id: &str,
-        leg: Leg,
-        account: &Account,
-        _: &Money,
-        _: Duration,
-    ) -> Result<Vote, CallError> {
-        self.opened().await;
-        if self.0.silent == Some(account.bank.as_str()) {
-            std::future::pending::<()>().await;
-        }
-        if self.0.refusing.borrow().contains(account.bank.as_str()) {
-            return Err(CallError::Fenced("told so before".to_owned()));
-        }
-        let key = (transaction_id.to_owned(), leg);
-        if self.0.ended.lock().unwrap().contains_key(&key) {
-            return Ok(Vote::No(Abort::new(AbortReason::Refused, "ended before")));
-        }
-        self.0.prepared.lock().unwrap().insert(key);
-        Ok(Vote::Yes)
-    }
-
-    async fn finish(
-        &self,
-        transaction_id: &str,
-        leg: Leg,
-        bank: &str,
-        end: End,
-        _: Duration,
-    ) -> Result<(), CallError> {
-        tokio::time::sleep(self.0.slow_to_end).await;
-        if self.0.silent_to_ends == Some(bank) {
-            std::future::pending::<()>().await;
-        }
-        let key = (transaction_id.to_owned(), leg);
-        let before = self.0.ended.lock().unwrap().insert(key, end);
-        assert!(before.is_none_or(|before| before == end), "a leg ends in two ways");
-        Ok(())
-    }
-
-    async fn transfer(
-        &self,
-        transaction_id: &str,
-        _: &Account,
-        _: &Account,
-        _: &Money,
-        _: Duration,
-    ) -> Result<Vote, CallError> {
-        self.opened().await;
-        self.0.moved.lock().unwrap().insert(transaction_id.to_owned());
-        Ok(Vote::Yes)
-    }
-
-    async fn balance(&self, _: &Account, _: Duration) -> Result<Balance, CallError> {
-        Err(CallError::NoAnswer("nobody asks".to_owned()))
-    }
-
-    fn begin(&self, _: Run) {}
-
-    async fn fence(&self, bank: &str, run: Run, _: Duration) -> Result<(), CallError> {
-        if self.0.silent_to_fences {
-            std::future::pending::<()>().await;
-        }
-        if *self.0.deaf.borrow() {
-            return Err(CallError::NoAnswer("deaf".to_owned()));
-        }
-        self.0.fenced.lock().unwrap().insert((bank.to_owned(), run.number));
-        Ok(())
-    }
-
-    fn names(&self) -> Vec<String> {
-        ["icici", "sbi"].map(str::to_owned).into()
-    }
-
-    fn knows(&self, _: &str) -> bool {
-        true
-    }
-
-    fn is_away(&self, _: &str) -> bool {
-        false
-    }
-}
 
 type Gateway = Arc<Coordinator<TestBanks, Embedded>>;
 
@@ -223,6 +49,13 @@ async fn start(store: &Embedded, banks: &TestBanks, settings: Settings) -> Gatew
 
 fn order(payment_id: &str, to_bank: &str) -> Order {
     record(TransactionId { store: 0, sequence: 0 }, payment_id, to_bank).order.clone()
+}
+
+/// A payment of this id between these banks.
+fn between(payment_id: &str, from: &str, to: &str) -> Order {
+    let mut order = order(payment_id, to);
+    order.from.bank = from.to_owned();
+    order
 }
 
 /// Asks in the background.

@@ -6,13 +6,6 @@ fn refuse(banks: &TestBanks, refusing: impl IntoIterator<Item = &'static str>) {
     banks.0.refusing.send_replace(refusing.into_iter().collect());
 }
 
-/// A payment of this id between these banks.
-fn between(payment_id: &str, from: &str, to: &str) -> Order {
-    let mut order = order(payment_id, to);
-    order.from.bank = from.to_owned();
-    order
-}
-
 /// As on an older copy of a store: the banks know of a run of this number that it is gone.
 #[tokio::test]
 async fn a_gateway_whose_run_the_banks_refuse_ends_and_answers_nobody() {
