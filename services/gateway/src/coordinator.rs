@@ -220,13 +220,18 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         })
     }
 
-    /// What is known of a payment now, whosever it is.
+    /// What is known of a payment now, whosever it is. Where others may have taken over what is under way here
+    /// the store knows more; here is known only what has no row yet.
     pub async fn payment(&self, payment_id: &str) -> Result<Option<Record>, GatewayError> {
         let running = self.shared.active.lock().running(payment_id);
         match running {
-            Some(running) if !running.record.is_queued() => Ok(Some((*running.record).clone())),
-            // Of an attempt out of the queue the store knows more, if another gateway has taken over.
-            _ => Ok(self.shared.store.find(payment_id).await?),
+            Some(running) if !self.shared.store.is_shared() && !running.record.is_queued() => {
+                Ok(Some((*running.record).clone()))
+            }
+            running => {
+                let found = self.shared.store.find(payment_id).await?;
+                Ok(found.or_else(|| running.map(|running| (*running.record).clone())))
+            }
         }
     }
 

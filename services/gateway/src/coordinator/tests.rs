@@ -192,6 +192,8 @@ async fn a_gateway_that_wakes_up_finds_itself_fenced() {
     assert!(store.fence(one.run().number).await.unwrap());
     assert_eq!(standing(&two, id).await, Standing::Abort);
     assert_eq!(standing(&one, id).await, Standing::Abort, "both say the same");
+    let known = one.payment("p1").await.unwrap().unwrap();
+    assert_eq!(known.state, State::Decided(Decision::Aborted(Abort::presumed())));
     assert_eq!(pay(&two, &order("p1", "sbi")).await.decision, Decision::Aborted(Abort::presumed()));
     assert_eq!(standing(&two, id_within).await, Standing::StillActive);
     two.shared.orphaned.notify_one();
