@@ -307,7 +307,8 @@ impl Banks for BankClients {
     }
 }
 
-/// What an error says about whether something was done.
+/// What an error says about whether something was done. UNIMPLEMENTED is said by a balancer that does not know
+/// the bank yet, and says nothing of the bank.
 fn call_error(bank: &str, status: &Status) -> CallError {
     let why = format!("bank {bank}: {:?}: {}", status.code(), status.message());
     match status.code() {
@@ -316,8 +317,7 @@ fn call_error(bank: &str, status: &Status) -> CallError {
         | Code::AlreadyExists
         | Code::PermissionDenied
         | Code::Unauthenticated
-        | Code::FailedPrecondition
-        | Code::Unimplemented => CallError::Rejected(why),
+        | Code::FailedPrecondition => CallError::Rejected(why),
         _ => CallError::NoAnswer(why),
     }
 }

@@ -80,6 +80,21 @@ async fn a_bank_that_takes_no_batches_is_asked_one_by_one() {
     assert_eq!((system.icici.balance("J1"), system.sbi.balance("A1")), (979, 520));
 }
 
+/// Neither batches nor single calls get to the bank for a while.
+#[tokio::test]
+async fn a_balancer_that_does_not_know_the_bank_ends_no_payment() {
+    let system = System::start().await;
+    system.icici.take_batches(Batches::Unknown);
+    for method in [Method::Prepare(Leg::Debit), Method::Commit(Leg::Debit), Method::Transfer] {
+        system.icici.set(method, Fault::Unknown(5));
+    }
+    pay_at_once(&system, 0, 1).await;
+    let answer = system.pay(to_himself("inside", 1)).await.unwrap();
+    assert_eq!(answer.state(), PaymentState::Committed);
+    system.settled().await;
+    assert_eq!((system.icici.balance("J1"), system.sbi.balance("A1")), (998, 501));
+}
+
 #[tokio::test]
 async fn a_batch_with_other_than_its_results_is_no_answer() {
     for miscounted in [-1, 1] {

@@ -58,6 +58,10 @@ pub(super) enum Fault {
     LoseAnswer(u32),
     /// Not done, turned away.
     Deny,
+    /// Not done, so many times, as by a balancer that does not know the bank.
+    Unknown(u32),
+    /// Not done, and found to be wrong in itself.
+    Invalid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +163,8 @@ impl FakeBank {
         match fault {
             Some(Fault::Unavailable(_)) => return Err(Status::unavailable("told to be away")),
             Some(Fault::Deny) => return Err(Status::permission_denied("told to deny")),
+            Some(Fault::Unknown(_)) => return Err(Status::unimplemented("no such pool")),
+            Some(Fault::Invalid) => return Err(Status::invalid_argument("told to find it wrong")),
             Some(Fault::Silent) => {
                 let silent =
                     |state: &State| matches!(state.faults.get(&method), Some(Fault::Silent));
@@ -217,7 +223,11 @@ impl FakeBank {
 impl State {
     fn take_fault(&mut self, method: Method) -> Option<Fault> {
         match self.faults.get_mut(&method) {
-            Some(Fault::Unavailable(left) | Fault::LoseAnswer(left)) if *left == 0 => None,
+            Some(Fault::Unavailable(0) | Fault::LoseAnswer(0) | Fault::Unknown(0)) => None,
+            Some(Fault::Unknown(left)) => {
+                *left -= 1;
+                Some(Fault::Unknown(*left))
+            }
             Some(Fault::Unavailable(left)) => {
                 *left -= 1;
                 Some(Fault::Unavailable(*left))
