@@ -37,7 +37,8 @@ pub enum CallError {
     /// Turned away before anything was done: this attempt did nothing, an earlier one may have.
     #[error("{0}")]
     Rejected(String),
-    /// The bank finds the call itself wrong, and would have at any time: no attempt did anything.
+    /// The call itself was found wrong: this attempt did nothing. The bank would say so at any time, but whoever
+    /// stands between may as well.
     #[error("{0}")]
     Invalid(String),
     /// The bank was told that this gateway's run is gone, and takes nothing more from it.

@@ -12,6 +12,9 @@ use crate::{fault::Fault, gate::Gate};
 /// The highest gRPC status code, UNAUTHENTICATED.
 const LAST_CODE: u32 = 16;
 
+/// Codes that do not say that a server fails.
+const SAID_OF_THE_CALL: [Code; 2] = [Code::InvalidArgument, Code::OutOfRange];
+
 /// `BankFaults` of the server behind a gate.
 pub struct Faults(Arc<Gate>);
 
@@ -44,6 +47,15 @@ fn fault(request: &SetFaultRequest) -> Result<Fault, Status> {
     }
     let fail_with = match request.fail_with {
         0 => None,
+        code if SAID_OF_THE_CALL.contains(&Code::from_i32(code.cast_signed())) => {
+            let code = Code::from_i32(code.cast_signed());
+            let wrong = format!(
+                "fail_with {} ({code:?}) says that a call is wrong in itself, not that a server fails; choose \
+                 another, as 14 (Unavailable)",
+                code as i32
+            );
+            return Err(Status::invalid_argument(wrong));
+        }
         code @ 1..=LAST_CODE => Some(Code::from_i32(code.cast_signed())),
         other => {
             let wrong =
@@ -68,6 +80,8 @@ mod tests {
         check(0.0, 0, Some(Fault::default()));
         check(3.0, 14, Some(Fault { slow: 3.0, fail_with: Some(Code::Unavailable) }));
         check(1.0, 16, Some(Fault { slow: 1.0, fail_with: Some(Code::Unauthenticated) }));
+        check(1.0, Code::InvalidArgument as u32, None);
+        check(1.0, Code::OutOfRange as u32, None);
         check(-1.0, 0, None);
         check(f64::NAN, 0, None);
         check(1e9, 0, None);

@@ -182,9 +182,11 @@ impl<B: Banks, S: Store> Shared<B, S> {
             }
             match told {
                 // Turned away: it may be that the bank has committed the leg, by its operator's word.
-                Err(CallError::NoAnswer(why) | CallError::Rejected(why)) => silent = Some(why),
-                // Whatever a bank has against it, it has against the attempt as well, which will be told so.
-                Ok(()) | Err(CallError::Invalid(_) | CallError::Fenced(_)) => {}
+                Err(
+                    CallError::NoAnswer(why) | CallError::Rejected(why) | CallError::Invalid(why),
+                ) => silent = Some(why),
+                // What a bank has against this run, it has against the attempt as well, which will be told so.
+                Ok(()) | Err(CallError::Fenced(_)) => {}
             }
         }
         turn.places.take_again(order);

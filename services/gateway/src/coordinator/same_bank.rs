@@ -14,8 +14,9 @@ const ATTEMPTS_QUIET: u32 = 8;
 
 impl<B: Banks, S: Store> Job<B, S> {
     /// Has the bank move the money, and asks, with the same transaction id, until it says whether it
-    /// did. Never guesses: a call that was turned away counts as refused only if no attempt before it
-    /// can have been carried out, and after a restart nobody knows what was attempted before.
+    /// did. Never guesses: a call that was turned away, or found to be wrong, counts as refused only if no
+    /// attempt before it can have been carried out, for not only the bank says such things; and after a restart
+    /// nobody knows what was attempted before.
     pub(super) async fn transfer(&self) -> Vote {
         let order = &self.record.order;
         let (banks, settings) = (&self.shared.banks, &self.shared.settings);
@@ -24,14 +25,14 @@ impl<B: Banks, S: Store> Job<B, S> {
         loop {
             match banks.transfer(id, &order.from, &order.to, &order.amount, timeout).await {
                 Ok(vote) => return vote,
-                Err(CallError::Invalid(why)) => {
-                    return Vote::No(Abort::new(AbortReason::Refused, why));
-                }
-                Err(CallError::Rejected(why)) if !may_have_run => {
+                Err(CallError::Rejected(why) | CallError::Invalid(why)) if !may_have_run => {
                     return Vote::No(Abort::new(AbortReason::Refused, why));
                 }
                 Err(
-                    CallError::Rejected(why) | CallError::NoAnswer(why) | CallError::Fenced(why),
+                    CallError::Rejected(why)
+                    | CallError::Invalid(why)
+                    | CallError::NoAnswer(why)
+                    | CallError::Fenced(why),
                 ) => {
                     may_have_run = true;
                     let bank = &order.from.bank;

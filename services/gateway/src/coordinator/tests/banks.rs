@@ -32,6 +32,8 @@ pub(super) struct Books {
     pub(super) silent_to_transfers: watch::Sender<Option<&'static str>>,
     /// Never answers when it is to end a leg.
     pub(super) silent_to_ends: Option<&'static str>,
+    /// They find it wrong that they are to end a leg.
+    pub(super) finding_ends_wrong: watch::Sender<bool>,
     /// How long they take to end a leg.
     pub(super) slow_to_end: Duration,
     /// They do not hear of fences.
@@ -47,6 +49,7 @@ impl TestBanks {
         let open = watch::channel(open).0;
         let (prepared, ended, asked_to_move, moved, fenced) = Default::default();
         let silent_to_transfers = watch::channel(None).0;
+        let finding_ends_wrong = watch::channel(false).0;
         let (deaf, refusing) = (watch::channel(false).0, watch::channel(HashSet::new()).0);
         let (silent, silent_to_ends, slow_to_end) = (None, None, Duration::ZERO);
         let silent_to_fences = false;
@@ -60,6 +63,7 @@ impl TestBanks {
             silent,
             silent_to_transfers,
             silent_to_ends,
+            finding_ends_wrong,
             slow_to_end,
             deaf,
             silent_to_fences,
@@ -145,6 +149,9 @@ impl Banks for TestBanks {
         _: Duration,
     ) -> Result<(), CallError> {
         tokio::time::sleep(self.0.slow_to_end).await;
+        if *self.0.finding_ends_wrong.borrow() {
+            return Err(CallError::Invalid("told to find it wrong".to_owned()));
+        }
         if self.0.silent_to_ends == Some(bank) {
             std::future::pending::<()>().await;
         }

@@ -96,6 +96,22 @@ async fn the_time_of_an_attempt_begins_when_the_one_before_is_released() {
     until(made).await;
 }
 
+/// Who finds the call wrong has not said that nothing is held.
+#[tokio::test]
+async fn no_attempt_is_begun_where_the_release_of_the_one_before_is_found_wrong() {
+    let directory = TempDir::new().unwrap();
+    let (store, banks) = (Embedded::open_shared(directory.path()), TestBanks::new(true));
+    banks.0.finding_ends_wrong.send_replace(true);
+    let one = start(&store, &banks, quick(settings())).await;
+    queued(&store, one.run(), 0, ["icici", "sbi"]).await;
+    let put_off = async || known(&store, "p0").await.queued.is_some_and(|place| place.attempts > 3);
+    until(put_off).await;
+    assert!(banks.0.prepared.lock().unwrap().is_empty());
+    banks.0.finding_ends_wrong.send_replace(false);
+    let made = async || known(&store, "p0").await.state == State::Decided(Decision::Committed);
+    until(made).await;
+}
+
 async fn check_does_not_hold_up_its_partner(banks: TestBanks) {
     let directory = TempDir::new().unwrap();
     let store = Embedded::open_shared(directory.path());

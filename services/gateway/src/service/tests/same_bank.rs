@@ -1,7 +1,7 @@
 //! Payments within one bank: the bank decides, and is asked until it says what.
 
 use super::{
-    fake_bank::{Fault, Method, State},
+    fake_bank::{Batches, Fault, Method, State},
     system::{System, to_himself},
 };
 use strife_proto::gateway::v1::{AbortReason, Decision, PaymentState};
@@ -49,20 +49,30 @@ async fn who_was_turned_away_at_first_is_refused() {
     assert_eq!(answer.abort_reason(), AbortReason::Refused);
 }
 
-#[tokio::test]
-async fn who_is_turned_away_after_a_lost_answer_is_not_guessed_about() {
+async fn check_not_guessed_about(later: Fault, batches: Batches) {
     let system = System::start().await;
+    system.icici.take_batches(batches);
     system.icici.set(Method::Transfer, Fault::LoseAnswer(1));
     let mut client = system.client();
     let asked = tokio::spawn(async move { client.process_payment(to_himself("p1", 300)).await });
     system.icici.until(|state| state.balances["J2"] == 300).await;
-    system.icici.set(Method::Transfer, Fault::Deny);
+    system.icici.set(Method::Transfer, later);
     let calls = system.icici.read(|state| state.calls[&Method::Transfer]);
     system.icici.until(|state| state.calls[&Method::Transfer] > calls + 2).await;
     system.icici.heal(Method::Transfer);
     let answer = asked.await.unwrap().unwrap().into_inner();
     assert_eq!(answer.state(), PaymentState::Committed);
     check_moved_once(&system, 300).await;
+}
+
+#[tokio::test]
+async fn who_is_turned_away_after_a_lost_answer_is_not_guessed_about() {
+    check_not_guessed_about(Fault::Deny, Batches::Taken).await;
+}
+
+#[tokio::test]
+async fn what_is_found_wrong_after_a_lost_answer_is_not_guessed_about() {
+    check_not_guessed_about(Fault::Invalid, Batches::Unknown).await;
 }
 
 /// A hurried client, a silent bank, then a crash: the payment stays open until the bank speaks.
