@@ -4,7 +4,7 @@
 //!
 //! | fault | must end as | shown by |
 //! |---|---|---|
-//! | coordinator before INITIATED is durable | aborted; the id may be used again | [`coordinator`] |
+//! | coordinator before INITIATED is durable | aborted; the id may be used again, also for all that the payer has | [`coordinator`] |
 //! | coordinator after one prepare, or all votes, no decision | aborted by presumption; holds released | [`coordinator`] |
 //! | coordinator after COMMIT is durable, before the reply | committed; the retry gets that answer | [`coordinator`] |
 //! | coordinator after commit reached one bank only | the other commits | [`coordinator`] |

@@ -10,7 +10,7 @@
 //!
 //! | crash after | store says | once the run is fenced, by a restart or another gateway |
 //! |---|---|---|
-//! | prepares sent, row not durable | nothing | banks in doubt ask, are told ABORT; the id may be used again, as a new transaction |
+//! | prepares sent, row not durable | nothing | banks in doubt ask, are told ABORT; the id may be used again, as a new transaction, which is not refused for what they hold until then |
 //! | row durable, not decided | INITIATED | ABORTED (RESTART) to whoever asks, at once; written down in the background |
 //! | COMMITTED durable, nobody told | COMMITTED, unfinished | the same answer to whoever asks; phase two is resumed |
 //! | one bank committed | COMMITTED, unfinished | both banks are told again; a commit repeated is nothing |
@@ -30,7 +30,7 @@ use std::{
 };
 
 use strife_store::{Latencies, StoreError};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
 use tracing::{debug, error};
 
 use crate::{
@@ -62,6 +62,7 @@ mod active;
 mod admission;
 mod adoption;
 mod answer;
+mod early;
 mod fencing;
 mod ids;
 mod job;
@@ -103,6 +104,8 @@ struct Shared<B, S> {
     /// Told when there is something to take over.
     orphaned: Notify,
     fencing: Fencing,
+    /// Until when banks may hold money for payments of which no row tells.
+    settled_at: Option<Instant>,
 }
 
 impl<B: Banks, S: Store> Coordinator<B, S> {
@@ -118,6 +121,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
     ) -> Result<Self, StoreError> {
         let run = store.start(gateway).await?;
         banks.begin(run);
+        let settled_at = early::settled_at(&store.runs().await?, run);
         let ids = blocks.as_ref().map_or_else(|| Ids::counted(run), |_| Ids::of_blocks());
         let shared = Arc::new(Shared {
             active: Active::new(ids),
@@ -130,6 +134,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
             others: AtomicBool::new(store.is_shared()),
             orphaned: Notify::new(),
             fencing: Fencing::new(),
+            settled_at,
             run,
             store,
             banks,

@@ -49,6 +49,16 @@ async fn coordinator_before_initiated_is_durable(store: Store) {
     scene.ends(PaymentState::Committed).await;
 }
 
+/// What is held for the payment is all that the payer has: whoever asks again is not refused for that.
+#[tokio::test]
+async fn coordinator_before_initiated_is_durable_where_the_payer_has_no_more() {
+    let mut scene = Scene::on(Store::Embedded).await;
+    scene.leave_enough_for_the_payment_only().await;
+    let failpoints = "gateway.begin.before=return(stall);gateway.voted=1*off->return";
+    dies_at(&mut scene, failpoints).await;
+    scene.ends(PaymentState::Committed).await;
+}
+
 async fn coordinator_after_one_prepare_without_a_decision(store: Store) {
     let mut scene = Scene::on(store).await;
     let silent = scene.writer("sbi");

@@ -89,6 +89,18 @@ impl Scene {
         self.booted.payment("p1", from, to)
     }
 
+    /// Has the payer pay all that he has but what the payment takes.
+    pub(super) async fn leave_enough_for_the_payment_only(&mut self) {
+        let (from, to) = (self.booted.account("icici", 0), self.booted.account("sbi", 0));
+        let mut request = self.booted.payment("all-but-that", from, to);
+        let amount = request.amount.as_mut().expect("a payment is of an amount");
+        amount.minor_units = self.opening - PAYMENT;
+        let answer = self.booted.pay(request).await;
+        assert_eq!(answer.state(), PaymentState::Committed, "{answer:?}");
+        self.opening = PAYMENT;
+        self.until_in_doubt("icici", 0).await;
+    }
+
     /// Asks for the payment once; nobody waits for the answer here. A call that found no gateway was none.
     pub(super) fn ask_once(&self) -> JoinHandle<Result<PaymentResponse, Status>> {
         let (mut gateway, request) = (self.booted.gateway(), self.payment());

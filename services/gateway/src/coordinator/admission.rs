@@ -6,7 +6,6 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{
     Shared,
     active::{Payments, Running},
-    job::Origin,
 };
 use crate::{
     banks::Banks,
@@ -55,8 +54,8 @@ impl<B: Banks, S: Store> Shared<B, S> {
             return Err(full);
         }
         let (payment, actions) = Payment::begin(record.order.route(), self.others.load(Relaxed));
-        let record = Arc::new(record);
-        Ok(Taken::On(self.spawn(&mut active, record, payment, actions, Origin::Asked, None)))
+        let (origin, record) = (self.origin(&record.order), Arc::new(record));
+        Ok(Taken::On(self.spawn(&mut active, record, payment, actions, origin, None)))
     }
 
     /// Why there is no room for this payment, if there is none.

@@ -22,7 +22,7 @@ use crate::{
     banks::Banks,
     clock::now_ms,
     order::Route,
-    payment::{Action, Decision, Input, Payment},
+    payment::{Action, Decision, Input, Leg, Payment},
     queue::Queued,
     store::{Begun, Decided, Record, Store, Verdict},
     transaction::Sequence,
@@ -45,6 +45,8 @@ pub(super) struct Job<B: Banks, S: Store> {
 pub(super) enum Origin {
     /// A request.
     Asked,
+    /// A request soon after a start: see [`Job::is_refused_for_what_is_held`].
+    AskedEarly,
     /// The store, of a gateway that is gone: what it attempted is not known.
     Recovered,
     /// The queue.
@@ -104,6 +106,10 @@ impl<B: Banks, S: Store> Job<B, S> {
                 Ok(Input::TimedOut)
             }));
         }
+        let mut row_waits = self.origin == Origin::AskedEarly;
+        if row_waits {
+            actions.retain(|action| *action != Action::WriteRow);
+        }
         loop {
             let told = match actions.first() {
                 Some(Action::Answer(decision)) => Some(match self.place.get() {
@@ -131,6 +137,15 @@ impl<B: Banks, S: Store> Job<B, S> {
                     turn.voted(*leg);
                 }
                 failpoint::reach("gateway.voted").await;
+            }
+            if row_waits && matches!(input, Input::Voted(Leg::Debit, _) | Input::TimedOut) {
+                if self.is_refused_for_what_is_held(&input).await {
+                    drop((steps, waiting));
+                    self.begin_anew().await;
+                    return Ok(());
+                }
+                row_waits = false;
+                steps.push(Box::pin(self.step(Action::WriteRow)));
             }
             actions = payment.on(input);
         }
@@ -199,7 +214,7 @@ impl<B: Banks, S: Store> Job<B, S> {
         }
     }
 
-    fn tell(&self, told: Told) {
+    pub(super) fn tell(&self, told: Told) {
         debug!(transaction_id = self.transaction_id, ?told, "payment ended");
         self.shared.active.lock().remove(&self.record);
         self.teller.tell(told);

@@ -14,7 +14,7 @@ pub(super) enum Told {
     Decided(Decision),
     /// This attempt's decision; the payment has a place in the queue. Both are durable.
     Queued(Decision, Queued),
-    /// The payment id is another gateway's payment's: look there.
+    /// The payment id is another gateway's payment's, or nobody's: look there, and begin it if there is none.
     Elsewhere,
 }
 

@@ -202,6 +202,14 @@ impl FakeBank {
         self.serve(Method::Commit(leg), |state| state.commit(leg, request.transaction_id)).await
     }
 
+    /// Holds money for a transaction of which nobody else knows.
+    pub(super) fn hold(&self, transaction_id: &str, account: &str, amount: i64) {
+        let mut state = self.state.lock().unwrap();
+        *state.balances.get_mut(account).unwrap() -= amount;
+        state.held.insert(transaction_id.to_owned(), (account.to_owned(), amount));
+        state.legs.insert((transaction_id.to_owned(), Leg::Debit), LegState::Prepared);
+    }
+
     /// As told by a decision the bank asked for.
     pub(super) fn abort_by_itself(&self, leg: Leg, transaction_id: &str) {
         self.state.lock().unwrap().abort(leg, transaction_id.to_owned());

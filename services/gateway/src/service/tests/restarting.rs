@@ -108,3 +108,26 @@ async fn after_all_is_done_every_answer_stays() {
     let names = system.history("john", 0, "").await.unwrap().payments.into_iter();
     assert_eq!(names.map(|payment| payment.payment_id).collect::<Vec<_>>(), ["p2", "p1"]);
 }
+
+/// The run before had asked for the money, and there was no row of it yet.
+#[tokio::test]
+async fn what_the_bank_holds_for_the_attempt_before_is_no_reason_to_refuse() {
+    let mut system = System::start().await;
+    system.crash();
+    system.icici.hold("before", "J1", 1_000);
+    system.boot_again().await;
+    let mut client = system.client();
+    let asked = tokio::spawn(async move { client.process_payment(to_jane("p1", 1_000)).await });
+    let prepare = Method::Prepare(Leg::Debit);
+    system.icici.until(|state| state.calls.get(&prepare).is_some_and(|calls| *calls > 1)).await;
+    // Whoever could not pay even with what is held is told so.
+    let refused = system.pay(to_jane("p2", 1_001)).await.unwrap();
+    assert_eq!(refused.abort_reason(), AbortReason::InsufficientFunds);
+    assert!(!asked.is_finished());
+    system.icici.abort_by_itself(Leg::Debit, "before");
+    let answer = asked.await.unwrap().unwrap().into_inner();
+    assert_eq!(answer.state(), PaymentState::Committed);
+    system.settled().await;
+    assert_eq!((system.icici.balance("J1"), system.sbi.balance("A1")), (0, 1_500));
+    assert_eq!(system.pay(to_jane("p1", 1_000)).await.unwrap(), answer);
+}

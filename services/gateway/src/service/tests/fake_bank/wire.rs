@@ -158,7 +158,9 @@ impl BankService for FakeBank {
         self.serve(Method::Balance, |state| {
             let balance = state.balances.get(&account_id).copied();
             let balance = balance.ok_or_else(|| Status::not_found("no such account"))?;
-            Ok(BalanceResponse { account_id, available: money(balance), held: money(0) })
+            let held = state.held.values().filter(|(account, _)| *account == account_id);
+            let held = held.map(|(_, amount)| amount).sum();
+            Ok(BalanceResponse { account_id, available: money(balance), held: money(held) })
         })
         .await
     }

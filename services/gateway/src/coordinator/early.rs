@@ -1,0 +1,79 @@
+//! Payments asked for soon after a start. The run before may have asked banks to hold money for the same
+//! payment, and have ended before there was a row: then nothing here tells of it, and the bank gives the money
+//! back only once it has asked. A refusal for want of that very money must not be the payment's end.
+//!
+//! So for a while a new payment's row waits for the vote of the payer's bank. If that is such a refusal, and
+//! the account has money that is held, nothing is written: the payment is none, and whoever waits for it has it
+//! made anew, as another transaction. Gateways that share a store write the row first, and leave no such holds.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{
+    Shared,
+    job::{Job, Origin},
+    telling::Told,
+};
+use crate::{
+    banks::Banks,
+    order::{Order, Route},
+    payment::{Abort, AbortReason, Action, Input, Leg, Vote},
+    store::{RunEntry, Store},
+    transaction::Run,
+};
+
+/// After a start, banks have given back by then what they hold for the run before: they ask after some seconds.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
+/// Until when banks may hold money of which no row tells; `None` if there was no run before.
+pub(super) fn settled_at(runs: &[RunEntry], own: Run) -> Option<Instant> {
+    let earlier = runs.iter().any(|run| run.number != own.number);
+    earlier.then(|| Instant::now() + SETTLED_AFTER)
+}
+
+impl<B: Banks, S: Store> Shared<B, S> {
+    /// Where a new payment comes from.
+    pub(super) fn origin(&self, order: &Order) -> Origin {
+        let may_be_held = !self.store.is_shared() && order.route() == Route::TwoBanks;
+        if may_be_held && self.is_early() { Origin::AskedEarly } else { Origin::Asked }
+    }
+
+    fn is_early(&self) -> bool {
+        self.settled_at.is_some_and(|settled_at| Instant::now() < settled_at)
+    }
+}
+
+impl<B: Banks, S: Store> Job<B, S> {
+    /// Whether the payer's bank has refused what it may not refuse once it has given back what it holds.
+    pub(super) async fn is_refused_for_what_is_held(&self, input: &Input) -> bool {
+        let Input::Voted(Leg::Debit, Vote::No(Abort { reason, .. })) = input else { return false };
+        let is_for_want =
+            matches!(reason, AbortReason::InsufficientFunds | AbortReason::LimitPerDay);
+        if !is_for_want || !self.shared.is_early() {
+            return false;
+        }
+        let (order, timeout) = (&self.record.order, self.shared.settings.attempt_timeout);
+        match self.shared.banks.balance(&order.from, timeout).await {
+            Ok(balance) if *reason == AbortReason::InsufficientFunds => {
+                let all = balance.available.minor_units.saturating_add(balance.held.minor_units);
+                all >= order.amount.minor_units
+            }
+            Ok(balance) => balance.held.minor_units > 0,
+            Err(why) => {
+                debug!(transaction_id = self.transaction_id, %why, "not known what is held");
+                true
+            }
+        }
+    }
+
+    /// Gives up this transaction, of which nothing is written, after a while: whoever waits begins another.
+    pub(super) async fn begin_anew(&self) {
+        let id = &self.transaction_id;
+        debug!(transaction_id = id, "refused for want of what is held; trying again");
+        self.shared.phase_two(&self.record, &[Action::Abort(Leg::Credit)]);
+        self.shared.settings.look_again.wait(u32::MAX).await;
+        self.tell(Told::Elsewhere);
+    }
+}
