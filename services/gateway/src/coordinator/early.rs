@@ -4,7 +4,10 @@
 //!
 //! So for a while a new payment's row waits for the vote of the payer's bank. If that is such a refusal, and
 //! the account has money that is held, nothing is written: the payment is none, and whoever waits for it has it
-//! made anew, as another transaction. Gateways that share a store write the row first, and leave no such holds.
+//! made anew, as another transaction.
+//!
+//! On a store that is shared that is not done: beside others a gateway writes the row first and leaves no such
+//! holds, and who has just begun does not know whether he is alone.
 
 use std::time::Duration;
 
