@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream};
 use strife_fleet::{BankSpec, FleetSpec};
 use strife_proto::gateway::v1::{
     AccountRef, BalanceRequest, HistoryRequest, PaymentState,
@@ -136,10 +136,11 @@ pub(crate) async fn disturb_amid_payments(
     let booted = Arc::into_inner(booted).expect("the payers have ended").into_inner();
     let after = booted.fleet.settled_totals(PATIENCE).await.unwrap();
     after.check_against(&before).unwrap();
-    for (id, from, state) in paid {
-        let request = booted.payment(&id, &booted.accounts[from], booted.account("sbi", 0));
-        assert_eq!(booted.pay(request).await.state(), state, "{id} has one outcome for ever");
-    }
+    let again = stream::iter(&paid).map(async |(id, from, state)| {
+        let request = booted.payment(id, &booted.accounts[*from], booted.account("sbi", 0));
+        assert_eq!(booted.pay(request).await.state(), *state, "{id} has one outcome for ever");
+    });
+    again.buffer_unordered(PAYERS).collect::<()>().await;
     assert_eq!(booted.fleet.totals().await.unwrap().customers, before.customers);
     booted
 }

@@ -36,6 +36,8 @@ const MISSING: &str = "PostgreSQL is not installed, and these tests use the real
 const WATCH: &str = r#"
     set -e
     cd /
+    # A crashed server syncs all its files when it starts again, which takes long on a slow disk.
+    export PGCTLTIMEOUT=300
     trap : INT TERM HUP
     home=$(mktemp -d "${TMPDIR:-/tmp}/strife-postgres-XXXXXX")
     stop() { "$1/pg_ctl" -D "$home/data" -m immediate -s stop >/dev/null 2>&1 || :; }
@@ -44,7 +46,8 @@ const WATCH: &str = r#"
     "$1/initdb" -D "$home/data" -U strife -A trust -E UTF8 --no-locale -N >"$home/log" 2>&1 \
         || { cat "$home/log" >&2; exit 1; }
     printf '%s' "$4" >"$home/data/pg_hba.conf"
-    settings="-p $2 -k $home -c listen_addresses=127.0.0.1 $3"
+    # As many as fleets side by side may want.
+    settings="-p $2 -k $home -c listen_addresses=127.0.0.1 -c max_connections=400 $3"
     if [ -n "$5" ]; then
         cp "$5/server.crt" "$5/server.key" "$home/data/"
         chmod 600 "$home/data/server.key"
