@@ -101,14 +101,14 @@ impl<B: StorageBackend> Overlay<B> {
                 file.set_len(pages.length)?;
             }
             let written = std::mem::take(&mut pages.written);
-            let make = |(number, page): (&u64, &Box<[u8; PAGE]>)| {
+            let make = |number: u64, page: &[u8; PAGE]| {
                 let start = number * PAGE as u64;
                 let end = pages.length.saturating_sub(start).min(PAGE as u64) as usize;
                 file.write(start, &page[..end])
             };
-            written.range(1..).try_for_each(make)?;
+            written.range(1..).try_for_each(|(number, page)| make(*number, page))?;
             file.sync_data()?;
-            written.range(..1).try_for_each(make)?;
+            written.range(..1).try_for_each(|(number, page)| make(*number, page))?;
             file.sync_data()
         })?;
         self.0.settled.store(true, Release);
