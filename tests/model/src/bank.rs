@@ -183,6 +183,10 @@ impl LedgerState for Bank {
         unreachable!("nobody's payments are limited")
     }
 
+    fn newest_hold_ms(&mut self, _: &str) -> Result<Option<u64>, Infallible> {
+        unreachable!("nobody's payments are limited")
+    }
+
     fn position(&mut self, internal: Internal) -> Result<i128, Infallible> {
         Ok(match internal {
             Internal::Opening(_) => self.opening,

@@ -71,7 +71,9 @@ pub(super) fn give_back<S: LedgerState>(
     }
 }
 
-/// From the first limits on, debits are counted; what is held then counts on that day.
+/// From the first limits on, debits are counted; what is held then counts on that day. Should a clock that is
+/// ahead have held some of it on a later one, it counts there: an abort gives back only what counts on the day
+/// of its prepare.
 pub(super) fn set<S: LedgerState>(state: &mut S, set: &SetLimits) -> Result<Verdict, S::Error> {
     let SetLimits { account_id, per_payment, per_day, at_ms } = set;
     if per_payment.is_some_and(|most| most < 0) || per_day.is_some_and(|most| most < 0) {
@@ -82,7 +84,10 @@ pub(super) fn set<S: LedgerState>(state: &mut S, set: &SetLimits) -> Result<Verd
     };
     let (day, used) = match state.limits(account_id)? {
         Some(known) => (known.day, known.used),
-        None => (day_of(*at_ms), account.held),
+        None => {
+            let held_at_ms = state.newest_hold_ms(account_id)?.unwrap_or(0);
+            (day_of(held_at_ms.max(*at_ms)), account.held)
+        }
     };
     let limits = SpendingLimits { per_payment: *per_payment, per_day: *per_day, day, used };
     state.put_limits(account_id, limits)?;

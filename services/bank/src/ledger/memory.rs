@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Account, Forced, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState, Posting,
+    Account, Forced, GatewayRun, Internal, LedgerState, Leg, LegKey, LegRecord, LegState, Posting,
     SpendingLimits, TransferRecord,
 };
 
@@ -82,6 +82,12 @@ impl LedgerState for MemoryState {
     fn put_limits(&mut self, account_id: &str, limits: SpendingLimits) -> Result<(), Infallible> {
         self.limits.insert(account_id.to_owned(), limits);
         Ok(())
+    }
+
+    fn newest_hold_ms(&mut self, account_id: &str) -> Result<Option<u64>, Infallible> {
+        let held = self.legs.iter().filter(|(key, _)| key.leg == Leg::Debit);
+        let held = held.filter(|(_, leg)| leg.is_promise_of(account_id));
+        Ok(held.map(|(_, leg)| leg.prepared_at_ms).max())
     }
 
     fn position(&mut self, internal: Internal) -> Result<i128, Infallible> {

@@ -160,6 +160,14 @@ pub struct LegRecord {
     pub prepared_at_ms: u64,
 }
 
+impl LegRecord {
+    /// Whether it promises something of this account.
+    pub(crate) fn is_promise_of(&self, account_id: &str) -> bool {
+        let of_it = |body: &LegBody| body.account_id == account_id;
+        self.state == LegState::Prepared && self.body.as_ref().is_some_and(of_it)
+    }
+}
+
 /// A transfer and what became of it, kept for ever; or an opening, from the bank's own account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferRecord {
@@ -208,6 +216,9 @@ pub trait LedgerState {
     fn limits(&mut self, account_id: &str) -> Result<Option<SpendingLimits>, Self::Error>;
     /// Writes how much an account, that is there, may pay.
     fn put_limits(&mut self, account_id: &str, limits: SpendingLimits) -> Result<(), Self::Error>;
+    /// When the newest of the debits was prepared that an account has money held for, in milliseconds since the
+    /// Unix epoch.
+    fn newest_hold_ms(&mut self, account_id: &str) -> Result<Option<u64>, Self::Error>;
     /// The balance of one of the bank's own accounts; 0 if it was never used.
     fn position(&mut self, internal: Internal) -> Result<i128, Self::Error>;
     /// Writes the balance of one of the bank's own accounts.

@@ -13,8 +13,8 @@ use super::tables::{
     self, ACCOUNTS, FENCES, FINISHED, FORCED, JOURNAL, LIMITS, POSITIONS, PREPARED, TRANSFERS,
 };
 use crate::ledger::{
-    self, Account, Command, Forced, GatewayRun, Internal, LedgerState, LegKey, LegRecord, LegState,
-    Posting, SpendingLimits, TransferRecord, Verdict,
+    self, Account, Command, Forced, GatewayRun, Internal, LedgerState, Leg, LegKey, LegRecord,
+    LegState, Posting, SpendingLimits, TransferRecord, Verdict,
 };
 
 /// Applies a bank's commands batch by batch.
@@ -128,6 +128,20 @@ impl LedgerState for Books<'_> {
     fn put_limits(&mut self, account_id: &str, limits: SpendingLimits) -> Result<(), redb::Error> {
         self.limits.insert(account_id, rows::limits_row(&limits))?;
         Ok(())
+    }
+
+    /// Looks at all legs in doubt.
+    fn newest_hold_ms(&mut self, account_id: &str) -> Result<Option<u64>, redb::Error> {
+        let mut newest = None;
+        for row in self.prepared.iter()? {
+            let (key, row) = row?;
+            let leg = rows::leg(row.value())?;
+            let is_debit = LegKey::parse(key.value()).is_some_and(|key| key.leg == Leg::Debit);
+            if is_debit && leg.is_promise_of(account_id) {
+                newest = newest.max(Some(leg.prepared_at_ms));
+            }
+        }
+        Ok(newest)
     }
 
     fn position(&mut self, internal: Internal) -> Result<i128, redb::Error> {

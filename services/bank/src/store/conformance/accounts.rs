@@ -100,6 +100,30 @@ async fn check_limits(store: &impl Store, whole: &impl WholeStore) {
     assert_eq!(verdict(whole, set_limits(None, None)).await, DONE);
     let back = transfer("given back again", "b", "a", 21);
     assert_eq!(verdict(store, back).await, available(100));
+    check_limits_begin(whole).await;
+}
+
+/// Where a clock that is ahead has held money.
+async fn check_limits_begin(whole: &impl WholeStore) {
+    const DAY_MS: u64 = 86_400_000;
+    let now_ms = clock::now_ms();
+    let tomorrow_ms = now_ms + DAY_MS;
+    let hold_at = |id: &str, at_ms| {
+        let Command::Prepare(hold) = prepare(id, Leg::Debit, "b", 1) else { unreachable!() };
+        Command::Prepare(Prepare { at_ms, ..hold })
+    };
+    assert_eq!(verdict(whole, hold_at("tomorrow", tomorrow_ms)).await, DONE);
+    assert_eq!(verdict(whole, hold_at("later", tomorrow_ms + DAY_MS)).await, DONE);
+    assert_eq!(verdict(whole, hold_at("today", now_ms)).await, DONE);
+    assert_eq!(verdict(whole, Command::Abort(key("later", Leg::Debit))).await, DONE);
+    let (account_id, at_ms) = ("b".to_owned(), now_ms);
+    let set = SetLimits { account_id, per_payment: None, per_day: None, at_ms };
+    assert_eq!(verdict(whole, Command::SetLimits(set)).await, DONE);
+    let limits = whole.details("b").await.unwrap().unwrap().limits.unwrap();
+    assert_eq!((u64::from(limits.day), limits.used), (tomorrow_ms / DAY_MS, 2));
+    for id in ["tomorrow", "today"] {
+        assert_eq!(verdict(whole, Command::Abort(key(id, Leg::Debit))).await, DONE);
+    }
 }
 
 /// Every leg, page by page, in the order of the keys.

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     ledger::{
-        Account, Forced, GatewayRun, Internal, LedgerState, LegKey, LegRecord, Posting,
+        Account, Forced, GatewayRun, Internal, LedgerState, Leg, LegKey, LegRecord, Posting,
         SpendingLimits, TransferRecord,
     },
     store::AccountDetails,
@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Books {
     pub(super) accounts: Rows<AccountDetails>,
     pub(super) legs: Rows<LegRecord>,
+    /// Of the accounts that the batch limits, debits in doubt and when they were prepared, by key.
+    pub(super) held: BTreeMap<String, Held>,
     pub(super) transfers: Rows<TransferRecord>,
     /// Of the legs that the batch named, those that operators ended, and which of them it changed.
     pub(super) forced: BTreeMap<String, Forced>,
@@ -29,6 +31,12 @@ pub(super) struct Books {
     /// By how much the batch has moved the bank's own accounts.
     pub(super) moved: BTreeMap<Internal, i128>,
     pub(super) postings: Vec<Posted>,
+}
+
+/// A debit in doubt.
+pub(super) struct Held {
+    pub(super) account_id: String,
+    pub(super) prepared_at_ms: u64,
 }
 
 /// Rows by key, in the order in which they are locked and written.
@@ -144,6 +152,20 @@ impl LedgerState for Books {
             self.accounts.put(account_id.to_owned(), details);
         }
         Ok(())
+    }
+
+    /// Of legs that the batch has named it is known what became of them in it.
+    fn newest_hold_ms(&mut self, account_id: &str) -> Result<Option<u64>, Infallible> {
+        let named = |key: &str| self.legs.rows.get(key);
+        let is_debit = |key: &str| LegKey::parse(key).is_some_and(|key| key.leg == Leg::Debit);
+        let others = self
+            .held
+            .iter()
+            .filter(|(key, held)| named(key.as_str()).is_none() && held.account_id == account_id);
+        let legs = self.legs.rows.iter().map(|(key, row)| (key, &row.value));
+        let legs = legs.filter(|(key, leg)| is_debit(key) && leg.is_promise_of(account_id));
+        let held_at_ms = legs.map(|(_, leg)| leg.prepared_at_ms);
+        Ok(held_at_ms.chain(others.map(|(_, held)| held.prepared_at_ms)).max())
     }
 
     /// What the batch has moved so far: the ledger adds to a position and never asks how much it is.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join4;
+use futures_util::future::join5;
 use strife_store::{
     StoreError,
     postgres::{Client, Work},
 };
 use tokio_postgres::{IsolationLevel, Row, Statement};
 
-use super::books::{Books, Rows};
+use super::books::{Books, Held, Rows};
 use crate::{
     ledger::{
         Account, Command, Force, Forced, GatewayRun, Internal, LegKey, LegRecord, Prepare,
@@ -36,6 +36,10 @@ const ACCOUNTS: &str = "SELECT account_id, state, currency, available, held, inc
     limit_per_payment, limit_per_day, limit_day, limit_used FROM accounts \
     WHERE account_id = ANY($1 || ARRAY(SELECT legs.account_id FROM legs WHERE key = ANY($2))) \
     ORDER BY account_id FOR UPDATE";
+/// Debits in doubt of accounts that are to be limited. It runs after [`ACCOUNTS`], whose locks whoever holds or
+/// releases money needs.
+const HELD: &str = "SELECT key, account_id, prepared_at_ms FROM legs \
+    WHERE state = 0 AND account_id = ANY($1) AND key LIKE '%-debit'";
 /// A batch that reads this just before a run is fenced may still hold for it; one that begins later does not.
 const FENCED: &str = "SELECT store, run FROM fences \
     WHERE (store, run) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]))";
@@ -64,6 +68,7 @@ pub(super) struct Named {
     legs: BTreeSet<String>,
     transfers: BTreeSet<String>,
     runs: BTreeSet<GatewayRun>,
+    limited: BTreeSet<String>,
 }
 
 impl Named {
@@ -85,9 +90,12 @@ impl Named {
                     named.accounts.insert(body.account_id.clone());
                 }
                 Command::Fence(run) => drop(named.runs.insert(*run)),
-                Command::SetAccountState(SetAccountState { account_id, .. })
-                | Command::SetLimits(SetLimits { account_id, .. }) => {
+                Command::SetAccountState(SetAccountState { account_id, .. }) => {
                     named.accounts.insert(account_id.clone());
+                }
+                Command::SetLimits(SetLimits { account_id, .. }) => {
+                    named.accounts.insert(account_id.clone());
+                    named.limited.insert(account_id.clone());
                 }
                 Command::Commit(key) | Command::Abort(key) | Command::Force(Force { key, .. }) => {
                     named.legs.insert(key.to_string());
@@ -105,23 +113,25 @@ pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreE
         work.prepared(TRANSFERS).await?,
         work.prepared(ACCOUNTS).await?,
         work.prepared(FENCED).await?,
+        work.prepared(HELD).await?,
     );
     let keys = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
     let (legs, transfers) = (keys(&named.legs), keys(&named.transfers));
-    let accounts = keys(&named.accounts);
+    let (accounts, limited) = (keys(&named.accounts), keys(&named.limited));
     let client = work.client();
     // Polled, and therefore sent and run, in this order: locks on legs before those on accounts.
     let reads = async {
-        let (legs, accounts, transfers, fenced) = join4(
+        let (legs, accounts, transfers, fenced, held) = join5(
             by_keys(client, &statements.0, &legs),
             accounts_of(client, &statements.2, &accounts, &legs),
             by_keys(client, &statements.1, &transfers),
             fenced(client, &statements.3, &named.runs),
+            by_keys(client, &statements.4, &limited),
         )
         .await;
-        Ok((legs?, transfers?, accounts?, fenced?))
+        Ok((legs?, transfers?, accounts?, fenced?, held?))
     };
-    let (legs, transfers, accounts, fenced) = work.begin_with(reads).await?;
+    let (legs, transfers, accounts, fenced, held) = work.begin_with(reads).await?;
     let mut books = Books {
         accounts: Rows::named(named.accounts),
         legs: Rows::named(named.legs),
@@ -136,6 +146,11 @@ pub(super) async fn begin(work: &Work<'_>, named: Named) -> Result<Books, StoreE
         let key: String = row.try_get(0)?;
         books.forced.extend(forced_in(&row)?.map(|forced| (key.clone(), forced)));
         books.legs.found(key, leg_in(&row)?);
+    }
+    for row in held {
+        let prepared_at_ms: i64 = row.try_get(2)?;
+        let (account_id, prepared_at_ms) = (row.try_get(1)?, prepared_at_ms.unsigned_abs());
+        books.held.insert(row.try_get(0)?, Held { account_id, prepared_at_ms });
     }
     for row in transfers {
         books.transfers.found(row.try_get(0)?, transfer_in(&row)?);
