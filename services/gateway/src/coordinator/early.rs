@@ -27,8 +27,9 @@ use crate::{
     transaction::Run,
 };
 
-/// After a start, banks have given back by then what they hold for the run before: they ask after some seconds.
-const SETTLED_AFTER: Duration = Duration::from_secs(10);
+/// After a start, banks have given back by then what they hold for the run before. They ask once a leg is some
+/// seconds old; where nobody answered for long, they ask every half minute.
+const SETTLED_AFTER: Duration = Duration::from_secs(40);
 
 /// Until when banks may hold money of which no row tells; `None` if there was no run before.
 pub(super) fn settled_at(runs: &[RunEntry], own: Run) -> Option<Instant> {
