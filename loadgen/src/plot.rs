@@ -30,6 +30,7 @@ mod axis;
 mod canvas;
 mod data;
 mod distribution;
+mod evidence;
 mod fairness;
 mod faults;
 pub(crate) mod findings;

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     PlotError,
+    evidence::Evidence,
     faults::told::{position, told},
     hgrm::{self, Curve},
     slow::Slow,
@@ -62,6 +63,7 @@ pub(crate) struct Workload {
     pub(crate) pooled: bool,
     /// The servers that the plan makes slower.
     pub(crate) slow: Slow,
+    pub(crate) evidence: Evidence,
 }
 
 /// One policy's trials in the main cell.
@@ -276,7 +278,8 @@ fn workload(
     let slow = Slow::of(plan, &base, &Vec::from_iter(servers));
     let name = if fault.is_empty() { base.clone() } else { format!("{base}/{fault}") };
     let told = told(plan, &base, &fault, main.servers);
-    Ok(Workload { name, base, fault, told, policies, cells, pooled, slow })
+    let evidence = Evidence::of(plan, &base);
+    Ok(Workload { name, base, fault, told, policies, cells, pooled, slow, evidence })
 }
 
 /// The pools behind a gateway are the banks'; how its own pool is shared out is another question.

@@ -6,13 +6,11 @@ use super::{
     PlotError, WIDTH,
     canvas::{Align, Area, Canvas, Type},
     data::{Cell, Workload},
+    evidence::evidence,
     numbers::{count, counted, list, quantity},
     style::{FOOTER, PAGE, SUBTITLE, TITLE},
 };
 use crate::results::{Machine, SummaryRow};
-
-/// What kind of evidence a sweep is (DESIGN.md §6).
-pub(crate) const EVIDENCE: &str = "virtual servers: real gRPC, seeded service times";
 
 const MARGIN: f64 = 30.0;
 /// Where the content begins.
@@ -40,7 +38,12 @@ impl Frame {
         let setting = Cell::of(workload.first()).described();
         let subtitle = format!("{setting} · {reading}");
         let rows: Vec<&SummaryRow> = workload.trials().map(|trial| &trial.summary).collect();
-        Self { title, subtitle, footer: wrap(&facts(&rows, machine)), content }
+        Self {
+            title,
+            subtitle,
+            footer: wrap(&facts(&rows, machine, evidence([workload]))),
+            content,
+        }
     }
 
     /// For a figure that shows all of a sweep's cells rather than the main one.
@@ -52,7 +55,7 @@ impl Frame {
         content: f64,
     ) -> Self {
         let rows: Vec<&SummaryRow> = workload.cells.iter().flat_map(|(_, _, rows)| rows).collect();
-        let footer = wrap(&facts(&rows, machine));
+        let footer = wrap(&facts(&rows, machine, evidence([workload])));
         Self { title, subtitle: reading.to_owned(), footer, content }
     }
 
@@ -68,7 +71,8 @@ impl Frame {
         let rows: Vec<&SummaryRow> = trials.map(|trial| &trial.summary).collect();
         let setting = workloads.first().map(|workload| Cell::of(workload.first()).described());
         let subtitle = format!("{} · {reading}", setting.unwrap_or_default());
-        Self { title, subtitle, footer: wrap(&facts(&rows, machine)), content }
+        let footer = wrap(&facts(&rows, machine, evidence(workloads.iter().copied())));
+        Self { title, subtitle, footer, content }
     }
 
     /// Around anything, with the facts that one must know to judge it.
@@ -102,7 +106,7 @@ impl Frame {
 }
 
 /// What the footer says: rate, n, trials, seed, commit, machine, evidence, validity.
-fn facts(rows: &[&SummaryRow], machine: &Machine) -> Vec<String> {
+fn facts(rows: &[&SummaryRow], machine: &Machine, evidence: String) -> Vec<String> {
     let mut seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
@@ -122,7 +126,7 @@ fn facts(rows: &[&SummaryRow], machine: &Machine) -> Vec<String> {
         seed,
         commit(machine),
         described(machine),
-        format!("evidence: {EVIDENCE}"),
+        format!("evidence: {evidence}"),
         validity(rows),
     ]
 }

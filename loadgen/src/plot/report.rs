@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 
 use super::{
     data::{Cell, Sweep, Workload},
+    evidence::evidence,
     faults::{standing, wording},
     findings::{Standing, headline, on_errors, standings},
-    frame::EVIDENCE,
     numbers::{quantity, time},
     style::{Tone, hex, tones},
 };
@@ -229,6 +229,7 @@ fn seconds(duration_s: f64) -> String {
 fn method(sweep: &Sweep) -> String {
     let Machine { cpu, cores, memory_gib, kernel, strife_version, commit, .. } = &sweep.machine;
     let Machine { fsync_us_p50, fsync_us_p99, .. } = sweep.machine;
+    let evidence = escape(&evidence(&sweep.workloads));
     let commit = commit.as_deref().map_or_else(
         || ", of an unknown commit, as it was not run inside a checkout".to_owned(),
         |commit| format!(", commit {commit}"),
@@ -237,7 +238,7 @@ fn method(sweep: &Sweep) -> String {
         r##"<section>
 <h2>How it was measured</h2>
 <dl>
-<dt>Evidence</dt><dd>{EVIDENCE}</dd>
+<dt>Evidence</dt><dd>{evidence}</dd>
 <dt>Machine</dt><dd>{cpu}, {cores} cores, {memory} GiB, {kernel}</dd>
 <dt>Program</dt><dd>strife {version}{commit}</dd>
 <dt>Disk</dt><dd>fsync of 4 KiB: p50 {fsync_p50}, p99 {fsync_p99}</dd>

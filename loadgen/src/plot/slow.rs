@@ -5,6 +5,7 @@
 
 use super::{
     data::{PolicyRuns, ServerCalls, Trial, Workload},
+    faults::told::of_workload,
     findings::Spread,
     numbers::{list, significant},
 };
@@ -95,13 +96,9 @@ fn even_share(calls: &[ServerCalls], pool: &str) -> f64 {
     pool().map(|row| row.calls as f64).sum::<f64>() / pool().count() as f64
 }
 
-/// The plan's `slow` of a workload, which its name or else its kind names.
+/// The plan's `slow` of a workload.
 fn factors<'p>(plan: &'p toml::Table, workload: &str) -> Option<&'p toml::Table> {
-    let named = |entry: &&toml::Value| {
-        let text = |key| entry.get(key).and_then(toml::Value::as_str);
-        text("name").or_else(|| text("kind")) == Some(workload)
-    };
-    plan.get("workloads")?.as_array()?.iter().find(named)?.get("slow")?.as_table()
+    of_workload(plan, workload)?.get("slow")?.as_table()
 }
 
 /// `3× slower`.

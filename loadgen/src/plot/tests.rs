@@ -108,6 +108,32 @@ fn the_slow_server_is_named() {
 }
 
 #[test]
+fn what_kind_of_evidence_it_is_goes_by_the_plan() {
+    let (served, real) = ("seeded service times", "real servers, no service times");
+    let check = |plan: &str, expected: [&str; 2]| {
+        let fixture = Fixture::new();
+        fs::write(fixture.dir().plan(), plan).unwrap();
+        let drawn = draw(&fixture.dir()).unwrap();
+        for (workload, expected) in ["bank", "payments"].into_iter().zip(expected) {
+            let chart = fixture.dir().charts().join(format!("percentiles-{workload}.svg"));
+            let svg = fs::read_to_string(chart).unwrap();
+            for text in [served, real] {
+                assert_eq!(svg.contains(text), text == expected, "{workload}, {text}: {plan}");
+            }
+        }
+        fs::read_to_string(drawn.report).unwrap()
+    };
+    let (bank, payments) =
+        ("[[workloads]]\nkind = \"bank\"\n", "[[workloads]]\nkind = \"payments\"\n");
+    let times = "service_time = \"constant:5ms\"\n";
+    check(&format!("{bank}{times}{payments}{times}"), [served, served]);
+    let report = check(&format!("{bank}{payments}"), [real, real]);
+    assert!(report.contains("<dd>real servers, no service times: as fast as they can</dd>"));
+    let report = check(&format!("{bank}{times}{payments}"), [served, real]);
+    assert!(report.contains("service times (bank); real servers"), "both are said");
+}
+
+#[test]
 fn a_run_without_answers_is_drawn() {
     let fixture = Fixture::empty();
     let mut rows = workload_rows("bank", &["round_robin"], 128);

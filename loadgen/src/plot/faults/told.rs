@@ -42,7 +42,8 @@ fn faults<'a>(plan: &'a toml::Table, workload: &str) -> Option<&'a Vec<toml::Val
     of_workload(plan, workload)?.get("faults")?.as_array()
 }
 
-fn of_workload<'a>(plan: &'a toml::Table, workload: &str) -> Option<&'a toml::Value> {
+/// The plan's entry of a workload, which its name or else its kind names.
+pub(crate) fn of_workload<'a>(plan: &'a toml::Table, workload: &str) -> Option<&'a toml::Value> {
     let workloads = plan.get("workloads")?.as_array()?;
     workloads.iter().find(|entry| named(entry) == Some(workload))
 }
