@@ -1,4 +1,5 @@
-//! The payments of one generation become part of the tables, a piece in each commit.
+//! The payments of one generation become part of the tables, a piece in each commit; then the memory that they
+//! took is given back, a piece in each commit: all at once would hold up a commit for milliseconds.
 
 use std::{ops::Bound, sync::Arc};
 
@@ -24,6 +25,8 @@ pub(super) struct Merging {
     /// Payments that gather before they are merged.
     most: usize,
     under_way: Option<UnderWay>,
+    /// What is left of the generation that was merged last.
+    merged: Generation,
 }
 
 #[derive(Debug)]
@@ -47,13 +50,15 @@ enum Next {
 
 impl Merging {
     pub(super) fn new(recent: Recent, most: usize) -> Self {
-        Self { recent, most, under_way: None }
+        Self { recent, most, under_way: None, merged: Generation::default() }
     }
 
     /// Whatever was written before this is durable by now.
     pub(super) fn begin_commit(&mut self) {
-        if self.under_way.take_if(|under_way| matches!(under_way.next, Next::Nothing)).is_some() {
-            self.recent.forget();
+        let over = |under_way: &mut UnderWay| matches!(under_way.next, Next::Nothing);
+        if let Some(under_way) = self.under_way.take_if(over) {
+            drop(under_way);
+            self.merged = self.recent.forget();
         }
     }
 
@@ -68,6 +73,7 @@ impl Merging {
             under_way.merge(&transaction, usize::MAX)?;
         }
         transaction.commit()?;
+        drop(under_way);
         self.recent.forget();
         Ok(())
     }
@@ -91,10 +97,12 @@ impl Merging {
                 self.under_way = Some(UnderWay { generation, up_to: row, next });
             }
         }
-        // So much that it is over when half a generation has gathered.
+        // So much that it is over when half a generation has gathered, as both are.
+        let piece = |payments: usize| STEP + count * (2 * ENTRIES * payments).div_ceil(self.most);
+        self.merged.shed(piece(self.most));
         let Some(under_way) = &mut self.under_way else { return Ok(()) };
-        let entries = 2 * ENTRIES * under_way.generation.ids.len();
-        under_way.merge(transaction, STEP + count * entries.div_ceil(self.most))
+        let piece = piece(under_way.generation.ids.len());
+        under_way.merge(transaction, piece)
     }
 }
 

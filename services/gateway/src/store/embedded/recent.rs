@@ -105,10 +105,11 @@ impl Recent {
         frozen
     }
 
-    /// The tables have all of what was frozen, and that is durable.
-    pub(super) fn forget(&self) {
+    /// The tables have all of what was frozen, and that is durable: it is found here no more. Whoever was
+    /// given it has let go of it; now it is the caller's.
+    pub(super) fn forget(&self) -> Generation {
         let merged = self.lock().merging.take();
-        drop(merged);
+        merged.and_then(Arc::into_inner).unwrap_or_default()
     }
 
     /// Payments that are found through memory.
@@ -129,6 +130,15 @@ impl Generations {
 }
 
 impl Generation {
+    /// Lets go of so many entries, if there are as many.
+    pub(super) fn shed(&mut self, entries: usize) {
+        for _ in 0..entries {
+            if self.ids.pop_first().is_none() && self.histories.pop_first().is_none() {
+                break;
+            }
+        }
+    }
+
     fn add(&mut self, record: &Record) {
         let sequence = record.id.sequence;
         self.ids.insert(record.order.payment_id.as_str().into(), sequence);

@@ -4,23 +4,23 @@ use std::{
     collections::BTreeMap,
     fmt::Debug,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
 };
 
 use futures_util::{FutureExt, future::join_all};
 use proptest::{collection::vec, prelude::*};
-use redb::{ReadableDatabase, ReadableTableMetadata};
+use redb::{ReadableDatabase, ReadableTableMetadata, backends::InMemoryBackend};
 use strife_store::Limits;
 use tempfile::TempDir;
 
-use super::super::{Embedded, FILE, tables};
+use super::{
+    super::{Embedded, FILE, tables},
+    *,
+};
 use crate::{
     store::{Begun, Record, Store, conformance},
-    transaction::{Run, Sequence},
+    transaction::Run,
 };
 
 /// Who pays and who is paid, by number.
@@ -197,6 +197,37 @@ async fn what_is_merged_is_not_kept_in_memory_or_loaded_again() {
     let transaction = database.begin_read().unwrap();
     assert_eq!(transaction.open_table(tables::UNMERGED).unwrap().len().unwrap(), 100);
     assert_eq!(transaction.open_table(tables::BY_PAYMENT_ID).unwrap().len().unwrap(), 600);
+}
+
+/// What is merged is given back as it was merged: no commit has all of it to do.
+#[test]
+fn no_commit_gives_back_more_than_a_piece_of_the_memory() {
+    const PAYMENTS: u64 = 2_000;
+    let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    tables::create(&transaction, 1).unwrap();
+    transaction.commit().unwrap();
+    let recent = Recent::default();
+    let mut merging = Merging::new(recent.clone(), PAYMENTS as usize);
+    let run = Run { store: 1, number: 1 };
+    let kept = |merging: &Merging| merging.merged.ids.len() + merging.merged.histories.len();
+    let (mut most, mut before) = (0, 0);
+    // One generation gathers, and while the next one does the former is merged and given back.
+    for number in 0..2 * PAYMENTS {
+        let payment = payment(run, number);
+        recent.add(&payment);
+        let transaction = database.begin_write().unwrap();
+        merging.begin_commit();
+        let begun = kept(&merging);
+        merging.end_commit(&transaction, vec![payment.id.sequence]).unwrap();
+        transaction.commit().unwrap();
+        assert!(begun == before || before == 0, "it is given back in pieces only");
+        before = kept(&merging);
+        assert!(begun - before <= STEP + 2 * ENTRIES, "{} in one commit", begun - before);
+        most = most.max(begun);
+    }
+    assert!(most > PAYMENTS as usize, "all of a generation was merged");
+    assert_eq!(before, 0, "and given back");
 }
 
 /// However often a gateway dies before it has merged what it found, that does not become ever more.
