@@ -1,5 +1,6 @@
 //! What happens to every call before a handler sees it, and after: who is calling and whether they
-//! may ([`Caller`]), the load it adds and the report of it in its trailers, and one log line when it ends.
+//! may ([`Caller`]), the load it adds and the report of it in its trailers, and one log line when it ends. A
+//! request that is too large is answered alike by every service.
 //!
 //! Behind the balancer the connection is the balancer's; the caller's identity then travels in
 //! `x-forwarded-client-cert`, which is believed from the balancer only.
@@ -7,6 +8,7 @@
 mod caller;
 mod log;
 mod peer;
+mod too_large;
 mod trailers;
 
 use std::{
@@ -32,6 +34,7 @@ pub(crate) use self::peer::Accepted;
 pub use self::{
     caller::{Caller, FORWARDED_ADDRESS, FORWARDED_IDENTITY},
     peer::Peer,
+    too_large::AT_FAULT,
 };
 
 /// Checks, counts and logs every call of a server.
@@ -93,10 +96,16 @@ where
         let answer = self.inner.call(request);
         // Dropped unfinished, the guard counts the call and the log tells of it.
         Box::pin(async move {
-            let response = answer.await?;
-            let code = unary_code(&response);
+            let mut response = answer.await?;
+            let mut code = unary_code(&response);
             if let Some(guard) = guard {
                 guard.finish(is_server_failure(code));
+            }
+            if code == Code::OutOfRange
+                && let Some(status) = Status::from_header_map(response.headers())
+                && let Some(instead) = too_large::instead_of(&status)
+            {
+                (response, code) = (instead, Code::ResourceExhausted);
             }
             if let Some(log) = log {
                 log.finish(code, &response);

@@ -3,14 +3,21 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use strife_proto::gateway::v1::{AbortReason, PaymentRequest, PaymentState};
 use tonic::{Code, Request, metadata::MetadataValue};
 
 use crate::{
     accounts::{admin, text},
     money::balance,
-    support::{Booted, PATIENCE, PAYMENT, boot, may_ask_again},
+    support::{Booted, PATIENCE, PAYMENT, boot, may_ask_again, resident_bytes},
 };
+
+/// Far more than anything that is sent, and that may be kept of it.
+const LARGE_BYTES: usize = 16 << 20;
+const MOST_GROWTH_BYTES: u64 = 48 << 20;
+/// Requests that are too large, at a time.
+const AT_ONCE: usize = 8;
 
 /// A payment that would be made, but for `change`.
 fn payment(booted: &Booted, id: &str, change: impl FnOnce(&mut PaymentRequest)) -> PaymentRequest {
@@ -71,9 +78,52 @@ async fn a_payment_that_is_malformed_is_refused_and_not_taken_on() {
     };
     check("theirs", Code::PermissionDenied, "is not an account of user", &theirs).await;
     let user = |request: &mut PaymentRequest| request.user = "x".repeat(1 << 20);
-    check("oversized", Code::OutOfRange, "message length too large", &user).await;
+    let said = "bytes, more than the 65536 that are taken here";
+    check("oversized", Code::ResourceExhausted, said, &user).await;
     assert_eq!(booted.fleet.totals().await.unwrap().customers, before.customers);
     assert_eq!(booted.fleet.totals().await.unwrap().in_doubt, 0);
+}
+
+/// Neither the gateway nor the balancer before it keeps what it is not going to take.
+#[tokio::test]
+async fn what_is_too_large_is_refused_at_flat_memory() {
+    let booted = boot(|_| {}).await;
+    let resident = || {
+        let gateway = resident_bytes("gateway", booted.fleet.balancer());
+        gateway + resident_bytes("lb", booted.fleet.control())
+    };
+    let before = resident();
+    let large = payment(&booted, "large", |request| request.user = "x".repeat(LARGE_BYTES));
+    let with_metadata = |bytes: usize| {
+        let mut request = Request::new(payment(&booted, "metadata", |_| {}));
+        request.metadata_mut().insert("large", "x".repeat(bytes).parse().unwrap());
+        request
+    };
+    let refusals = async |request: &(dyn Fn() -> Request<PaymentRequest> + Sync)| {
+        let asked = (0..AT_ONCE).map(|_| {
+            let (mut gateway, request) = (booted.gateway(), request());
+            async move { gateway.process_payment(request).await.unwrap_err() }
+        });
+        let refused = join_all(asked).await;
+        let grown = resident().saturating_sub(before);
+        assert!(grown < MOST_GROWTH_BYTES, "{grown} bytes more");
+        refused
+    };
+    for _ in 0..3 {
+        for refused in refusals(&|| Request::new(large.clone())).await {
+            assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+            assert!(refused.message().contains("more than the 65536"), "{refused}");
+        }
+        // More than the balancer takes; what it takes may be more than a service does.
+        for refused in refusals(&|| with_metadata(80 << 10)).await {
+            assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+        }
+        for refused in refusals(&|| with_metadata(30 << 10)).await {
+            assert!(refused.message().contains("HTTP status code 431"), "{refused}");
+        }
+    }
+    let made = booted.pay(payment(&booted, "small", |_| {})).await;
+    assert_eq!(made.state(), PaymentState::Committed, "{made:?}");
 }
 
 #[tokio::test]

@@ -1,12 +1,8 @@
 //! The balancer amid its fleet: policies, switches, dead servers, look-aside.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use strife_fleet::{BankSpec, PoolCalls};
@@ -17,7 +13,7 @@ use strife_proto::lb::v1::{
 };
 use strife_runtime::{Role, connect, tls::Expected};
 
-use crate::support::{Booted, boot, may_ask_again, strife, validate};
+use crate::support::{Booted, boot, may_ask_again, resident_bytes, strife, validate};
 
 const CALLERS: usize = 16;
 
@@ -59,21 +55,6 @@ async fn calls_by_server(booted: &Booted) -> Vec<u64> {
     pools[0].endpoints.iter().map(|endpoint| endpoint.calls).collect()
 }
 
-/// Bytes of memory that the balancer of this fleet has in use, by its control address.
-fn resident_bytes(control: &str) -> u64 {
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-    let is_balancer = |process: &Path| {
-        let words = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
-        let mut words = words.split('\0');
-        words.nth(1) == Some("lb") && words.any(|word| word == control)
-    };
-    let balancer = processes.into_iter().find(|process| is_balancer(process));
-    let status = fs::read_to_string(balancer.expect("it runs").join("status")).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024
-}
-
 /// What ten thousand switches may leave behind: less than a picker of any policy each.
 const MOST_GROWTH_BYTES: u64 = 8 << 20;
 
@@ -88,12 +69,12 @@ async fn ten_thousand_policy_switches_under_load_fail_no_call_and_leak_nothing()
         let mut warm_bytes = 0;
         for switch in 0..10_000 {
             if switch == 2_000 {
-                warm_bytes = resident_bytes(control);
+                warm_bytes = resident_bytes("lb", control);
             }
             let policy = POLICIES[switch % POLICIES.len()].name.to_owned();
             admin.set_policy(SetPolicyRequest { pool: String::new(), policy }).await.unwrap();
         }
-        let grown = resident_bytes(control).saturating_sub(warm_bytes);
+        let grown = resident_bytes("lb", control).saturating_sub(warm_bytes);
         assert!(grown < MOST_GROWTH_BYTES, "{grown} bytes more after 8,000 switches");
     };
     let (succeeded, failed) = call_amid(&booted, switches).await;

@@ -1,6 +1,7 @@
 //! A fleet to test on, clients that call it, and the bare command.
 
 use std::{
+    fs,
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -153,6 +154,21 @@ pub(crate) fn may_ask_again(status: &Status) -> bool {
 
 pub(crate) fn validate(account: &Account) -> AccountRequest {
     AccountRequest { account_id: account.account.clone() }
+}
+
+/// Bytes of memory that the process of this command has in use, of which `word` is one argument.
+pub(crate) fn resident_bytes(command: &str, word: &str) -> u64 {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_it = |process: &Path| {
+        let words = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        let mut words = words.split('\0');
+        words.nth(1) == Some(command) && words.any(|found| found == word)
+    };
+    let process = processes.into_iter().find(|process| is_it(process));
+    let status = fs::read_to_string(process.expect("it runs").join("status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    kib * 1024
 }
 
 /// Runs the command to its end.

@@ -12,6 +12,8 @@ use crate::{Clock, orca};
 /// INTERNAL, UNAVAILABLE, DATA_LOSS.
 const SERVER_ERRORS: [&[u8]; 5] = [b"2", b"8", b"13", b"14", b"15"];
 const DEADLINE_EXCEEDED: &[u8] = b"4";
+/// In an answer of such a status: it is due to what was asked, and says nothing of the server.
+const AT_FAULT: &str = "x-strife-at-fault";
 
 /// Dropped before its end, the call was given up, or its deadline has passed.
 pub(crate) struct InFlight {
@@ -54,7 +56,9 @@ impl InFlight {
         let Some(status) = headers.get("grpc-status") else { return false };
         let outcome = match status.as_bytes() {
             DEADLINE_EXCEEDED => Outcome::TimedOut,
-            status if SERVER_ERRORS.contains(&status) => Outcome::Failed,
+            status if SERVER_ERRORS.contains(&status) && !headers.contains_key(AT_FAULT) => {
+                Outcome::Failed
+            }
             _ => Outcome::Succeeded,
         };
         self.end(outcome);
@@ -74,5 +78,29 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.end(if self.is_late() { Outcome::TimedOut } else { Outcome::Cancelled });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strife_policy::Ramp;
+
+    use super::*;
+
+    fn check(headers: &[(&'static str, &'static str)], failed: u64) {
+        let load = Arc::new(EndpointLoad::new("127.0.0.1:1", Ramp::default()));
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        let mut call = InFlight::start(&load, Clock::start(), None);
+        assert!(call.answered(&HeaderMap::from_iter(fields)));
+        assert_eq!(load.failed(), failed, "{headers:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_its_callers_fault_is_not_held_against_a_server() {
+        check(&[("grpc-status", "8")], 1);
+        check(&[("grpc-status", "8"), (AT_FAULT, "caller")], 0);
+        check(&[("grpc-status", "5")], 0);
     }
 }

@@ -3,7 +3,8 @@
 use std::{rc::Rc, time::Duration};
 
 use strife_policy::Outcome;
-use strife_wire::{Block, BufferPool};
+use strife_runtime::calls::AT_FAULT;
+use strife_wire::{Block, BufferPool, Head};
 
 use super::Memo;
 use crate::trace::CallTrace;
@@ -14,7 +15,7 @@ pub(super) const MAX_REPLAY_BYTES: usize = 64 * 1024;
 pub(super) const MAX_ALL_REPLAY_BYTES: usize = 4 << 20;
 
 /// gRPC status codes that are the server's fault: UNKNOWN, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE
-/// and DATA_LOSS. Every other is an answer.
+/// and DATA_LOSS, unless the server says that it is the caller's. Every other is an answer.
 const SERVER_ERRORS: [u32; 5] = [2, 8, 13, 14, 15];
 
 /// The gRPC status of a call whose deadline passed.
@@ -115,6 +116,8 @@ pub(super) struct Call {
     pub(super) position: u64,
     pub(super) http_status: u16,
     pub(super) grpc_status: Option<u32>,
+    /// The server says that the status is due to what was asked.
+    is_callers_fault: bool,
     /// The answer says that it is gRPC.
     pub(super) answer_is_grpc: bool,
 }
@@ -199,6 +202,7 @@ impl Call {
             position: 0,
             http_status: 0,
             grpc_status: None,
+            is_callers_fault: false,
             answer_is_grpc: false,
         }
     }
@@ -219,11 +223,19 @@ impl Call {
         self.answered_at.unwrap_or(now).saturating_sub(self.assigned_at)
     }
 
+    /// Headers of the answer may say how the call ended.
+    pub(super) fn take_status(&mut self, head: &Head) {
+        let Some(status) = head.grpc_status() else { return };
+        self.grpc_status = Some(status);
+        self.is_callers_fault = SERVER_ERRORS.contains(&status)
+            && head.fields().get(AT_FAULT.as_str().as_bytes()).is_some();
+    }
+
     /// What a whole answer says of the endpoint that gave it.
     pub(super) fn outcome(&self) -> Outcome {
         let failed = match self.grpc_status {
             Some(DEADLINE_EXCEEDED) => return Outcome::TimedOut,
-            Some(status) => SERVER_ERRORS.contains(&status),
+            Some(status) => SERVER_ERRORS.contains(&status) && !self.is_callers_fault,
             // A gRPC answer always has a status.
             None => self.answer_is_grpc || self.http_status >= 500,
         };

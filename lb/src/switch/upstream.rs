@@ -61,7 +61,7 @@ impl<D: Director> Switch<D> {
         call.stage = Stage::Answered;
         call.answered_at = Some(self.now);
         call.http_status = block.head.status();
-        call.grpc_status = block.head.grpc_status();
+        call.take_status(&block.head);
         call.answer_is_grpc = block.head.is_grpc();
         let down = call.down;
         self.keep_no_replay(number);
@@ -119,7 +119,7 @@ impl<D: Director> Switch<D> {
         });
         self.take_report(number, memo);
         let call = &mut self.calls[number];
-        call.grpc_status = block.head.grpc_status().or(call.grpc_status);
+        call.take_status(&block.head);
         call.response.ended = true;
         if !call.response.pending().is_empty() {
             call.response.trailers = Some(block);

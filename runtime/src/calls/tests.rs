@@ -41,6 +41,24 @@ fn only_the_balancer_speaks_for_others() {
     check(None, &jane_forwarded, None, "10.0.0.9:1");
 }
 
+/// What else is OUT_OF_RANGE stays so.
+#[tokio::test]
+async fn nothing_but_a_message_that_is_too_large_is_answered_otherwise() {
+    let said = "Error, decoded message length too large: found ";
+    for message in ["these events were removed", "", said, &format!("{said}5 bytes")] {
+        let status = Status::out_of_range(message);
+        let handler = service_fn(move |_: Request<Body>| {
+            let response = status.clone().into_http();
+            async { Ok::<_, Infallible>(response) }
+        });
+        let layer = CallLayer { table: TABLE, tracked: None, piggyback: None, logged: &[] };
+        let response = layer.layer(handler).oneshot(request(None, &[])).await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!((status.code(), status.message()), (Code::OutOfRange, message));
+        assert!(!response.headers().contains_key(AT_FAULT));
+    }
+}
+
 async fn call(peer: Option<&str>) -> (Response<Body>, bool) {
     let reached = Arc::new(AtomicBool::new(false));
     let seen = reached.clone();

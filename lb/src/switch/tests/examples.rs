@@ -46,21 +46,22 @@ fn a_call_is_accounted_for() {
 #[test]
 fn a_status_that_is_the_servers_fault_is_a_failure() {
     for (status, outcome) in [
-        ("0", Outcome::Succeeded),
-        ("5", Outcome::Succeeded),
-        ("13", Outcome::Failed),
-        ("14", Outcome::Failed),
-        ("word", Outcome::Failed),
+        (&[("grpc-status", "0")][..], Outcome::Succeeded),
+        (&[("grpc-status", "5")], Outcome::Succeeded),
+        (&[("grpc-status", "8")], Outcome::Failed),
+        (&[("grpc-status", "8"), ("x-strife-at-fault", "caller")], Outcome::Succeeded),
+        (&[("grpc-status", "13")], Outcome::Failed),
+        (&[("grpc-status", "14")], Outcome::Failed),
+        (&[("grpc-status", "word")], Outcome::Failed),
     ] {
         let (mut world, client, endpoint) = World::acquainted(limits());
         world.call(client, "/fails", &[], b"");
         world.run();
         let head = [(":status", "200"), ("content-type", "application/grpc")];
-        let mut head = fields(&head);
-        head.push(("grpc-status".to_owned(), status.to_owned()));
+        let head = fields(&[&head[..], status].concat());
         world.peer(endpoint).plan(3, [Piece::Block(head, true)]);
         world.run();
-        assert_eq!(world.switch.director.ends[1].outcome, outcome, "status {status}");
+        assert_eq!(world.switch.director.ends[1].outcome, outcome, "{status:?}");
     }
 }
 

@@ -19,7 +19,9 @@ use strife_proto::bank::v1::{
     bank_participant_client::BankParticipantClient, bank_service_client::BankServiceClient,
     command::Command as Kind,
 };
-use strife_runtime::{Failure, Security, connect, identity::is_name, tls::Expected};
+use strife_runtime::{
+    Failure, Security, calls::AT_FAULT, connect, identity::is_name, tls::Expected,
+};
 use tokio::time::Instant;
 use tonic::{Code, Status, transport::Channel};
 use tracing::error;
@@ -313,6 +315,10 @@ fn call_error(bank: &str, status: &Status) -> CallError {
     let why = format!("bank {bank}: {:?}: {}", status.code(), status.message());
     match status.code() {
         Code::InvalidArgument | Code::OutOfRange => CallError::Invalid(why),
+        // Too large for it, and not that it is busy.
+        Code::ResourceExhausted if status.metadata().contains_key(AT_FAULT.as_str()) => {
+            CallError::Invalid(why)
+        }
         Code::NotFound
         | Code::AlreadyExists
         | Code::PermissionDenied
