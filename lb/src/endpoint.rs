@@ -46,6 +46,7 @@ pub(crate) struct Endpoint {
     /// Whether it may be asked for its load over that connection, as far as is known.
     serves_probes: AtomicBool,
     suspected: Notify,
+    heard: Notify,
     times_ready: AtomicU64,
     draining: AtomicBool,
     gone: AtomicBool,
@@ -82,13 +83,15 @@ impl Endpoint {
             ejections: CounterPer::default(),
             serves_probes: AtomicBool::new(true),
             suspected: Notify::new(),
+            heard: Notify::new(),
             times_ready: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         })
     }
 
-    /// It said what its load is; whether that was news.
+    /// It said what its load is; whether that was news. If it is not known to be well, this says that it is
+    /// there.
     pub(crate) fn reported(
         &self,
         now: Duration,
@@ -103,6 +106,9 @@ impl Endpoint {
             let reported = report.as_ref().map(|report| self.load.report(now, report));
             Ok(reported.transpose()?.unwrap_or(Reported::Accepted))
         });
+        if channel == ReportChannel::Push && self.channel.load().is_none() {
+            self.heard.notify_one();
+        }
         let counts = &self.reports[channel.index()];
         let count = match outcome {
             Ok(Reported::Accepted) => &counts.accepted,
@@ -149,6 +155,11 @@ impl Endpoint {
     /// Resolves after [`Endpoint::suspect`].
     pub(crate) async fn suspected(&self) {
         self.suspected.notified().await;
+    }
+
+    /// Resolves after it said something of itself, although it is not known to be well.
+    pub(crate) async fn heard(&self) {
+        self.heard.notified().await;
     }
 
     /// For the writer of its pool only: it became READY.

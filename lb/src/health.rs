@@ -36,6 +36,9 @@ use crate::{
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_LAST: Duration = Duration::from_secs(5);
 const BACKOFF_GROWTH: f64 = 1.6;
+/// A server that pushes reports of its load is there, and is not waited for longer than this. So one that was away
+/// for long is back as soon as it says so.
+const HEARD: Duration = Duration::from_millis(250);
 /// Attempts are spread by up to this share either way.
 const BACKOFF_JITTER: f64 = 0.2;
 
@@ -105,7 +108,7 @@ impl HealthTask {
             };
             told = Told::Down;
             self.tell(State::TransientFailure, &why).await;
-            tokio::time::sleep(jittered(backoff, &mut rng)).await;
+            rest(&self.endpoint, jittered(backoff, &mut rng)).await;
             backoff = backoff.mul_f64(BACKOFF_GROWTH).min(BACKOFF_LAST);
         }
     }
@@ -221,15 +224,57 @@ impl HealthTask {
     }
 }
 
+/// Waits before the next attempt.
+async fn rest(endpoint: &Endpoint, time: Duration) {
+    let heard = async {
+        tokio::time::sleep(HEARD).await;
+        endpoint.heard().await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = heard => {}
+    }
+}
+
 fn jittered(backoff: Duration, rng: &mut SmallRng) -> Duration {
     backoff.mul_f64(rng.random_range(1.0 - BACKOFF_JITTER..1.0 + BACKOFF_JITTER))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use rand::SeedableRng;
+    use strife_policy::Ramp;
+    use strife_runtime::tls::Expected;
 
     use super::*;
+    use crate::metrics::ReportChannel;
+
+    /// Time is paused: how long it waits is exact.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_heard_of_is_connected_to_soon() {
+        let (expected, ramp, evidence) = (Expected::LB, Ramp::default(), Evidence::default());
+        let endpoint = Endpoint::new("127.0.0.1:1", expected, ramp, NonZeroUsize::MIN, evidence);
+        let waited = async |time| {
+            let began = Instant::now();
+            rest(&endpoint, time).await;
+            began.elapsed()
+        };
+        assert_eq!(waited(BACKOFF_LAST).await, BACKOFF_LAST, "nothing is heard");
+        let report = Ok(reports::ServerReport { orca: None, report: None });
+        let says = || endpoint.reported(Duration::ZERO, ReportChannel::Push, &report).unwrap();
+        says();
+        assert_eq!(waited(BACKOFF_LAST).await, HEARD);
+        let later = async {
+            tokio::time::sleep(2 * HEARD).await;
+            says();
+        };
+        let (took, ()) = tokio::join!(waited(BACKOFF_LAST), later);
+        assert_eq!(took, 2 * HEARD);
+        says();
+        assert_eq!(waited(BACKOFF_FIRST).await, BACKOFF_FIRST, "no longer than otherwise");
+    }
 
     #[test]
     fn attempts_are_spread_around_the_backoff() {

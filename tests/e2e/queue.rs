@@ -141,6 +141,46 @@ async fn what_is_queued_while_a_bank_is_dead_is_made_once_when_it_is_back() {
     check_reconciled(&booted);
 }
 
+/// Prints how long the payments of a bank wait once it is back.
+#[tokio::test]
+async fn what_is_queued_goes_on_when_its_bank_is_back() {
+    const PAYMENTS: usize = 200;
+    let mut booted = boot_impatient(|_| {}).await;
+    booted.fleet.kill("sbi").await.unwrap();
+    let requests = queue(&booted, PAYMENTS, LONG).await;
+    // By then they are tried seldom.
+    let tried = async {
+        for request in &requests {
+            while booted.pay(request.clone()).await.attempts < 4 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE, tried).await.expect("they are tried again and again");
+    booted.fleet.restart("sbi").await.unwrap();
+    let (back, mut first) = (Instant::now(), None);
+    let working = async {
+        loop {
+            let left = queued(&booted).await;
+            if left < PAYMENTS as u64 {
+                first.get_or_insert_with(|| back.elapsed());
+            }
+            if left == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE, working).await.expect("they stay queued");
+    let (first, last) = (first.expect("one was the first"), back.elapsed());
+    println!(
+        "the bank is back: the first payment left the queue after {first:?}, the last {last:?}"
+    );
+    for made in end(&booted, &requests).await {
+        assert_eq!(made.state(), PaymentState::Committed, "{made:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_queued_outlives_kill_9_of_the_gateway() {
     let mut booted = boot_impatient(|_| {}).await;

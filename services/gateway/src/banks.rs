@@ -103,6 +103,9 @@ pub trait Banks: Send + Sync + 'static {
     /// Whether there is a way to this bank.
     fn knows(&self, bank: &str) -> bool;
 
+    /// Whether this bank has answered nobody since the start, or since somebody waited for an answer in vain.
+    fn is_silent(&self, bank: &str) -> bool;
+
     /// Whether this bank has not answered anybody for a while, and is not worth being asked just now.
     fn is_away(&self, bank: &str) -> bool;
 }

@@ -149,6 +149,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
         }
         background.spawn(pruning::run(shared.clone()));
         background.spawn(queue::run(shared.clone()));
+        background.spawn(queue::watch(shared.clone()));
         if shared.store.is_shared() {
             background.spawn(lease::run(shared.clone()));
         }

@@ -1,6 +1,8 @@
 //! Payments that wait for what passes: taken into the queue instead of being aborted, and tried again
 //! until they are made or expire.
 //!
+//! A payment is due again after a while, and the sooner the bank that it waited for is back ([`returning`]).
+//!
 //! The queue is the store's, so it outlives every gateway, and whichever comes first works it. An attempt
 //! is a payment like any other but for its row, which takes the place that the attempt before it has in
 //! the queue: of several gateways that try, one finds it.
@@ -33,8 +35,12 @@ use crate::{
 /// other's, leave room for the rest.
 const PART_OF_A_BANK: usize = 4;
 
+mod returning;
+mod waking;
 mod working;
 
+use returning::Returning;
+pub(super) use returning::watch;
 pub(super) use working::run;
 
 /// What a gateway does of the queue.
@@ -47,6 +53,8 @@ pub(super) struct Queue {
     attempts_max: usize,
     /// Attempts at each bank.
     places: Places,
+    /// Banks that are away or have just come back.
+    returning: Returning,
     /// No attempt is begun any more.
     stopped: AtomicBool,
 }
@@ -75,6 +83,7 @@ impl Queue {
             attempts: Arc::new(Semaphore::new(attempts_max)),
             attempts_max,
             places: Places::default(),
+            returning: Returning::default(),
             stopped: AtomicBool::new(false),
         }
     }
@@ -115,7 +124,9 @@ impl<B: Banks, S: Store> Shared<B, S> {
     fn next_place(&self, record: &Record, attempts: u32) -> Queued {
         let expires_at_ms = queue::expires_at_ms(&record.order, record.initiated_at_ms);
         let (attempts, backoff) = (attempts.saturating_add(1), &self.settings.queue_backoff);
-        queue::place(attempts, now_ms(), expires_at_ms, backoff, rand::random())
+        let place = queue::place(attempts, now_ms(), expires_at_ms, backoff, rand::random());
+        self.keep_at_hand(record, place);
+        place
     }
 
     /// Why a new payment that may be queued is not tried at once, if it is not.
@@ -192,7 +203,9 @@ impl<B: Banks, S: Store> Shared<B, S> {
         turn.places.take_again(order);
         let Some(why) = silent else { return true };
         debug!(transaction_id = id, why, "a bank may still hold money for it; trying again later");
-        let to = Moved::Later(self.next_place(record, seen.attempts));
+        // What is in the queue is the attempt before: this one was not begun.
+        let waits = Record { id: TransactionId { sequence: after, ..record.id }, ..record.clone() };
+        let to = Moved::Later(self.next_place(&waits, seen.attempts));
         let later = Move { sequence: after, seen, to, at_ms: now_ms() };
         if let Err(why) = self.move_queued(vec![later]).await {
             debug!(transaction_id = id, %why, "it stays where it is in the queue");

@@ -304,6 +304,10 @@ impl Banks for BankClients {
         self.clients.contains_key(bank)
     }
 
+    fn is_silent(&self, bank: &str) -> bool {
+        self.clients.get(bank).is_some_and(|client| client.presence.is_silent())
+    }
+
     fn is_away(&self, bank: &str) -> bool {
         self.clients.get(bank).is_some_and(|client| client.presence.is_away())
     }

@@ -1,6 +1,7 @@
 //! Works the queue: looks what is due, and begins attempts as far as there are places for them.
 
 use std::{
+    future::ready,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use strife_store::StoreError;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info};
 
-use super::{Queue, Shared, Turn};
+use super::{Queue, Shared, Turn, waking::Waking};
 use crate::{
     banks::Banks,
     clock::now_ms,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Payments of the queue that are looked at together.
-const PAGE: usize = 512;
+pub(super) const PAGE: usize = 512;
 /// Pages at most before it is counted how many there are. It is gone on where that ended.
 const PAGES: usize = 8;
 /// Payments at most that are kept at hand until their banks have places.
@@ -42,22 +43,34 @@ enum Step {
 pub(in crate::coordinator) async fn run<B: Banks, S: Store>(shared: Arc<Shared<B, S>>) {
     let mut ticks = interval(shared.settings.queue_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut after, mut left) = (None, Vec::new());
+    let (mut after, mut left, mut waking) = (None, Vec::new(), Waking::default());
     while !shared.queue.stopped.load(Relaxed) {
         let worked = tokio::select! {
-            _ = ticks.tick() => work(&shared, &mut after).await,
-            () = freed(&shared.queue), if !left.is_empty() => {
+            _ = ticks.tick() => work(&shared, &mut after).await.map(|more| left = more),
+            () = freed(&shared.queue), if !left.is_empty() || waking.waits() => {
                 let page = std::mem::take(&mut left);
-                shared.work_on(page, now_ms()).await.map(Option::unwrap_or_default)
+                let worked = shared.work_on(page, now_ms()).await;
+                worked.map(|more| left = more.unwrap_or_default())
             }
+            banks = shared.queue.returning.back() => {
+                waking.begin(banks);
+                Ok(())
+            }
+            () = ready(()), if waking.goes_on() => Ok(()),
         };
-        left.clear();
-        match worked {
-            Ok(more) => left = more,
+        let woken = waking.go_on(&shared).await;
+        match worked.and(woken) {
+            Ok(()) => {}
             Err(why) if retry::is_passing(&why) => debug!(%why, "the queue has to wait"),
             Err(why) => error!(%why, "queued payments cannot be tried"),
         }
     }
+}
+
+/// Where a page ends, if there may be more behind it.
+pub(super) fn last_of(page: &[Record]) -> Option<(i64, Sequence)> {
+    let last = page.last().filter(|_| page.len() == PAGE);
+    last.and_then(|last| Some((last.queued?.due_ms, last.id.sequence)))
 }
 
 /// Resolves soon after an attempt gave back a place.
@@ -73,7 +86,7 @@ async fn work<B: Banks, S: Store>(
     shared: &Arc<Shared<B, S>>,
     after: &mut Option<(i64, Sequence)>,
 ) -> Result<Vec<Record>, StoreError> {
-    let Shared { store, queue, run, settings, .. } = &**shared;
+    let Shared { store, queue, run, .. } = &**shared;
     // Before the others are counted, so that none that comes back meanwhile is overlooked.
     let tried = queue.under_way();
     let length = store.queued().await?;
@@ -82,14 +95,11 @@ async fn work<B: Banks, S: Store>(
     if length == 0 {
         return Ok(left);
     }
-    // A gateway that is there works what it took on itself.
-    let grace_ms = if store.is_shared() { settings.lease.as_millis() as i64 } else { 0 };
     for _ in 0..PAGES {
         let now_ms = now_ms();
-        let others_ms = now_ms.saturating_sub(grace_ms);
+        let others_ms = shared.others_due_by(now_ms);
         let page = store.due(run.number, now_ms, others_ms, *after, PAGE).await?;
-        let last = page.last().filter(|_| page.len() == PAGE);
-        *after = last.and_then(|last| Some((last.queued?.due_ms, last.id.sequence)));
+        *after = last_of(&page);
         let Some(more) = shared.work_on(page, now_ms).await? else { return Ok(Vec::new()) };
         left.extend(more);
         left.truncate(LEFT_MAX);
@@ -101,6 +111,12 @@ async fn work<B: Banks, S: Store>(
 }
 
 impl<B: Banks, S: Store> Shared<B, S> {
+    /// Until when others' payments must have been due: a gateway that is there works what it took on itself.
+    pub(super) fn others_due_by(&self, now_ms: i64) -> i64 {
+        let grace = if self.store.is_shared() { self.settings.lease } else { Duration::ZERO };
+        now_ms.saturating_sub(grace.as_millis() as i64)
+    }
+
     fn step(&self, record: &Record, place: Queued, now_ms: i64) -> Step {
         let order = &record.order;
         if now_ms >= queue::expires_at_ms(order, record.initiated_at_ms) {
@@ -120,7 +136,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
 
     /// Tries a payment again, unless that is under way here; waits for a turn. `false` if nothing can be
     /// tried for now.
-    async fn attempt(self: &Arc<Self>, last: Record, place: Queued) -> bool {
+    pub(super) async fn attempt(self: &Arc<Self>, last: Record, place: Queued) -> bool {
         let permit = self.queue.attempts.clone().acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let Claimed::Here(_claim) = self.active.claim(&last.order.payment_id) else { return true };
@@ -143,7 +159,7 @@ impl<B: Banks, S: Store> Shared<B, S> {
 
     /// Does what there is to do for payments that are due; those whose banks have no place for them, or
     /// `None` if nothing can be tried for now.
-    async fn work_on(
+    pub(super) async fn work_on(
         self: &Arc<Self>,
         page: Vec<Record>,
         now_ms: i64,

@@ -202,6 +202,10 @@ impl Banks for TestBanks {
         true
     }
 
+    fn is_silent(&self, _: &str) -> bool {
+        true
+    }
+
     fn is_away(&self, _: &str) -> bool {
         false
     }

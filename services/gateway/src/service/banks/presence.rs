@@ -2,7 +2,7 @@
 //! or so little is known of late that it is worth asking again.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -18,6 +18,8 @@ const BELIEVED_FOR: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub(super) struct Presence {
     started: Instant,
+    /// Whether it ever answered.
+    heard: AtomicBool,
     /// Since when it answers nobody; 0: it does.
     silent_since_ms: AtomicU64,
     /// When it last did not.
@@ -27,7 +29,8 @@ pub(super) struct Presence {
 impl Presence {
     pub(super) fn new() -> Self {
         let (silent_since_ms, last_silent_ms) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { started: Instant::now(), silent_since_ms, last_silent_ms }
+        let heard = AtomicBool::new(false);
+        Self { started: Instant::now(), heard, silent_since_ms, last_silent_ms }
     }
 
     /// A command was answered.
@@ -36,6 +39,9 @@ impl Presence {
         if self.silent_since_ms.load(Relaxed) != 0 {
             self.silent_since_ms.store(0, Relaxed);
         }
+        if !self.heard.load(Relaxed) {
+            self.heard.store(true, Relaxed);
+        }
     }
 
     /// A command was not answered.
@@ -43,6 +49,11 @@ impl Presence {
         let now_ms = self.now_ms();
         let _ = self.silent_since_ms.compare_exchange(0, now_ms, Relaxed, Relaxed);
         self.last_silent_ms.store(now_ms, Relaxed);
+    }
+
+    /// Nobody was answered yet, or since somebody was not.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.heard.load(Relaxed) || self.silent_since_ms.load(Relaxed) != 0
     }
 
     pub(super) fn is_away(&self) -> bool {
@@ -66,14 +77,17 @@ mod tests {
     async fn away_is_who_answers_nobody_for_a_while() {
         let presence = Presence::new();
         let wait = |ms| tokio::time::sleep(Duration::from_millis(ms));
-        assert!(!presence.is_away(), "nobody has asked");
+        assert!(!presence.is_away() && presence.is_silent(), "nobody has asked");
+        presence.answered();
+        assert!(!presence.is_silent());
         presence.silent();
+        assert!(presence.is_silent());
         assert!(!presence.is_away(), "once is not for long");
         wait(1_000).await;
         presence.silent();
         assert!(presence.is_away());
         presence.answered();
-        assert!(!presence.is_away());
+        assert!(!presence.is_away() && !presence.is_silent());
         presence.silent();
         wait(900).await;
         presence.silent();
@@ -89,7 +103,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(presence.is_away());
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(!presence.is_away());
+        assert!(!presence.is_away() && presence.is_silent(), "nothing was heard of it");
         presence.silent();
         assert!(presence.is_away(), "it still answers nobody");
     }

@@ -13,7 +13,7 @@ use super::{
     fake_bank::{Fault, LegState, Method, NEVER},
     system::{System, payment, quick, to_himself, to_jane},
 };
-use crate::{coordinator::Settings, payment::Leg};
+use crate::{coordinator::Settings, payment::Leg, retry::Backoff};
 
 /// Soon, and long enough for a bank that is there to vote, also on a busy machine.
 const SOON: Duration = Duration::from_secs(1);
@@ -113,6 +113,54 @@ async fn a_payment_waits_for_its_bank_and_is_made_once() {
     assert_eq!(history.len(), 1);
     let committed = |state: &&LegState| **state == LegState::Committed;
     assert_eq!(system.sbi.read(|state| state.legs.values().filter(committed).count()), 1);
+}
+
+/// All that a bank is asked for a credit.
+const OF_CREDITS: [Method; 3] =
+    [Method::Prepare(Leg::Credit), Method::Commit(Leg::Credit), Method::Abort(Leg::Credit)];
+
+/// Payments wait for sbi, which is known to be away. By themselves they are not tried again while the test lasts.
+async fn system_with_a_queue() -> (System, Vec<PaymentRequest>) {
+    // Longer than anything takes once the bank is back, and than it takes to be away.
+    let payment_timeout = Duration::from_secs(3);
+    let queue_backoff = Backoff { first: 5 * NEVER, most: 5 * NEVER };
+    let system = start(Settings { payment_timeout, queue_backoff, ..quick() }).await;
+    let healthy = system.pay(to_jane("before", 1)).await.unwrap();
+    assert_eq!(healthy.state(), PaymentState::Committed);
+    for method in OF_CREDITS {
+        system.sbi.set(method, Fault::Unavailable(u32::MAX));
+    }
+    let requests: Vec<_> = (0..20).map(|n| patient(to_jane(&format!("p{n}"), 1))).collect();
+    for request in &requests {
+        check_queued(&system, request.clone()).await;
+    }
+    assert!(system.is_away("sbi"));
+    (system, requests)
+}
+
+async fn check_all_made(system: &System, requests: &[PaymentRequest]) {
+    for request in requests {
+        assert_eq!(end(system, request).await.state(), PaymentState::Committed);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_bank_goes_on_when_it_is_back_though_it_is_not_due() {
+    let (system, requests) = system_with_a_queue().await;
+    OF_CREDITS.into_iter().for_each(|method| system.sbi.heal(method));
+    check_all_made(&system, &requests).await;
+}
+
+/// It does not know which bank was away: whatever is the first to be answered there says that it is back.
+#[tokio::test]
+async fn what_waited_for_a_bank_goes_on_after_a_restart_once_the_bank_answers() {
+    let (mut system, requests) = system_with_a_queue().await;
+    system.crash();
+    OF_CREDITS.into_iter().for_each(|method| system.sbi.heal(method));
+    system.boot_again().await;
+    let other = system.pay(to_jane("another", 1)).await.unwrap();
+    assert_eq!(other.state(), PaymentState::Committed);
+    check_all_made(&system, &requests).await;
 }
 
 #[tokio::test]

@@ -238,11 +238,15 @@ impl System {
         tokio::time::timeout(NEVER, asking).await.expect("the payment is never taken on")
     }
 
+    /// Whether the gateway takes this bank to be away.
+    pub(super) fn is_away(&self, bank: &str) -> bool {
+        self.gateway().coordinator.banks().is_away(bank)
+    }
+
     /// Waits until the gateway takes this bank to be away.
     pub(super) async fn until_away(&self, bank: &str) {
-        let banks = self.gateway().coordinator.banks();
         let away = async {
-            while !banks.is_away(bank) {
+            while !self.is_away(bank) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
