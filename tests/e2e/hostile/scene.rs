@@ -98,7 +98,8 @@ impl Scene {
     /// Waits until the balancer has as many descriptors as `before` (more or less: it connects to
     /// its servers as it likes), and the server no calls but the bystander's.
     pub(crate) async fn until_forgotten(&self, before: usize) {
-        const LIKES: usize = 4;
+        // As many connections as it makes to a server at most.
+        const LIKES: usize = 8;
         let since = Instant::now();
         while self.balancer.descriptors() > before + LIKES || self.server.in_flight() > 1 {
             let (files, calls) = (self.balancer.descriptors(), self.server.in_flight());
