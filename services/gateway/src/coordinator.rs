@@ -121,7 +121,7 @@ impl<B: Banks, S: Store> Coordinator<B, S> {
     ) -> Result<Self, StoreError> {
         let run = store.start(gateway).await?;
         banks.begin(run);
-        let settled_at = early::settled_at(&store.runs().await?, run);
+        let settled_at = early::settled_at(&store, run).await?;
         let ids = blocks.as_ref().map_or_else(|| Ids::counted(run), |_| Ids::of_blocks());
         let shared = Arc::new(Shared {
             active: Active::new(ids),

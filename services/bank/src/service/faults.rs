@@ -47,16 +47,18 @@ fn fault(request: &SetFaultRequest) -> Result<Fault, Status> {
     }
     let fail_with = match request.fail_with {
         0 => None,
-        code if SAID_OF_THE_CALL.contains(&Code::from_i32(code.cast_signed())) => {
+        code @ 1..=LAST_CODE => {
             let code = Code::from_i32(code.cast_signed());
-            let wrong = format!(
-                "fail_with {} ({code:?}) says that a call is wrong in itself, not that a server fails; choose \
-                 another, as 14 (Unavailable)",
-                code as i32
-            );
-            return Err(Status::invalid_argument(wrong));
+            if SAID_OF_THE_CALL.contains(&code) {
+                let wrong = format!(
+                    "fail_with {} ({code:?}) says that a call is wrong in itself, not that a server fails; \
+                     choose another, as 14 (Unavailable)",
+                    code as i32
+                );
+                return Err(Status::invalid_argument(wrong));
+            }
+            Some(code)
         }
-        code @ 1..=LAST_CODE => Some(Code::from_i32(code.cast_signed())),
         other => {
             let wrong =
                 format!("fail_with {other} is not a gRPC status code from 1 to {LAST_CODE}");

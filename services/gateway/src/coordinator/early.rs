@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use strife_store::StoreError;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -23,7 +24,7 @@ use crate::{
     banks::Banks,
     order::{Order, Route},
     payment::{Abort, AbortReason, Action, Input, Leg, Vote},
-    store::{RunEntry, Store},
+    store::Store,
     transaction::Run,
 };
 
@@ -31,17 +32,24 @@ use crate::{
 /// seconds old; where nobody answered for long, they ask every half minute.
 const SETTLED_AFTER: Duration = Duration::from_secs(40);
 
-/// Until when banks may hold money of which no row tells; `None` if there was no run before.
-pub(super) fn settled_at(runs: &[RunEntry], own: Run) -> Option<Instant> {
-    let earlier = runs.iter().any(|run| run.number != own.number);
-    earlier.then(|| Instant::now() + SETTLED_AFTER)
+/// Until when banks may hold money of which no row tells; `None` if there was no run before, or the store is
+/// shared.
+pub(super) async fn settled_at<S: Store>(
+    store: &S,
+    own: Run,
+) -> Result<Option<Instant>, StoreError> {
+    if store.is_shared() {
+        return Ok(None);
+    }
+    let earlier = store.runs().await?.iter().any(|run| run.number != own.number);
+    Ok(earlier.then(|| Instant::now() + SETTLED_AFTER))
 }
 
 impl<B: Banks, S: Store> Shared<B, S> {
     /// Where a new payment comes from.
     pub(super) fn origin(&self, order: &Order) -> Origin {
-        let may_be_held = !self.store.is_shared() && order.route() == Route::TwoBanks;
-        if may_be_held && self.is_early() { Origin::AskedEarly } else { Origin::Asked }
+        let may_be_held = order.route() == Route::TwoBanks && self.is_early();
+        if may_be_held { Origin::AskedEarly } else { Origin::Asked }
     }
 
     fn is_early(&self) -> bool {
